@@ -1,0 +1,63 @@
+/**
+ * `npm run check`: everything that can be told about the code without running the platform.
+ * Promise: every step runs, each is printed with its time, and one that fails makes the exit code 1.
+ */
+import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
+import { styleText } from 'node:util';
+
+const ROOT = new URL('..', import.meta.url).pathname;
+const CONTRACTS = join(ROOT, 'tools', 'contracts');
+const GENERATOR = 'tools/contracts/generate.ts';
+const BASELINE = 'proto/derived/baseline.binpb';
+const STEP_MS_MAX = 120_000;
+
+interface Step {
+  name: string;
+  command: string[];
+  /** What the step needs; while it does not exist, the step says so and passes. */
+  needs?: string;
+}
+
+const STEPS: readonly Step[] = [
+  { name: 'format and lint', command: ['biome', 'ci', '--colors=off'] },
+  { name: 'types', command: ['tsc', '-p', '.'] },
+  { name: 'contracts: lint', command: ['buf', 'lint', 'proto'], needs: 'proto/buf.yaml' },
+  { name: 'contracts: breaking', command: ['buf', 'breaking', 'proto', '--against', BASELINE], needs: BASELINE },
+  { name: 'contracts: generated', command: ['node', GENERATOR, '--check'], needs: GENERATOR },
+  { name: 'tidy', command: ['node', 'tools/test.ts', 'tools/tidy', 'tools/tidy.test.ts'] },
+  { name: 'unit tests', command: ['node', 'tools/test.ts', 'unit'] },
+];
+
+/** The pinned tools before whatever the machine has. */
+function searchPath(): string {
+  const own = [join(ROOT, 'node_modules', '.bin'), join(CONTRACTS, 'node_modules', '.bin')];
+  return [...own, process.env['PATH'] ?? ''].join(delimiter);
+}
+
+function runStep(step: Step): boolean {
+  if (step.needs && !existsSync(join(ROOT, step.needs))) {
+    process.stdout.write(`nothing  ${step.name}: ${step.needs} does not exist\n`);
+    return true;
+  }
+  const startMs = performance.now();
+  const [program = '', ...args] = step.command;
+  const env = { ...process.env, PATH: searchPath() };
+  const ran = spawnSync(program, args, { cwd: ROOT, encoding: 'utf8', env, timeout: STEP_MS_MAX });
+  const took = `${((performance.now() - startMs) / 1000).toFixed(1)} s`;
+  const isFine = ran.status === 0;
+  process.stdout.write(
+    `${isFine ? styleText('green', 'ok     ') : styleText('red', 'FAILED ')}  ${step.name}  ${took}\n`,
+  );
+  if (!isFine)
+    process.stdout.write(`${ran.error?.message ?? ''}${ran.stdout}${ran.stderr}`.replace(/^/gm, '         '));
+  if (!isFine) process.stdout.write('\n');
+  return isFine;
+}
+
+const startMs = performance.now();
+const failed = STEPS.filter((step) => !runStep(step));
+const took = `${((performance.now() - startMs) / 1000).toFixed(1)} s`;
+process.stdout.write(`\n${STEPS.length - failed.length} of ${STEPS.length} steps passed in ${took}\n`);
+process.exitCode = failed.length === 0 ? 0 : 1;

@@ -1,0 +1,79 @@
+/**
+ * The groups in which the suite runs, and the choice of tests that the command line names.
+ * Promise: every test file belongs to exactly one group; a file that no group claims is a unit test.
+ */
+import { globSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+
+export interface Group {
+  name: string;
+  files: string[];
+  /** Measures time or loads the machine: nothing else runs beside it. */
+  isAlone: boolean;
+}
+
+interface Claim {
+  name: string;
+  isAlone: boolean;
+  owns(file: string): boolean;
+}
+
+const inFolder = (folder: string) => (file: string) => file.startsWith(`${folder}/`);
+
+/** The first claim that owns a file gets it. */
+const CLAIMS: readonly Claim[] = [
+  { name: 'acceptance', isAlone: true, owns: inFolder('acceptance') },
+  { name: 'sandbox', isAlone: true, owns: (file) => /^(sandbox-agent|engine\/adapters)\//.test(file) },
+  { name: 'engine', isAlone: false, owns: inFolder('engine') },
+  { name: 'unit', isAlone: false, owns: () => true },
+];
+
+/** Groups start in this order: what needs the whole machine comes last. */
+export const GROUP_NAMES = CLAIMS.map((claim) => claim.name).reverse();
+
+const SKIPPED_FOLDERS = ['node_modules', '.git', '.tally', 'dist', 'coverage', 'gen', 'vectors'];
+
+/** Every test file below the root, as sorted paths with forward slashes. */
+export function findTestFiles(root: string): string[] {
+  const found = globSync('**/*.test.ts', { cwd: root, exclude: (name) => SKIPPED_FOLDERS.includes(name) });
+  return found.map((file) => file.replaceAll('\\', '/')).sort();
+}
+
+/** Distributes files over the groups; groups without a file are left out. */
+export function groupFiles(files: readonly string[]): Group[] {
+  const groups = GROUP_NAMES.map((name): Group => ({ name, files: [], isAlone: claimOf(name).isAlone }));
+  for (const file of files) {
+    const claim = CLAIMS.find((candidate) => candidate.owns(file));
+    groups.find((group) => group.name === claim?.name)?.files.push(file);
+  }
+  return groups.filter((group) => group.files.length > 0);
+}
+
+function claimOf(name: string): Claim {
+  const claim = CLAIMS.find((candidate) => candidate.name === name);
+  if (!claim) throw new TypeError(`no test group is called ${name}`);
+  return claim;
+}
+
+/**
+ * The files that one word of the command line means: a group, a folder, a file or a glob.
+ *
+ * @errors throws RangeError when the word matches no test file
+ */
+function filesOf(word: string, root: string, all: readonly string[]): string[] {
+  if (GROUP_NAMES.includes(word)) return groupFiles(all).find((group) => group.name === word)?.files ?? [];
+  const path = word.replace(/^\.\//, '').replace(/\/$/, '');
+  const isFolder = statSync(join(root, path), { throwIfNoEntry: false })?.isDirectory() ?? false;
+  const wanted = new Set(globSync(isFolder ? `${path}/**/*.test.ts` : path, { cwd: root }));
+  const chosen = all.filter((file) => wanted.has(file));
+  if (chosen.length === 0) throw new RangeError(`no test file matches ${word}; groups: ${GROUP_NAMES.join(', ')}`);
+  return chosen;
+}
+
+/** @errors throws RangeError when a word matches nothing */
+export function chooseGroups(words: readonly string[], root: string): Group[] {
+  const all = findTestFiles(root);
+  if (words.length === 0) return groupFiles(all);
+  const chosen = new Set(words.flatMap((word) => filesOf(word, root, all)));
+  return groupFiles(all.filter((file) => chosen.has(file)));
+}
