@@ -1,0 +1,55 @@
+/**
+ * From what the engine answered to what a handler returns.
+ * Promise: a rejection becomes the problem its code names, with its facts; nothing is swallowed.
+ */
+import { Fault, type Engine, type Outcome } from '@tallystick/engine';
+import type { Command, JsonObject } from '@tallystick/kernel';
+import { type Call, refuse } from '@tallystick/surface';
+import { type ErrorCodeName, isErrorCode } from '@tallystick/proto';
+
+/** An accepted outcome; the answer is the one the decider gave. */
+export interface Accepted {
+  receiptId: string;
+  replayed: boolean;
+  atUs: bigint;
+  answer: JsonObject;
+}
+
+const RETRY_AFTER_MS = 500;
+/** What the engine itself answers, in the catalogue's words. */
+const ENGINE_CODES: Record<string, ErrorCodeName> = { CONFLICT: 'IDEMPOTENCY_KEY_REUSED', LIMITED: 'QUEUE_FULL' };
+
+/** Who asks, under which key: taken from the call as it arrived. */
+export function commandFrom(call: Call, target: Pick<Command, 'stream' | 'type' | 'body'>): Command {
+  const { id, keyId } = call.principal!;
+  return { ...target, principal: id, grant: keyId, key: call.idempotencyKey, fingerprint: call.fingerprint };
+}
+
+/** @errors throws the refusal that the rejection names; OUTCOME_UNKNOWN when the database could not be asked. */
+export async function executeFor(engine: Engine, call: Call, command: Command): Promise<Accepted> {
+  const outcome = await engine.execute(command).catch((fault: unknown) => {
+    throw fault instanceof Fault ? refuse('OUTCOME_UNKNOWN', { retry_after_ms: RETRY_AFTER_MS }) : fault;
+  });
+  if (outcome.replayed) call.setHeader('idempotent-replayed', 'true');
+  return accepted(outcome);
+}
+
+export function accepted(outcome: Outcome): Accepted {
+  if (outcome.rejection !== undefined) throw refuseAs(outcome.rejection, outcome.facts ?? {});
+  const { receiptId, replayed, atUs } = outcome;
+  return { receiptId, replayed, atUs, answer: (outcome.answer ?? {}) as JsonObject };
+}
+
+function refuseAs(rejection: string, facts: JsonObject): Error {
+  if (rejection.startsWith('QUARANTINED')) return refuse('QUARANTINED', { cause: rejection });
+  const code = ENGINE_CODES[rejection] ?? rejection;
+  if (!isErrorCode(code)) throw new TypeError(`the rejection ${rejection} is not in the error catalogue`);
+  if (code === 'QUEUE_FULL') return refuse(code, { retry_after_ms: RETRY_AFTER_MS });
+  if (code === 'IDEMPOTENCY_KEY_REUSED') return refuse(code, conflictFacts(facts));
+  return refuse(code, facts);
+}
+
+const conflictFacts = (facts: JsonObject): JsonObject => ({
+  first_command: facts['first_command'] ?? facts['type'] ?? '',
+  first_receipt: facts['first_receipt'] ?? (facts['pos'] === undefined ? '' : `rcp_${String(facts['pos'])}`),
+});

@@ -1,0 +1,177 @@
+/**
+ * The whole platform on this machine: database, warden, meter and api as programs of their own.
+ * Promise: everything keeps its data in one folder, and the next start goes on where the last one stopped.
+ */
+import { createPublicKey, createPrivateKey } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { createHash } from 'node:crypto';
+import { join } from 'node:path';
+import { Child, type Program, type ReadyFacts } from './child.ts';
+import { ensureKeys, type KeyFiles } from './keys.ts';
+
+const ROOT = join(import.meta.dirname, '..', '..');
+const PKCS8_PREFIX = Buffer.from('302e020100300506032b657004220420', 'hex');
+const RAW_KEY_BYTES = 32;
+
+export interface PlatformOptions {
+  /** Where everything is kept; made when missing. */
+  folder: string;
+  host?: string;
+  /** 0: any free port; the answer says which. */
+  port?: number;
+  quantumMs?: number;
+  graceMs?: number;
+  /** Development deposits are allowed. */
+  development: boolean;
+  /** Accept an isolation level meant for development where the machine offers no better one. */
+  allowLite?: boolean;
+  onProgress?: (line: string) => void;
+}
+
+export interface Platform extends AsyncDisposable {
+  url: string;
+  isolation: string;
+  database: string;
+  pids: Record<string, number | undefined>;
+  addressFile: string;
+}
+
+/** Starts what is not running, in order. @errors throws naming the program that did not come up and its log. */
+export async function startPlatform(options: PlatformOptions): Promise<Platform> {
+  const say = options.onProgress ?? (() => undefined);
+  const run = prepareFolders(options.folder);
+  const keys = ensureKeys(join(options.folder, 'keys'));
+  const children: Child[] = [];
+  const startProgram = async (program: Program): Promise<ReadyFacts> => {
+    const child = new Child(program, (name) => say(`${name} had died and runs again`));
+    children.push(child);
+    return child.start();
+  };
+  try {
+    const database = await startProgram(databaseProgram(options));
+    say(`database ready: ${String(database['database'] ?? 'PostgreSQL')}`);
+    const warden = await startProgram(wardenProgram(options, run, keys));
+    say(`warden ready: isolation ${String(warden['isolation'])}`);
+    const shared = sharedEnvironment(options, run, keys);
+    await startProgram(meterProgram(options, keys, shared));
+    say('meter ready');
+    const api = await startProgram(apiProgram(options, keys, shared));
+    say(`api ready: ${String(api['url'])}`);
+    const addressFile = join(run.folder, 'api.json');
+    writeFileSync(addressFile, `${JSON.stringify({ url: api['url'] })}\n`);
+    return platformOf(children, { url: String(api['url']), isolation: String(warden['isolation']), database: String(database['database'] ?? ''), addressFile });
+  } catch (fault) {
+    await stopAll(children);
+    throw fault;
+  }
+}
+
+function platformOf(children: Child[], facts: Pick<Platform, 'url' | 'isolation' | 'database' | 'addressFile'>): Platform {
+  return {
+    ...facts,
+    get pids() {
+      return Object.fromEntries(children.map((child) => [child.program.name, child.pid]));
+    },
+    async [Symbol.asyncDispose]() {
+      rmSync(facts.addressFile, { force: true });
+      await stopAll(children);
+    },
+  };
+}
+
+/** Last started, first stopped: nothing loses what it stands on. */
+async function stopAll(children: Child[]): Promise<void> {
+  for (const child of [...children].reverse()) await child[Symbol.asyncDispose]();
+}
+
+interface RunFolders {
+  folder: string;
+  logs: string;
+  wardenSocket: string;
+}
+
+function prepareFolders(folder: string): RunFolders {
+  const run = join(folder, 'run');
+  const logs = join(folder, 'logs');
+  for (const path of [folder, run, logs]) mkdirSync(path, { recursive: true, mode: 0o700 });
+  // a unix socket's path may have 107 bytes at most
+  const sockets = join(tmpdir(), `tally-${createHash('sha256').update(folder).digest('hex').slice(0, 8)}`);
+  mkdirSync(sockets, { recursive: true, mode: 0o700 });
+  return { folder: run, logs, wardenSocket: join(sockets, 'warden.sock') };
+}
+
+/** Raw Ed25519 public key of a seed file, base64. */
+function publicKeyOf(seedFile: string): string {
+  const seed = Buffer.from(readFileSync(seedFile, 'utf8').trim(), 'base64');
+  const key = createPrivateKey({ key: Buffer.concat([PKCS8_PREFIX, seed]), format: 'der', type: 'pkcs8' });
+  return createPublicKey(key).export({ format: 'der', type: 'spki' }).subarray(-RAW_KEY_BYTES).toString('base64');
+}
+
+const logFile = (options: PlatformOptions, name: string): string => join(options.folder, 'logs', `${name}.log`);
+
+function databaseProgram(options: PlatformOptions): Program {
+  return {
+    name: 'database',
+    main: join(ROOT, 'engine', 'database', 'main.ts'),
+    arguments: [],
+    env: { TALLY_DATA: options.folder },
+    logFile: logFile(options, 'database'),
+  };
+}
+
+function wardenProgram(options: PlatformOptions, run: RunFolders, keys: KeyFiles): Program {
+  const flags = ['--folder', join(options.folder, 'warden'), '--socket', run.wardenSocket];
+  const trusted = ['--lease-key', publicKeyOf(keys.lease), '--caller-key', publicKeyOf(keys.caller)];
+  return {
+    name: 'warden',
+    main: join(ROOT, 'sandbox-agent', 'warden', 'main.ts'),
+    arguments: [...flags, ...trusted, ...(options.allowLite ? ['--allow-lite'] : [])],
+    env: {},
+    logFile: logFile(options, 'warden'),
+  };
+}
+
+function sharedEnvironment(options: PlatformOptions, run: RunFolders, keys: KeyFiles): Record<string, string> {
+  return {
+    TALLY_DATA: options.folder,
+    TALLY_WARDEN_SOCKET: run.wardenSocket,
+    TALLY_LOG_KEY_FILE: keys.log,
+    TALLY_CALLER_KEY_FILE: keys.caller,
+    ...(options.graceMs === undefined ? {} : { TALLY_GRACE_MS: String(options.graceMs) }),
+  };
+}
+
+function meterProgram(options: PlatformOptions, keys: KeyFiles, shared: Record<string, string>): Program {
+  return {
+    name: 'meter',
+    main: join(ROOT, 'meter', 'main.ts'),
+    arguments: [],
+    env: { ...shared, TALLY_LEASE_KEY_FILE: keys.lease },
+    logFile: logFile(options, 'meter'),
+  };
+}
+
+function apiProgram(options: PlatformOptions, keys: KeyFiles, shared: Record<string, string>): Program {
+  return {
+    name: 'api',
+    main: join(ROOT, 'api', 'main.ts'),
+    arguments: [],
+    env: {
+      ...shared,
+      TALLY_LEASE_PUBLIC_KEYS: publicKeyOf(keys.lease),
+      TALLY_HOST: options.host ?? '127.0.0.1',
+      TALLY_PORT: String(options.port ?? 0),
+      TALLY_DEVELOPMENT: options.development ? '1' : '0',
+      ...(options.quantumMs === undefined ? {} : { TALLY_QUANTUM_MS: String(options.quantumMs) }),
+    },
+    logFile: logFile(options, 'api'),
+  };
+}
+
+/** The address of a platform that runs on this folder, if one does. */
+export function runningAddress(folder: string): string | undefined {
+  const file = join(folder, 'run', 'api.json');
+  if (!existsSync(file)) return undefined;
+  return (JSON.parse(readFileSync(file, 'utf8')) as { url: string }).url;
+}

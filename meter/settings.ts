@@ -1,0 +1,39 @@
+/**
+ * What the meter program is told by its environment.
+ * Promise: every value is checked before anything starts.
+ */
+import { type Environment, integerSetting, seedSetting, textSetting } from '@tallystick/engine/program';
+
+const HOUR_MS = 3_600_000;
+const LOST_AFTER_MS_DEFAULT = 120_000;
+const LOST_AFTER_MS_MIN = 1_000;
+
+export interface MeterSettings {
+  dataFolder: string;
+  origin: string;
+  logSeed: Buffer;
+  /** Signs RunTickets; no other program holds it. */
+  leaseSeed: Buffer;
+  callerSeed: Buffer;
+  wardenSocket: string;
+  provider: string;
+  /** A machine that cannot be reached for this long counts as lost. */
+  lostAfterMs: number;
+}
+
+export function readMeterSettings(env: Environment): MeterSettings {
+  return {
+    dataFolder: textSetting(env, 'TALLY_DATA'),
+    origin: textSetting(env, 'TALLY_ORIGIN', 'tallystick.local/log'),
+    logSeed: seedSetting(env, 'TALLY_LOG_KEY_FILE'),
+    leaseSeed: seedSetting(env, 'TALLY_LEASE_KEY_FILE'),
+    callerSeed: seedSetting(env, 'TALLY_CALLER_KEY_FILE'),
+    wardenSocket: textSetting(env, 'TALLY_WARDEN_SOCKET'),
+    provider: textSetting(env, 'TALLY_PROVIDER', 'local'),
+    lostAfterMs: integerSetting(env, 'TALLY_LOST_AFTER_MS', {
+      fallback: LOST_AFTER_MS_DEFAULT,
+      min: LOST_AFTER_MS_MIN,
+      max: HOUR_MS,
+    }),
+  };
+}
