@@ -1,1 +1,96 @@
-export * from './decider.ts';
+/**
+ * The one door of the kernel: what every part of the house shares.
+ * Promise: pure; nothing here reads a clock, a file, the network or a source of randomness.
+ */
+export { isCanonical, JSON_DEPTH_MAX, jcs, parseStrict } from './canonical.ts';
+export {
+  type Checkpoint,
+  type LogKey,
+  type LogVerifier,
+  logKeyFromSeed,
+  logVerifierOf,
+  openCheckpoint,
+  parseLogVerifier,
+  signCheckpoint,
+} from './checkpoint.ts';
+export {
+  type Accepted,
+  type Asset,
+  type Command,
+  type Decider,
+  type Decision,
+  type DomainEvent,
+  deciderOf,
+  type EventPlace,
+  type HoldRef,
+  isRejection,
+  kindOf,
+  type NewAccount,
+  type OutboxMessage,
+  type Policy,
+  type Posting,
+  type Reaction,
+  type Reads,
+  type Rejection,
+  type Rules,
+  type Seen,
+  type Timer,
+} from './decider.ts';
+export { type Envelope, openEnvelope, signEnvelope } from './dsse.ts';
+export { addressOfPrivateKey, checksumAddress, signPersonal, verifyPersonalSignature } from './ethereum.ts';
+export {
+  createExportDigest,
+  EXPORT_END_TYPE,
+  EXPORT_LEASE_KEYS_MAX,
+  EXPORT_LINE_BYTES_MAX,
+  EXPORT_PROOF_HASHES_MAX,
+  EXPORT_SCHEMA,
+  EXPORT_TYPE,
+  type ExportDigest,
+  type ExportEnd,
+  type ExportHeader,
+  type ExportLeaseKey,
+  type ExportReceipt,
+  type ExportTicket,
+  exportHeaderLine,
+  exportReceiptLine,
+  exportTicketLine,
+} from './export.ts';
+export { createSha256, keccak256, sha256, sha256Hex } from './hashes.ts';
+export { ID_PREFIXES, ID_RANDOM_BYTES, type Id, isId, newId, type Prefix } from './ids.ts';
+export type { Json, JsonObject } from './json.ts';
+export {
+  appendLeaves,
+  consistencyProof,
+  type Frontier,
+  type HashSource,
+  inclusionProof,
+  leafHash,
+  nodeHash,
+  packFrontier,
+  readFrontier,
+  rootOf,
+  TILE_LEVELS,
+  type TileRoot,
+  verifyConsistency,
+  verifyInclusion,
+} from './merkle.ts';
+export { formatUsd, MICROS_PER_USD, mulDivCeil, mulDivFloor, parseMicros, SAFE_MICROS_MAX } from './money.ts';
+export { RECEIPT_SCHEMA, RECEIPT_TYPE, type Receipt, type ReceiptPosting } from './receipt.ts';
+export { timeMsOf } from './rfc3339.ts';
+export {
+  assertGoodPublicKey,
+  keyIdOf,
+  type SigningKey,
+  signingKeyFromSeed,
+  verifyEd25519,
+} from './signatures.ts';
+export { formatSiwe, parseSiwe, type SiweMessage } from './siwe.ts';
+export {
+  CALLER_TICKET_TYPE,
+  type CallerTicket,
+  RUN_TICKET_TYPE,
+  type RunTicket,
+  readCallerTicket,
+  readRunTicket,
+} from './ticket.ts';
