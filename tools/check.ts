@@ -12,6 +12,7 @@ const CONTRACTS = join(ROOT, 'tools', 'contracts');
 const GENERATOR = 'tools/contracts/generate.ts';
 const BASELINE = 'proto/derived/baseline.binpb';
 const STEP_MS_MAX = 120_000;
+const OUTPUT_LINES_MAX = 100;
 
 interface Step {
   name: string;
@@ -36,6 +37,13 @@ function searchPath(): string {
   return [...own, process.env['PATH'] ?? ''].join(delimiter);
 }
 
+/** A failing step shows its last lines: the whole is one command away. */
+function endOf(output: string): string {
+  const lines = output.trimEnd().split('\n');
+  if (lines.length <= OUTPUT_LINES_MAX) return lines.join('\n');
+  return [`(${lines.length - OUTPUT_LINES_MAX} lines left out)`, ...lines.slice(-OUTPUT_LINES_MAX)].join('\n');
+}
+
 function runStep(step: Step): boolean {
   if (step.needs && !existsSync(join(ROOT, step.needs))) {
     process.stdout.write(`nothing  ${step.name}: ${step.needs} does not exist\n`);
@@ -50,10 +58,10 @@ function runStep(step: Step): boolean {
   process.stdout.write(
     `${isFine ? styleText('green', 'ok     ') : styleText('red', 'FAILED ')}  ${step.name}  ${took}\n`,
   );
-  if (!isFine)
-    process.stdout.write(`${ran.error?.message ?? ''}${ran.stdout}${ran.stderr}`.replace(/^/gm, '         '));
-  if (!isFine) process.stdout.write('\n');
-  return isFine;
+  if (isFine) return true;
+  const output = endOf(`${ran.error?.message ?? ''}${ran.stdout}${ran.stderr}`);
+  process.stdout.write(`${output.replace(/^/gm, '         ')}\n`);
+  return false;
 }
 
 const startMs = performance.now();

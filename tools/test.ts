@@ -4,7 +4,7 @@
  */
 import { relative } from 'node:path';
 import { styleText } from 'node:util';
-import { type Failure, type GroupResult, type Progress, runGroup } from './runner/group-process.ts';
+import { type Failure, type GroupResult, type Progress, runGroup } from './runner/group-run.ts';
 import { chooseGroups, type Group } from './runner/groups.ts';
 
 const ROOT = new URL('..', import.meta.url).pathname;

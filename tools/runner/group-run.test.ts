@@ -7,7 +7,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
-import { type GroupResult, runGroup } from './group-process.ts';
+import { type GroupResult, runGroup } from './group-run.ts';
 
 const HEAD = "import { it, describe } from 'node:test';\n";
 
