@@ -2,7 +2,15 @@
  * Every message, enum and service of the contracts, by name. Written by `npm run gen`; do not edit.
  * Promise: what is not exported here is not part of the contracts.
  */
-export { ERROR_CATALOGUE, type ErrorCodeName, type ErrorEntry, type ErrorFamily } from './derived/error-catalogue.ts';
+export {
+  codeFromWire,
+  ERROR_CATALOGUE,
+  type ErrorCodeName,
+  type ErrorEntry,
+  type ErrorFamily,
+  isErrorCode,
+  wireCode,
+} from './derived/error-catalogue.ts';
 export {
   ErrorCode,
   ErrorCodeSchema,

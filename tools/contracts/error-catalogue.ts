@@ -4,6 +4,7 @@
  */
 import { type DescEnumValue, type FileRegistry, getOption, type Message } from '@bufbuild/protobuf';
 
+/** One code; `code` is its name in TypeScript, in upper case. */
 export interface CatalogueEntry {
   code: string;
   family: string;
@@ -34,8 +35,10 @@ const STATUS_OF_FAMILY: Record<string, number> = {
   UNAVAILABLE: 503,
 };
 
+const wireCode = (code: string): string => code.toLowerCase();
+
 function entryOf(value: DescEnumValue, rule: Rule, family: string | undefined): CatalogueEntry {
-  const code = value.name.replace('ERROR_CODE_', '').toLowerCase();
+  const code = value.name.replace('ERROR_CODE_', '');
   const httpStatus = STATUS_OF_FAMILY[family ?? ''];
   if (!family || !httpStatus || !rule.sentence || !rule.suggestion)
     throw new Error(`${value.name} needs a family, a sentence and a suggestion`);
@@ -57,7 +60,7 @@ export function readCatalogue(image: FileRegistry): CatalogueEntry[] {
 }
 
 export const printJson = (entries: CatalogueEntry[]): string =>
-  `${JSON.stringify(Object.fromEntries(entries.map(({ code, ...rest }) => [code, rest])), null, 1)}\n`;
+  `${JSON.stringify(Object.fromEntries(entries.map(({ code, ...rest }) => [wireCode(code), rest])), null, 1)}\n`;
 
 export function printModule(entries: CatalogueEntry[]): string {
   const families = [...new Set(entries.map((entry) => entry.family))];
@@ -69,7 +72,7 @@ export function printModule(entries: CatalogueEntry[]): string {
  */
 export type ErrorFamily =${union(families)};
 
-/** A code as the wire spells it. */
+/** A code; the wire spells it in lower case. */
 export type ErrorCodeName =${union(entries.map((entry) => entry.code))};
 
 /** What is fixed about a code. \`facts\` names the members its problem body may carry. */
@@ -84,6 +87,17 @@ export interface ErrorEntry {
 export const ERROR_CATALOGUE: Readonly<Record<ErrorCodeName, ErrorEntry>> = {
 ${rows.join('\n')}
 };
+
+export const isErrorCode = (text: string): text is ErrorCodeName => Object.hasOwn(ERROR_CATALOGUE, text);
+
+/** The code as it stands in a problem body. */
+export const wireCode = (code: ErrorCodeName): string => code.toLowerCase();
+
+/** The code behind the wire's spelling; undefined for a spelling this build does not know. */
+export function codeFromWire(text: string): ErrorCodeName | undefined {
+  const code = text.toUpperCase();
+  return isErrorCode(code) && wireCode(code) === text ? code : undefined;
+}
 `;
 }
 
@@ -91,7 +105,7 @@ ${rows.join('\n')}
 export function printPage(entries: CatalogueEntry[]): string {
   const rows = entries.map((entry) => {
     const facts = entry.facts.map((fact) => `\`${fact}\``).join(', ');
-    return `| \`${entry.code}\` | ${entry.family} | ${entry.httpStatus} | ${entry.sentence} | ${entry.suggestion} | ${facts} |`;
+    return `| \`${wireCode(entry.code)}\` | ${entry.family} | ${entry.httpStatus} | ${entry.sentence} | ${entry.suggestion} | ${facts} |`;
   });
   return `# Errors
 

@@ -13,7 +13,7 @@ const HEAD = `/**
 `;
 
 const CATALOGUE =
-  "export { ERROR_CATALOGUE, type ErrorCodeName, type ErrorEntry, type ErrorFamily } from './derived/error-catalogue.ts';\n";
+  "export { codeFromWire, ERROR_CATALOGUE, type ErrorCodeName, type ErrorEntry, type ErrorFamily, isErrorCode, wireCode } from './derived/error-catalogue.ts';\n";
 
 /** Name in generated code: nested types carry their parents' names. */
 const localName = (type: DescMessage | DescEnum): string =>
