@@ -2,6 +2,7 @@
  * The one door of the kernel: what every part of the house shares.
  * Promise: pure; nothing here reads a clock, a file, the network or a source of randomness.
  */
+export { base64Bytes } from './base64.ts';
 export { isCanonical, JSON_DEPTH_MAX, jcs, parseStrict } from './canonical.ts';
 export {
   type Checkpoint,
