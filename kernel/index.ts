@@ -60,6 +60,7 @@ export {
 export { createSha256, keccak256, sha256, sha256Hex } from './hashes.ts';
 export { ID_PREFIXES, ID_RANDOM_BYTES, type Id, isId, newId, type Prefix } from './ids.ts';
 export type { Json, JsonObject } from './json.ts';
+export type { Ledger, LedgerAccount, LedgerRefusal } from './ledger.ts';
 export {
   appendLeaves,
   consistencyProof,
@@ -78,7 +79,22 @@ export {
 } from './merkle.ts';
 export { formatUsd, MICROS_PER_USD, mulDivCeil, mulDivFloor, parseMicros, SAFE_MICROS_MAX } from './money.ts';
 export { RECEIPT_SCHEMA, RECEIPT_TYPE, type Receipt, type ReceiptPosting } from './receipt.ts';
+export {
+  commandIdOf,
+  commandOf,
+  type Effects,
+  effectsOf,
+  fingerprintOf,
+  opensOf,
+  postingsOf,
+  QUARANTINE_PREFIX,
+  type ReceiptPlace,
+  receiptOf,
+} from './receipt-form.ts';
+export { type Applied, applyReceipt, firstDifference, type Problem, type ReceiptAt } from './replay.ts';
+export { type ReceiptPlace, receiptIdOf, receiptPlace, SHARD_MAX } from './receipt-id.ts';
 export { timeMsOf } from './rfc3339.ts';
+export { type SeenSource, type WatchedSeen, watchSeen } from './seen.ts';
 export {
   assertGoodPublicKey,
   keyIdOf,
@@ -95,3 +111,12 @@ export {
   readCallerTicket,
   readRunTicket,
 } from './ticket.ts';
+export {
+  memoryWorld,
+  type Outcome,
+  reactionsTo,
+  type World,
+  type WorldMessage,
+  type WorldOptions,
+  type WorldStream,
+} from './world.ts';
