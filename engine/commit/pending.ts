@@ -1,0 +1,55 @@
+/**
+ * A command that waits for its answer, checked as far as it can be without the database.
+ * Promise: whatever cannot be written at all (a name too long, a body that is no JSON) never enters a batch.
+ */
+import { type Command, type Decider, deciderOf, jcs, type Rules, sha256Hex } from '@tallystick/kernel';
+import type { Outcome } from '../outcome.ts';
+import type { Needs } from './cache.ts';
+
+/** Of a principal, a key and a stream name: what a database index can hold. */
+export const NAME_CHARS_MAX = 512;
+const FINGERPRINT = /^[0-9a-f]{64}$/;
+
+export interface Pending {
+  /** `principal/key`, also the id in the receipt. */
+  id: string;
+  fingerprint: string;
+  command: Command;
+  decider: Decider;
+  needs: Needs;
+  /** What `reads` named besides the command's own stream. */
+  mayRead: { streams: ReadonlySet<string>; accounts: ReadonlySet<string> };
+  /** SQLSTATE that kept this command out: it is receipted, not decided. */
+  quarantinedFor?: string;
+  answered: PromiseWithResolvers<Outcome>;
+}
+
+export const pendingId = (command: Pick<Command, 'principal' | 'key'>): string => `${command.principal}/${command.key}`;
+
+/** @errors throws TypeError for an unknown kind of stream, a name that cannot be stored, a body that is no strict JSON, or when `reads` throws. */
+export function pendingOf(rules: Rules, command: Command): Pending {
+  for (const name of ['principal', 'key', 'stream'] as const) assertName(name, command[name]);
+  if (command.principal.includes('/')) throw new TypeError('a principal holds no slash');
+  const decider = deciderOf(rules, command.stream);
+  const fingerprint = command.fingerprint ?? fingerprintOf(command);
+  if (!FINGERPRINT.test(fingerprint)) throw new TypeError('a fingerprint is 64 lower-case hex characters');
+  const { streams = [], accounts = [] } = decider.reads(command);
+  for (const stream of streams) deciderOf(rules, stream); // a rule may only name streams of a known kind
+  return {
+    id: pendingId(command),
+    fingerprint,
+    command,
+    decider,
+    needs: { streams: [command.stream, ...streams], accounts },
+    mayRead: { streams: new Set(streams), accounts: new Set(accounts) },
+    answered: Promise.withResolvers(),
+  };
+}
+
+const fingerprintOf = ({ stream, type, body }: Command): string => sha256Hex(jcs({ stream, type, body }));
+
+function assertName(what: string, name: string): void {
+  if (name === '' || name.length > NAME_CHARS_MAX || name.includes('\0')) {
+    throw new TypeError(`a ${what} has 1 to ${NAME_CHARS_MAX} characters and no NUL, this one has ${name.length}`);
+  }
+}

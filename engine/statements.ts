@@ -1,0 +1,92 @@
+/**
+ * Every statement the engine sends, by name.
+ * Promise: no SQL of the engine stands anywhere else; one test prepares them all on every supported server.
+ */
+import { COMMIT } from './commit/write-set.ts';
+import type { Statement } from './connection.ts';
+
+const named = <T extends Record<string, string>>(texts: T): { [K in keyof T]: Statement } =>
+  Object.fromEntries(Object.entries(texts).map(([name, text]) => [name, { name, text }])) as {
+    [K in keyof T]: Statement;
+  };
+
+// One statement is one snapshot: what was asked for, and the current rows of everything touched since $2.
+const TOUCHED = 'pos >= $2::bigint and s.head - $2::bigint <= $3::bigint';
+const LOAD_SHARD = `select s.head, s.at_us, s.frontier,
+  (select coalesce(json_agg(json_build_array(h.stream, h.version, h.created_pos, h.receipt_seq, encode(h.receipt_hash, 'hex'), h.state, h.owner)), '[]')
+    from engine.stream_head h where h.shard = $1::smallint and h.stream = any($4::text[]
+      || array(select distinct r.stream from engine.receipt r where r.shard = $1::smallint and r.${TOUCHED}))) as streams,
+  (select coalesce(json_agg(json_build_array(a.account, a.debits_posted::text, a.credits_posted::text, a.debits_pending::text)), '[]')
+    from engine.account a where a.shard = $1::smallint and a.account = any($5::text[]
+      || array(select p.debit from engine.posting p where p.shard = $1::smallint and p.${TOUCHED}
+               union select p.credit from engine.posting p where p.shard = $1::smallint and p.${TOUCHED}))) as accounts
+  from engine.shard s where s.shard = $1::smallint`;
+
+/** After a crash the process that made a reaction fires it no more; others wait a little so as not to race it. */
+const DUE_TIMERS = `select timer, round, command from engine.timer
+  where shard = $1::smallint and due_us <= $2::bigint and (timer not like 'reaction:%' or due_us <= $3::bigint)
+  order by due_us, timer limit $4::int`;
+
+const LIST_STREAMS = `select stream, version, receipt_seq, owner, created_pos, state from engine.stream_head
+  where shard = $1::smallint and kind = $2::text and created_pos is not null and ($3::text is null or owner = $3::text)
+    and created_pos < $4::bigint and state::jsonb @> $5::jsonb
+  order by created_pos desc limit $6::int`;
+
+const TRIAL_BALANCE = `select asset, sum(credits_posted::numeric - debits_posted)::text as posted,
+  sum(credits_pending::numeric - debits_pending)::text as pending
+  from engine.account where shard = $1::smallint group by asset order by asset`;
+
+export const STATEMENTS = {
+  commit: COMMIT,
+  ...named({
+    lockShard: 'select head from engine.shard where shard = $1::smallint for no key update',
+    loadShard: LOAD_SHARD,
+    loadHolds: `select p.pos, p.ord, p.amount from unnest($2::bigint[], $3::smallint[]) as n(pos, ord)
+      join engine.posting p on p.shard = $1::smallint and p.pos = n.pos and p.ord = n.ord and p.kind = 1`,
+    signCheckpoint: 'select engine.sign_checkpoint($1::smallint, $2::bigint, $3::text) as stored',
+    newestRoot: `select size, root, note is not null as signed from engine.checkpoint
+      where shard = $1::smallint order by size desc limit 1`,
+    latestNote: `select size, note from engine.checkpoint where shard = $1::smallint and note is not null
+      order by size desc limit 1`,
+    head: 'select head, at_us from engine.shard where shard = $1::smallint',
+    dueTimers: DUE_TIMERS,
+    takeOutbox: `select pos, ord, topic, body, attempts, at_us, receipt_hash
+      from engine.take_outbox($1::smallint, $2::text[], $3::bigint, $4::bigint, $5::uuid, $6::int)`,
+    settleOutbox: 'select engine.settle_outbox($1::smallint, $2::bigint, $3::smallint, $4::uuid) as settled',
+    postponeOutbox: `select engine.postpone_outbox($1::smallint, $2::bigint, $3::smallint, $4::uuid, $5::bigint, $6::text) as settled`,
+    waitingWork: `select (select count(*) from engine.outbox where shard = $1::smallint and not done) as outbox,
+      (select min(r.pos) from engine.outbox r where r.shard = $1::smallint and not r.done) as oldest_outbox_pos,
+      (select count(*) from engine.timer where shard = $1::smallint and due_us <= $2::bigint) as due_timers,
+      (select min(due_us) from engine.timer where shard = $1::smallint) as next_due_us`,
+    readStream: `select version, receipt_seq, owner, created_pos, state from engine.stream_head
+      where shard = $1::smallint and stream = $2::text`,
+    listStreams: LIST_STREAMS,
+    readBalances: `select account, asset, no_overdraft, debits_posted, credits_posted, debits_pending, credits_pending
+      from engine.account where shard = $1::smallint and account = any($2::text[])`,
+    readPostings: `select pos, ord, kind, asset, debit, credit, amount, at_us from engine.posting
+      where shard = $1::smallint and pos = $2::bigint order by ord`,
+    allReceipts: `select pos, payload from engine.receipt where shard = $1::smallint and pos > $2::bigint order by pos limit $3::int`,
+    receiptsOfOwner: `select pos, payload from engine.receipt
+      where shard = $1::smallint and owner = $4::text and pos > $2::bigint order by pos limit $3::int`,
+    receiptsOfStream: `select pos, payload from engine.receipt where shard = $1::smallint and stream = $4::text and pos > $2::bigint
+      order by seq limit $3::int`,
+    readReceipt:
+      'select pos, owner, stream, payload from engine.receipt where shard = $1::smallint and pos = $2::bigint',
+    tileRoot:
+      'select hash from engine.tile_root where shard = $1::smallint and level = $2::smallint and index = $3::bigint',
+    leaves: `select leaf_hash from engine.receipt where shard = $1::smallint and pos >= $2::bigint and pos < $3::bigint order by pos`,
+    trialBalance: TRIAL_BALANCE,
+    readCursor: 'select pos from engine.consumer where shard = $1::smallint and name = $2::text',
+    advanceCursor: 'select engine.advance_consumer($1::smallint, $2::text, $3::bigint)',
+    auditShard: 'select head, at_us, frontier from engine.shard where shard = $1::smallint',
+    auditHeads: `select stream, owner, version, receipt_seq, encode(receipt_hash, 'hex') as hash, state from engine.stream_head
+      where shard = $1::smallint`,
+    auditAccounts: `select account, asset, no_overdraft, debits_posted, credits_posted, debits_pending, credits_pending
+      from engine.account where shard = $1::smallint`,
+    auditPostings: 'select count(*) as postings from engine.posting where shard = $1::smallint',
+    auditCheckpoints: `select size, root, note from engine.checkpoint
+      where shard = $1::smallint and size > $2::bigint order by size limit $3::int`,
+  }),
+};
+
+export type StatementName = keyof typeof STATEMENTS;
