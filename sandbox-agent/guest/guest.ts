@@ -1,0 +1,71 @@
+/**
+ * The agent inside the sandbox: runs commands and moves files for whoever owns the socket.
+ * Promise: it holds no key and makes no decision; all it says is hostile input to the warden.
+ */
+import { connect, type Socket } from 'node:net';
+import { startExec, type Work } from './exec.ts';
+import { type Done, startGet, startList, startPut } from './files.ts';
+import { encodeFrame, type Frame, frameReader, Kind } from './frame.ts';
+import type { Send } from './outflow.ts';
+
+const SOCKET_PATH = '/run/guest/guest.sock';
+
+interface Session {
+  socket: Socket;
+  works: Map<number, Work>;
+}
+
+const json = (frame: Frame) => JSON.parse(frame.body.toString());
+
+const STARTS: Record<number, (frame: Frame, send: Send, done: Done) => Work> = {
+  [Kind.exec]: (frame, send, done) => startExec(json(frame), send, done),
+  [Kind.put]: (frame, send, done) => startPut({ ...json(frame), call: frame.call }, send, done),
+  [Kind.get]: (frame, send, done) => startGet(json(frame), send, done),
+  [Kind.list]: (frame, send, done) => startList(json(frame), send, done),
+};
+
+function start(session: Session, frame: Frame): void {
+  const send: Send = (kind, body) => session.socket.write(encodeFrame(kind, frame.call, body));
+  let isOver = false;
+  const done: Done = (kind, body) => {
+    if (isOver) return;
+    isOver = true;
+    session.works.delete(frame.call);
+    send(kind, body);
+  };
+  try {
+    const work = STARTS[frame.kind]?.(frame, send, done);
+    if (work && !isOver) session.works.set(frame.call, work);
+  } catch (fault) {
+    const { code = 'fault', message } = fault as NodeJS.ErrnoException;
+    done(Kind.fault, { code, message });
+  }
+}
+
+function follow(work: Work, frame: Frame): void {
+  if (frame.kind === Kind.data) work.data(frame.body);
+  else if (frame.kind === Kind.dataEnd) work.dataEnd();
+  else if (frame.kind === Kind.credit) work.credit(frame.body.readUInt32BE(0));
+  else if (frame.kind === Kind.signal) work.signal(json(frame).signal);
+  else if (frame.kind === Kind.cancel) work.cancel();
+}
+
+function obey(session: Session, frame: Frame): void {
+  if (frame.kind in STARTS) return void start(session, frame);
+  const work = session.works.get(frame.call);
+  if (work) follow(work, frame);
+  if (frame.kind === Kind.cancel) session.works.delete(frame.call);
+}
+
+function main(): void {
+  const session: Session = { socket: connect(SOCKET_PATH), works: new Map() };
+  const read = frameReader();
+  session.socket.on('connect', () => session.socket.write(encodeFrame(Kind.hello, 0, {})));
+  session.socket.on('data', (chunk) => {
+    for (const frame of read(chunk)) obey(session, frame);
+  });
+  session.socket.on('error', () => process.exit(1));
+  session.socket.on('close', () => process.exit(0));
+}
+
+main();

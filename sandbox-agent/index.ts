@@ -1,0 +1,13 @@
+/**
+ * What others may use of the agent: where its program lies, and the pieces a benchmark compares.
+ * Promise: nothing here starts anything by being imported.
+ */
+import { join } from 'node:path';
+
+export { Cgroup, detectLayout, killAndRemove, type Layout, type Limits, prepareSlice } from './warden/cgroup.ts';
+export { planDisk } from './warden/disk.ts';
+export { type Isolation, launch } from './warden/isolate.ts';
+export { REFUSED_CALLS, seccompFilter } from './warden/seccomp.ts';
+
+/** The warden's program: `node WARDEN_PROGRAM --folder DIR --socket PATH --lease-key BASE64 --caller-key BASE64`. */
+export const WARDEN_PROGRAM = join(import.meta.dirname, 'warden', 'main.ts');

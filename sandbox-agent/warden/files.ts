@@ -1,0 +1,236 @@
+/**
+ * Files and trees between HTTP and the guest, as streams with back-pressure.
+ * Promise: no path of a caller or a guest is ever opened on the host; memory stays flat whatever the size.
+ */
+import { createHash } from 'node:crypto';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { Fault, invalid, refused } from './fault.ts';
+import type { Call, CallEvents, GuestLink } from './guest-link.ts';
+
+const LIST_BYTES_MAX = 8 * 1024 * 1024;
+const COMPLAINT_BYTES_MAX = 4_096;
+const TREE_IN = 'mkdir -p -- "$1" && exec tar --extract --no-same-owner --file=- --directory="$1"';
+const TREE_OUT = 'exec tar --create --file=- --directory="$1" .';
+
+const lost = (): Fault => new Fault('gone', 'sandbox_lost', 'the sandbox ended meanwhile');
+
+/** The guest's word for why, as a typed refusal. */
+function guestFault(code: string): Fault {
+  const known: Record<string, [string, string]> = {
+    ENOENT: ['no_such_file', 'no such file or folder'],
+    ENOSPC: ['quota_full', 'the disk quota is full'],
+    EACCES: ['not_permitted', 'the sandbox may not do that'],
+    EROFS: ['not_permitted', 'that part is read-only'],
+    EPERM: ['not_permitted', 'the sandbox may not do that'],
+    EISDIR: ['is_folder', 'it is a folder'],
+    ENOTDIR: ['not_a_folder', 'it is not a folder'],
+  };
+  const [word, detail] = known[code] ?? ['file_fault', 'the sandbox could not do that'];
+  return code === 'ENOENT' ? new Fault('not_found', word, detail) : refused(word, detail, { cause: code });
+}
+
+type Outcome = { end: Record<string, unknown> } | { fault: Fault };
+
+/** Opens a call and gives back its end as a promise that never rejects. */
+function openCall(
+  link: GuestLink,
+  verb: 'exec' | 'put' | 'get' | 'list',
+  request: object,
+  events: Pick<CallEvents, 'onBytes' | 'onMeta'>,
+): { call: Call; outcome: Promise<Outcome> } {
+  const { promise, resolve } = Promise.withResolvers<Outcome>();
+  const call = link.open(verb, request, {
+    ...events,
+    onEnd: (end) => resolve({ end }),
+    onFault: (code) => resolve({ fault: guestFault(code) }),
+    onLost: () => resolve({ fault: lost() }),
+  });
+  return { call, outcome: promise };
+}
+
+function endOf(outcome: Outcome): Record<string, unknown> {
+  if ('fault' in outcome) throw outcome.fault;
+  return outcome.end;
+}
+
+/** Returns false when the call ended first: its outcome says why. @errors rejects when the caller goes away. */
+async function sendBody(request: IncomingMessage, call: Call, onBytes: (bytes: Buffer) => void): Promise<boolean> {
+  try {
+    for await (const bytes of request as AsyncIterable<Buffer>) {
+      onBytes(bytes);
+      if (!(await call.write(bytes))) return false;
+    }
+  } catch (fault) {
+    call.cancel();
+    throw fault;
+  }
+  return true;
+}
+
+/** @errors rejects with Fault: `checksum_mismatch`, `quota_full`, `not_permitted`, ...; no half file is left then. */
+export async function putFile(link: GuestLink, path: string, request: IncomingMessage) {
+  const expected = request.headers['x-sha256'];
+  if (expected !== undefined && !/^[0-9a-f]{64}$/.test(String(expected)))
+    throw invalid('x-sha256 must be lower-case hex');
+  const hash = createHash('sha256');
+  let bytesSent = 0;
+  const { call, outcome } = openCall(link, 'put', { path }, {});
+  const isWhole = await sendBody(request, call, (bytes) => {
+    hash.update(bytes);
+    bytesSent += bytes.length;
+  });
+  const sha256 = hash.digest('hex');
+  if (isWhole && expected !== undefined && expected !== sha256) {
+    call.cancel();
+    throw refused('checksum_mismatch', 'the bytes that came are not those that were announced', {
+      expected: String(expected),
+      sha256,
+    });
+  }
+  if (isWhole) call.end();
+  endOf(await outcome);
+  return { path, bytes: bytesSent, sha256 };
+}
+
+const tarRequest = (script: string, path: string, hasStdin: boolean) => ({
+  argv: ['/bin/sh', '-c', script, 'tree', path],
+  hasStdin,
+});
+
+function complaints(): { take: (bytes: Buffer) => void; text: () => string } {
+  let kept = Buffer.alloc(0);
+  return {
+    take: (bytes) => {
+      kept = Buffer.concat([kept, bytes]).subarray(0, COMPLAINT_BYTES_MAX);
+    },
+    text: () => kept.toString('utf8').trim(),
+  };
+}
+
+function checkTar(end: Record<string, unknown>, complaint: string): void {
+  if (end['end'] === 'exited' && end['code'] === 0) return;
+  const code = /No space left/.test(complaint) ? 'quota_full' : 'tree_refused';
+  throw refused(code, 'the sandbox could not move the tree', { cause: complaint });
+}
+
+/** A tar stream, unpacked by the sandbox's own tar. */
+export async function putTree(link: GuestLink, path: string, request: IncomingMessage) {
+  const complaint = complaints();
+  let bytesSent = 0;
+  const opened = openCall(link, 'exec', tarRequest(TREE_IN, path, true), {
+    onBytes: (_, bytes) => {
+      complaint.take(bytes);
+      opened.call.credit(bytes.length);
+    },
+  });
+  const isWhole = await sendBody(request, opened.call, (bytes) => {
+    bytesSent += bytes.length;
+  });
+  if (isWhole) opened.call.end();
+  checkTar(endOf(await opened.outcome), complaint.text());
+  return { path, bytes: bytesSent };
+}
+
+/** Sends the guest's bytes on; gives credit when the socket has taken them. Ends the response, or breaks it off. */
+async function streamOut(
+  response: ServerResponse,
+  open: (onBytes: NonNullable<CallEvents['onBytes']>) => { call: Call; outcome: Promise<Outcome> },
+  check: (end: Record<string, unknown>) => void,
+): Promise<void> {
+  const opened = open((stream, bytes) => {
+    if (stream === 2) return opened.call.credit(bytes.length);
+    response.write(bytes, () => opened.call.credit(bytes.length));
+  });
+  response.once('close', () => opened.call.cancel());
+  try {
+    check(endOf(await opened.outcome));
+    response.end();
+  } catch (fault) {
+    if (!response.headersSent) throw fault;
+    response.destroy();
+  }
+}
+
+interface Range {
+  start?: number;
+  end?: number;
+}
+
+function rangeOf(header: string | undefined): Range {
+  if (header === undefined) return {};
+  const match = /^bytes=(\d{1,15})-(\d{0,15})$/.exec(header);
+  if (!match) throw invalid('only one range like bytes=0-99 is understood');
+  const start = Number(match[1]);
+  return match[2] ? { start, end: Number(match[2]) } : { start };
+}
+
+export function getFile(link: GuestLink, path: string, request: IncomingMessage, response: ServerResponse) {
+  const range = rangeOf(request.headers.range);
+  const onMeta = (meta: Record<string, unknown>): void => {
+    if (response.headersSent) return;
+    const bytes = Number.isSafeInteger(meta['bytes']) ? Number(meta['bytes']) : 0;
+    const headers = { 'content-type': 'application/octet-stream', 'x-file-bytes': String(bytes) };
+    response.writeHead(range.start === undefined ? 200 : 206, headers);
+  };
+  return streamOut(
+    response,
+    (onBytes) => openCall(link, 'get', { path, ...range }, { onMeta, onBytes }),
+    () => {},
+  );
+}
+
+export function getTree(link: GuestLink, path: string, response: ServerResponse) {
+  const complaint = complaints();
+  return streamOut(
+    response,
+    (onBytes) =>
+      openCall(link, 'exec', tarRequest(TREE_OUT, path, false), {
+        onBytes: (stream, bytes) => {
+          if (stream === 2) complaint.take(bytes);
+          else if (!response.headersSent) response.writeHead(200, { 'content-type': 'application/x-tar' });
+          onBytes(stream, bytes);
+        },
+      }),
+    (end) => checkTar(end, complaint.text()),
+  );
+}
+
+interface Entry {
+  name: string;
+  type: string;
+  bytes: number;
+  mode: number;
+  modified_us: number;
+}
+
+function readEntry(value: unknown): Entry {
+  const { name, type, bytes, mode, modified_us } = value as Record<string, unknown>;
+  const count = (number: unknown): number => (Number.isSafeInteger(number) ? (number as number) : 0);
+  const word = ['file', 'directory', 'link'].includes(String(type)) ? String(type) : 'other';
+  return { name: String(name), type: word, bytes: count(bytes), mode: count(mode), modified_us: count(modified_us) };
+}
+
+/** What the guest says is copied member by member; its text is bounded. */
+export async function listFiles(link: GuestLink, path: string) {
+  const chunks: Buffer[] = [];
+  let total = 0;
+  const { call, outcome } = openCall(
+    link,
+    'list',
+    { path },
+    {
+      onBytes: (_, bytes) => {
+        total += bytes.length;
+        if (total <= LIST_BYTES_MAX) chunks.push(bytes);
+        call.credit(bytes.length);
+      },
+    },
+  );
+  endOf(await outcome);
+  try {
+    const { entries, truncated } = JSON.parse(Buffer.concat(chunks).toString());
+    return { path, entries: (entries as unknown[]).map(readEntry), truncated: truncated === true };
+  } catch {
+    throw refused('file_fault', 'the sandbox gave no list');
+  }
+}

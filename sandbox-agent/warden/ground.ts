@@ -1,0 +1,134 @@
+/**
+ * The folders, mounts and cgroups a warden works on, and the cleaning of what an earlier one left.
+ * Promise: one warden per folder; every path a sandbox is given lies under a root its own uid can reach.
+ */
+import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { detectLayout, killAndRemove, type Layout, prepareSlice } from './cgroup.ts';
+import { Fault } from './fault.ts';
+import { writeGuest } from './guest-build.ts';
+import { IMAGE_ETC } from './isolate.ts';
+import { seccompFilter } from './seccomp.ts';
+
+export interface Ground {
+  layout: Layout;
+  /** Name of the cgroup that holds all sandboxes of this folder. */
+  slice: string;
+  /** Per sandbox: its socket, image file and mount point. */
+  sandboxes: string;
+  deadlines: string;
+  /** Output of commands, kept a while after the sandbox. */
+  logs: string;
+  guest: string;
+  nodeFile: string;
+  filterFile: string;
+  hostUidFirst: number;
+}
+
+/** Host uids of sandboxes lie outside every range a distribution hands out, a thousand for each folder. */
+const HOST_UID_FIRST = 3_000_000;
+const FOLDERS_OF_UIDS = 900;
+export const HOST_UIDS = 1_000;
+const MOUNT_ROOT = '/run';
+
+const nameOf = (folder: string): string => createHash('sha256').update(folder).digest('hex').slice(0, 10);
+
+/**
+ * A state folder may lie where a sandbox's uid cannot walk (below /root, for one). Shown under /run in the warden's own
+ * mount namespace, it can, and the host sees nothing of it.
+ */
+function mountWithin(folder: string): { root: string; nodeFile: string } {
+  const root = join(MOUNT_ROOT, `tallystick-${nameOf(folder)}`);
+  mkdirSync(root, { recursive: true, mode: 0o711 });
+  const mount = (...options: string[]): void => void execFileSync('mount', options, { stdio: 'pipe' });
+  mount('-t', 'tmpfs', '-o', 'mode=711,size=1m,nosuid', 'tallystick', root);
+  for (const name of ['sandboxes', 'guest']) {
+    mkdirSync(join(root, name), { mode: 0o711 });
+    mount('--bind', join(folder, name), join(root, name));
+  }
+  const nodeFile = join(root, 'node');
+  writeFileSync(nodeFile, '');
+  mount('--bind', process.execPath, nodeFile);
+  return { root, nodeFile };
+}
+
+/** Field 22 of /proc/PID/stat tells a process from a later one with the same number. */
+function startTicks(pid: number): string | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    const [state, ...rest] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return state === 'Z' ? undefined : rest[18];
+  } catch {
+    return undefined;
+  }
+}
+
+/** @errors throws Fault `already_running` when a live warden holds the folder. */
+function claimFolder(folder: string): void {
+  const file = join(folder, 'warden.pid');
+  const [pid, ticks] = existsSync(file) ? readFileSync(file, 'utf8').split(' ') : [];
+  if (pid && Number(pid) !== process.pid && startTicks(Number(pid)) === ticks) {
+    throw new Fault('conflict', 'already_running', `a warden (pid ${pid}) already works on this folder`);
+  }
+  writeFileSync(file, `${process.pid} ${startTicks(process.pid)}`, { mode: 0o600 });
+}
+
+async function cleanLeftovers(folder: string, layout: Layout, slice: string): Promise<void> {
+  await killAndRemove(layout, slice);
+  for (const name of ['sandboxes', 'deadlines', 'logs', 'guest']) {
+    const directory = join(folder, name);
+    for (const entry of existsSync(directory) ? readdirSync(directory) : []) {
+      rmSync(join(directory, entry), { recursive: true, force: true });
+    }
+  }
+}
+
+function writeImageFiles(guest: string): void {
+  writeGuest(guest);
+  mkdirSync(join(guest, 'etc'), { mode: 0o755 });
+  for (const [name, text] of Object.entries(IMAGE_ETC)) writeFileSync(join(guest, 'etc', name), text, { mode: 0o644 });
+}
+
+/**
+ * Needs a private mount namespace around this process (main.ts makes it).
+ * @errors throws Fault when the folder is taken or the machine cannot enforce limits.
+ */
+export async function prepareGround(folder: string): Promise<Ground> {
+  const layout = detectLayout();
+  mkdirSync(folder, { recursive: true, mode: 0o711 });
+  claimFolder(folder);
+  const slice = `tallystick-${nameOf(folder)}`;
+  await cleanLeftovers(folder, layout, slice);
+  prepareSlice(layout, slice);
+  for (const name of ['sandboxes', 'guest']) mkdirSync(join(folder, name), { recursive: true, mode: 0o711 });
+  for (const name of ['deadlines', 'logs']) mkdirSync(join(folder, name), { recursive: true, mode: 0o700 });
+  writeImageFiles(join(folder, 'guest'));
+  const filterFile = join(folder, 'seccomp.bpf');
+  writeFileSync(filterFile, seccompFilter(), { mode: 0o600 });
+  const { root, nodeFile } = mountWithin(folder);
+  const hostUidFirst = HOST_UID_FIRST + (Number.parseInt(nameOf(folder), 16) % FOLDERS_OF_UIDS) * HOST_UIDS;
+  return {
+    layout,
+    slice,
+    sandboxes: join(root, 'sandboxes'),
+    guest: join(root, 'guest'),
+    deadlines: join(folder, 'deadlines'),
+    logs: join(folder, 'logs'),
+    nodeFile,
+    filterFile,
+    hostUidFirst,
+  };
+}
+
+/** After the last sandbox: the slice and the folders go; the key, the events and the used names stay. */
+export async function removeGround(ground: Ground, folder: string): Promise<void> {
+  await killAndRemove(ground.layout, ground.slice);
+  for (const name of ['sandboxes', 'deadlines', 'logs', 'guest', 'warden.pid', 'seccomp.bpf']) {
+    rmSync(join(folder, name), { recursive: true, force: true });
+  }
+  const root = join(MOUNT_ROOT, `tallystick-${nameOf(folder)}`);
+  execFileSync('umount', ['--recursive', root], { stdio: 'pipe' });
+  rmSync(root, { recursive: true, force: true });
+}

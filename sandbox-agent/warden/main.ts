@@ -1,0 +1,143 @@
+/**
+ * The warden as a process: options, key, a private mount namespace, the socket, and a clean end.
+ * Promise: it says `ready` once it listens, in one line of JSON; when it ends, no sandbox is left.
+ */
+import { randomBytes, randomUUID } from 'node:crypto';
+import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import type { Server } from 'node:http';
+import { join, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { assertGoodPublicKey, type JsonObject, type SigningKey, signingKeyFromSeed } from '@tallystick/kernel';
+import { accessFor } from './access.ts';
+import { type Admission, detectAdmission, IMAGE_VERSION, SANDBOXES_MAX } from './admission.ts';
+import { apiServer } from './api.ts';
+import { systemClock } from './clock.ts';
+import { EventLog } from './events.ts';
+import { Fault, refused } from './fault.ts';
+import { prepareGround, removeGround } from './ground.ts';
+import { UsedNames } from './used-names.ts';
+import { Warden } from './warden.ts';
+
+interface Options {
+  folder: string;
+  socket: string;
+  leaseKey: Buffer;
+  callerKey: Buffer;
+}
+
+const SEED_BYTES = 32;
+/** A unix socket's path is at most this long. */
+const SOCKET_CHARS_MAX = 107;
+const PRIVATE_MOUNTS = '--private-mounts';
+
+function keyOption(name: string, text: string | undefined): Buffer {
+  const key = Buffer.from(text ?? '', 'base64');
+  try {
+    assertGoodPublicKey(key);
+  } catch (fault) {
+    throw refused('bad_option', `--${name}: ${(fault as Error).message}`);
+  }
+  return key;
+}
+
+/** Flags win over TALLY_WARDEN_FOLDER, _SOCKET, _LEASE_KEY and _CALLER_KEY. */
+function readOptions(argv: string[], env: NodeJS.ProcessEnv): Options {
+  const text = { type: 'string' } as const;
+  const options = { folder: text, socket: text, 'lease-key': text, 'caller-key': text } as const;
+  const { values } = parseArgs({ args: argv.filter((word) => word !== PRIVATE_MOUNTS), options });
+  const folder = values.folder ?? env['TALLY_WARDEN_FOLDER'];
+  const socket = values.socket ?? env['TALLY_WARDEN_SOCKET'];
+  if (!folder || !socket) throw refused('bad_option', 'needs --folder DIR and --socket PATH');
+  if (resolve(socket).length > SOCKET_CHARS_MAX) {
+    throw refused('bad_option', `--socket: at most ${SOCKET_CHARS_MAX} characters, this has ${resolve(socket).length}`);
+  }
+  return {
+    folder: resolve(folder),
+    socket: resolve(socket),
+    leaseKey: keyOption('lease-key', values['lease-key'] ?? env['TALLY_WARDEN_LEASE_KEY']),
+    callerKey: keyOption('caller-key', values['caller-key'] ?? env['TALLY_WARDEN_CALLER_KEY']),
+  };
+}
+
+/** Made at the first start; only root may read it. */
+function ownKey(folder: string): SigningKey {
+  const file = join(folder, 'warden.key');
+  if (!existsSync(file)) writeFileSync(file, randomBytes(SEED_BYTES), { mode: 0o600 });
+  return signingKeyFromSeed(readFileSync(file));
+}
+
+/** Becomes itself again, same pid, in a mount namespace of its own: no mount of a sandbox ever shows on the host. */
+function becomePrivate(): void {
+  if (process.argv.includes(PRIVATE_MOUNTS)) return;
+  const self = [process.execPath, ...process.execArgv, ...process.argv.slice(1), PRIVATE_MOUNTS];
+  process.execve?.('/usr/bin/unshare', ['unshare', '--mount', '--propagation', 'private', '--', ...self], process.env);
+  throw refused('cannot_isolate', 'this Node cannot replace itself: needs process.execve');
+}
+
+function describe(admission: Admission): JsonObject {
+  return {
+    isolation: 'ns',
+    enforcement: 'freeze',
+    quotas: ['cpu', 'memory', 'pids', 'disk'],
+    egress: ['none'],
+    images: [...admission.images],
+    totals: { cpu_millis: admission.cpuMillis, memory_mib: admission.memoryMib, disk_mib: admission.diskMib },
+    sandboxes_max: SANDBOXES_MAX,
+  };
+}
+
+async function listen(server: Server, socket: string): Promise<void> {
+  rmSync(socket, { force: true });
+  const old = process.umask(0o177);
+  await new Promise<void>((done, fail) => server.once('error', fail).listen(socket, done));
+  process.umask(old);
+  chmodSync(socket, 0o600);
+}
+
+function closeOnSignal(close: () => Promise<void>): void {
+  let isClosing = false;
+  const end = (): void => {
+    if (isClosing) return;
+    isClosing = true;
+    close().then(
+      () => process.exit(0),
+      (fault) => {
+        console.error(fault);
+        process.exit(1);
+      },
+    );
+  };
+  process.on('SIGTERM', end).on('SIGINT', end);
+}
+
+async function main(): Promise<void> {
+  const options = readOptions(process.argv.slice(2), process.env);
+  becomePrivate();
+  mkdirSync(options.folder, { recursive: true, mode: 0o711 });
+  const ground = await prepareGround(options.folder);
+  const bootId = randomUUID();
+  const publicKey = ownKey(options.folder).publicKey.toString('base64');
+  const events = new EventLog(options.folder, bootId, systemClock.wallMs);
+  const admission = detectAdmission(options.folder);
+  const usedNames = new UsedNames(join(options.folder, 'used-names'));
+  const warden = new Warden({ ground, leaseKey: options.leaseKey, clock: systemClock, events, usedNames, admission });
+  const access = accessFor(options.callerKey, publicKey, systemClock.wallMs);
+  const descriptor = (): JsonObject => describe(admission);
+  const server = apiServer({ warden, events, access, bootId, imageVersion: IMAGE_VERSION, descriptor });
+  await listen(server, options.socket);
+  closeOnSignal(async () => {
+    server.close();
+    await warden.close();
+    await events.close();
+    server.closeAllConnections();
+    await removeGround(ground, options.folder);
+  });
+  const ready = { ready: true, boot_id: bootId, public_key: publicKey, isolation: 'ns', descriptor: descriptor() };
+  process.stdout.write(`${JSON.stringify(ready)}\n`);
+}
+
+main().catch((fault) => {
+  const said = fault instanceof Fault ? fault.toJSON() : { code: 'fault', detail: (fault as Error).message };
+  process.stderr.write(`${JSON.stringify(said)}\n`);
+  process.exit(1);
+});

@@ -1,0 +1,128 @@
+/**
+ * One sandbox from directory to destroyed: cgroup, disk, socket and the guest inside.
+ * Promise: `destroy` returns when no process, mount, loop device, cgroup or file of it is left.
+ */
+import type { ChildProcess } from 'node:child_process';
+import { mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Cgroup, type Limits } from './cgroup.ts';
+import { planDisk, prepareDisk } from './disk.ts';
+import { Fault } from './fault.ts';
+import type { Ground } from './ground.ts';
+import { GuestLink } from './guest-link.ts';
+import { GUEST_ARGV, launch } from './isolate.ts';
+
+export interface Shape extends Limits {
+  diskBytesMax: number;
+}
+
+export const START_MS_MAX = 15_000;
+/** After this long the whole tree is killed at once, zombie or not. */
+const POLITE_MS = 500;
+const COMPLAINT_CHARS_MAX = 2_000;
+
+export class Sandbox {
+  readonly name: string;
+  readonly directory: string;
+  readonly cgroup: Cgroup;
+  readonly link: GuestLink;
+  readonly process: ChildProcess;
+  /** Settles when the outermost process is gone. */
+  readonly gone: Promise<void>;
+  #complaint = '';
+
+  private constructor(name: string, directory: string, cgroup: Cgroup, link: GuestLink, child: ChildProcess) {
+    this.name = name;
+    this.directory = directory;
+    this.cgroup = cgroup;
+    this.link = link;
+    this.process = child;
+    child.stdout?.resume();
+    child.stderr?.on('data', (bytes) => {
+      this.#complaint = (this.#complaint + bytes).slice(0, COMPLAINT_CHARS_MAX);
+    });
+    this.gone = new Promise((resolve) => child.once('close', () => resolve()));
+    child.once('exit', () => link.close());
+  }
+
+  /** `beforeLaunch` runs when the cgroup stands and nothing runs in it yet. @errors rejects and leaves nothing behind. */
+  static async launch(
+    ground: Ground,
+    name: string,
+    hostUid: number,
+    shape: Shape,
+    beforeLaunch: (cgroup: Cgroup, directory: string) => void = () => {},
+  ): Promise<Sandbox> {
+    const directory = join(ground.sandboxes, name);
+    const socketDirectory = join(directory, 'socket');
+    mkdirSync(socketDirectory, { recursive: true, mode: 0o711 });
+    const cgroup = new Cgroup(ground.layout, join(ground.slice, name), shape);
+    const link = new GuestLink(join(socketDirectory, 'guest.sock'), hostUid);
+    try {
+      const disk = planDisk(directory, shape.diskBytesMax);
+      await prepareDisk(disk, hostUid);
+      beforeLaunch(cgroup, directory);
+      const { filterFile, nodeFile, guest: guestDirectory } = ground;
+      const isolation = { hostUid, disk, filterFile, nodeFile, guestDirectory, socketDirectory };
+      const child = launch({ ...isolation, procsFiles: cgroup.procsFiles }, GUEST_ARGV);
+      return new Sandbox(name, directory, cgroup, link, child);
+    } catch (fault) {
+      link.close();
+      await cgroup.remove();
+      rmSync(directory, { recursive: true, force: true });
+      throw fault;
+    }
+  }
+
+  /** Resolves when the guest has dialled. @errors rejects with Fault `start_failed` and the launcher's complaint. */
+  async ready(): Promise<this> {
+    const fail = (cause: string): never => {
+      throw new Fault('refused', 'start_failed', `the sandbox did not start: ${cause}`, { cause });
+    };
+    const died = this.gone.then(() => fail(this.#complaint.trim() || 'the launcher ended'));
+    const late = sleep(START_MS_MAX, undefined, { ref: false }).then(() => fail(`no guest after ${START_MS_MAX} ms`));
+    await Promise.race([this.link.ready, died, late]);
+    died.catch(() => {});
+    late.catch(() => {});
+    return this;
+  }
+
+  /**
+   * Also works on a frozen tree: v2 lets a kill through. The namespace's init goes first and takes all below with it, so
+   * that the outer bubblewrap lives to collect it: killed together, they would leave a zombie to the host's pid 1.
+   * It is thawed only when it is alone: an earlier thaw would let the tenant run unpaid for the moment before it dies.
+   */
+  async destroy(): Promise<void> {
+    if (this.process.exitCode === null && this.process.signalCode === null) {
+      this.#killNamespaceInit();
+      await this.#emptyButForOuter();
+      this.cgroup.thaw();
+    } else this.cgroup.kill();
+    const slow = setTimeout(() => this.cgroup.kill(), POLITE_MS);
+    await this.gone;
+    clearTimeout(slow);
+    this.link.close();
+    await this.cgroup.remove();
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+
+  async #emptyButForOuter(): Promise<void> {
+    const giveUpAtMs = performance.now() + POLITE_MS;
+    while (this.cgroup.pids().some((pid) => pid !== this.process.pid)) {
+      if (performance.now() > giveUpAtMs) return this.cgroup.kill();
+      await sleep(1);
+    }
+  }
+
+  #killNamespaceInit(): void {
+    const outer = this.process.pid;
+    try {
+      const inits = readFileSync(`/proc/${outer}/task/${outer}/children`, 'utf8').trim();
+      if (inits === '') this.cgroup.kill();
+      for (const pid of inits.split(' ').filter(Boolean)) process.kill(Number(pid), 'SIGKILL');
+    } catch {
+      this.cgroup.kill();
+    }
+  }
+}

@@ -1,0 +1,387 @@
+/**
+ * Holds the leases of one machine's sandboxes and makes the trees follow them.
+ * Promise: no ticket, no start; no live lease, no running; a newer ticket in the grace time thaws everything intact.
+ */
+import { setPriority } from 'node:os';
+import { join } from 'node:path';
+import type { Envelope } from '@tallystick/kernel';
+import { type Admission, admitSpec, type SandboxSpec } from './admission.ts';
+import { type Clock, WARDEN_MARGIN_MS } from './clock.ts';
+import { removeDeadline, writeDeadline } from './deadline-file.ts';
+import type { EventLog, EventName } from './events.ts';
+import { type ExecEnd, Execs } from './execs.ts';
+import { type Facts, Fault, refused } from './fault.ts';
+import { type Ground, HOST_UIDS } from './ground.ts';
+import { cpuUs, type EndReason, type Held, leftMs, ranMs, stateOf, viewOf } from './held.ts';
+import { admitTicket, type Lease, startingLease, startLease } from './lease.ts';
+import { ReaperWatch } from './reaper-watch.ts';
+import { Sandbox, START_MS_MAX } from './sandbox.ts';
+import type { UsedNames } from './used-names.ts';
+
+export interface WardenOptions {
+  ground: Ground;
+  /** Raw Ed25519 key of who mints RunTickets. */
+  leaseKey: Uint8Array;
+  clock: Clock;
+  events: EventLog;
+  usedNames: UsedNames;
+  admission: Admission;
+}
+
+/** Also the longest a step of the wall clock goes unseen. */
+const LOOK_EVERY_MS = 50;
+const HIGH_PRIORITY = -15;
+/** Ended sandboxes that are still told of, with the output of their commands. */
+const ENDED_KEPT_MAX = 64;
+
+export class Warden {
+  readonly reaper: ReaperWatch;
+  readonly #options: WardenOptions;
+  readonly #clock: Clock;
+  /** Live ones and the last ended ones, oldest first; the newest life of a sandbox only. */
+  readonly #held = new Map<string, Held>();
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(options: WardenOptions) {
+    this.#options = options;
+    this.#clock = options.clock;
+    setPriority(HIGH_PRIORITY);
+    this.reaper = new ReaperWatch(options.ground.deadlines, () => options.events.append('reaper_restarted', '', 0));
+    this.#arm();
+  }
+
+  // --- questions
+
+  #live(): Held[] {
+    return [...this.#held.values()].filter((held) => !held.ended);
+  }
+
+  list() {
+    return [...this.#held.values()].map((held) => viewOf(held, this.#clock));
+  }
+
+  /** Undefined for a sandbox that was never here. */
+  incarnationOf(name: string): number | undefined {
+    return this.#held.get(name)?.incarnation;
+  }
+
+  /** @errors throws Fault `unknown_sandbox`. */
+  held(name: string): Held {
+    const held = this.#held.get(name);
+    if (!held) throw new Fault('not_found', 'unknown_sandbox', `no sandbox ${name} on this machine`);
+    return held;
+  }
+
+  view(name: string) {
+    return viewOf(this.held(name), this.#clock);
+  }
+
+  /** For work inside. @errors throws Fault `sandbox_ended` or `frozen`. */
+  running(name: string): Held & { sandbox: Sandbox; execs: Execs } {
+    const held = this.held(name);
+    const state = stateOf(held);
+    if (state === 'ended') throw new Fault('gone', 'sandbox_ended', 'the sandbox has ended', { ...held.ended });
+    if (state !== 'running') throw refused(state === 'frozen' ? 'frozen' : 'starting', `the sandbox is ${state}`);
+    return held as Held & { sandbox: Sandbox; execs: Execs };
+  }
+
+  touch(held: Held, cause: string): void {
+    held.lastActivityUs = this.#nowUs();
+    held.lastActivity = cause;
+  }
+
+  #nowUs(): number {
+    return Math.round(this.#clock.wallMs() * 1_000);
+  }
+
+  // --- create
+
+  /** Idempotent on (sandbox, incarnation). @errors rejects with a Fault that says which check refused; nothing is left then. */
+  async create(spec: SandboxSpec, ticket: Envelope): Promise<Held> {
+    const known = this.#held.get(spec.sandbox);
+    if (known?.incarnation === spec.incarnation) return this.#repeated(known);
+    if (known && !known.ended) {
+      const facts = { live: known.incarnation, asked: spec.incarnation };
+      throw new Fault('conflict', 'other_incarnation_live', 'another incarnation of this sandbox is live here', facts);
+    }
+    const highest = this.#options.usedNames.highest(spec.sandbox);
+    if (spec.incarnation <= highest) {
+      const facts = { highest, asked: spec.incarnation };
+      throw new Fault('gone', 'incarnation_used', 'this incarnation has already lived on this machine', facts);
+    }
+    const shape = admitSpec(
+      spec,
+      this.#options.admission,
+      this.#live().map((held) => held.shape),
+    );
+    const lease = this.#admit(ticket, spec, undefined);
+    this.#options.usedNames.add(spec.sandbox, spec.incarnation);
+    const held = this.#newHeld(spec, shape, lease);
+    this.#held.delete(spec.sandbox);
+    this.#held.set(spec.sandbox, held);
+    const created = this.#start(held);
+    held.created = created;
+    return created;
+  }
+
+  async #repeated(known: Held): Promise<Held> {
+    await known.created;
+    if (!known.ended) return known;
+    throw new Fault('gone', 'sandbox_ended', 'the sandbox has ended', { ...known.ended });
+  }
+
+  #newHeld(spec: SandboxSpec, shape: Held['shape'], lease: Lease): Held {
+    return {
+      name: spec.sandbox,
+      incarnation: spec.incarnation,
+      image: spec.image,
+      shape,
+      graceMs: spec.grace_ms,
+      hostUid: this.#freeUid(),
+      lease: startingLease(lease, START_MS_MAX),
+      finish: undefined,
+      sandbox: undefined,
+      execs: undefined,
+      startedAtUs: this.#nowUs(),
+      readyAtMonotonicMs: undefined,
+      frozenAtMonotonicMs: undefined,
+      frozenSinceUs: null,
+      frozenTotalMs: 0,
+      lastActivityUs: this.#nowUs(),
+      lastActivity: 'start',
+      cpuUs: 0,
+      isEnding: false,
+      ended: undefined,
+      created: Promise.resolve(),
+    };
+  }
+
+  #freeUid(): number {
+    const { hostUidFirst } = this.#options.ground;
+    const taken = new Set(this.#live().map((held) => held.hostUid));
+    for (let uid = hostUidFirst; uid < hostUidFirst + HOST_UIDS; uid += 1) if (!taken.has(uid)) return uid;
+    throw new Fault('busy', 'no_room', 'no free uid', { cap: HOST_UIDS, asked: 1, available: 0 });
+  }
+
+  async #start(held: Held): Promise<Held> {
+    try {
+      await this.#launch(held);
+    } catch (fault) {
+      const cause = fault instanceof Fault ? String(fault.facts['cause'] ?? fault.message) : (fault as Error).message;
+      await this.#end(held, 'start_failed', cause);
+      throw refused('start_failed', `the sandbox did not start: ${cause}`, { cause });
+    }
+    return held;
+  }
+
+  async #launch(held: Held): Promise<void> {
+    const { ground } = this.#options;
+    held.sandbox = await Sandbox.launch(ground, held.name, held.hostUid, held.shape, (cgroup, directory) => {
+      this.#writeDeadline(held, cgroup.tree, cgroup.directories, directory);
+    });
+    const { sandbox } = held;
+    held.execs = this.#execsOf(held, sandbox);
+    sandbox.process.once('exit', () => this.#lost(held));
+    await sandbox.ready();
+    if (held.isEnding) throw new Error('ended while it started');
+    held.lease = startLease(held.lease, this.#clock);
+    held.readyAtMonotonicMs = this.#clock.monotonicMs();
+    held.startedAtUs = this.#nowUs();
+    this.#rewriteDeadline(held);
+    this.#tell(held, 'started');
+    this.#look();
+  }
+
+  #execsOf(held: Held, sandbox: Sandbox): Execs {
+    return new Execs({
+      link: sandbox.link,
+      directory: join(this.#options.ground.logs, `${held.name}.${held.incarnation}`),
+      oomKills: () => sandbox.cgroup.oomKills(),
+      nowUs: () => this.#nowUs(),
+      onStarted: (execId) => {
+        this.touch(held, 'exec');
+        this.#tell(held, 'exec_started', { exec_id: execId });
+      },
+      onEnded: (execId, end) => {
+        this.touch(held, 'exec');
+        const code = 'code' in end ? end.code : null;
+        this.#tell(held, 'exec_ended', { exec_id: execId, end: end.end, code });
+      },
+    });
+  }
+
+  // --- leases
+
+  #admit(ticket: Envelope, expected: { sandbox: string; incarnation: number }, held: Lease | undefined): Lease {
+    const { sandbox, incarnation } = expected;
+    const lease = admitTicket(ticket, this.#options.leaseKey, { sandbox, incarnation }, held, this.#clock);
+    if (!('rejection' in lease)) return lease;
+    const facts = { rejection: lease.rejection, seq: held?.seq ?? null };
+    throw refused(`ticket_${lease.rejection}`, `the RunTicket does not hold: ${lease.rejection}`, facts);
+  }
+
+  /** @errors throws Fault: a typed rejection of the ticket, `finishing`, or `sandbox_ended`. */
+  renew(name: string, ticket: Envelope): void {
+    const held = this.held(name);
+    if (held.ended || held.isEnding) {
+      throw new Fault('gone', 'sandbox_ended', 'the sandbox has ended', { ...held.ended });
+    }
+    if (held.finish) throw refused('finishing', 'no further ticket is taken: its end is announced');
+    if (held.readyAtMonotonicMs === undefined) throw refused('starting', 'the sandbox is starting');
+    held.lease = this.#admit(ticket, { sandbox: name, incarnation: held.incarnation }, held.lease);
+    this.#rewriteDeadline(held);
+    this.#tell(held, 'renewed');
+    this.#look();
+  }
+
+  /**
+   * Announces the end. The sooner of two announcements wins; a repetition changes nothing.
+   * `atWallMs` null: at once. Resolves when an end at once is over.
+   */
+  async finish(name: string, incarnation: number, reason: EndReason, atWallMs: number | null): Promise<void> {
+    const held = this.held(name);
+    if (held.incarnation !== incarnation) {
+      const facts = { here: held.incarnation, asked: incarnation };
+      throw new Fault('conflict', 'other_incarnation', 'this is another incarnation', facts);
+    }
+    if (held.ended) return;
+    const atMs = atWallMs ?? 0;
+    if (!held.finish || atMs < held.finish.atWallMs) held.finish = { reason, atWallMs: atMs };
+    this.#rewriteDeadline(held);
+    if (atWallMs === null) await this.#end(held, held.finish.reason);
+    else this.#look();
+  }
+
+  /** Always before the tree may run by it: a warden that hangs right after leaves the reaper informed. */
+  #writeDeadline(held: Held, tree: string, cgroupDirectories: string[], sandboxDirectory: string): void {
+    const { lease, finish } = held;
+    writeDeadline(this.#options.ground.deadlines, {
+      sandbox: held.name,
+      incarnation: held.incarnation,
+      seq: lease.seq,
+      paidUntilMs: Math.min(lease.paidUntilMs, finish?.atWallMs ?? lease.paidUntilMs),
+      endsAtMonotonicMs: lease.endsAtMonotonicMs,
+      graceMs: this.#graceMs(held),
+      tree,
+      pid: held.sandbox?.process.pid,
+      cgroupDirectories,
+      sandboxDirectory,
+    });
+  }
+
+  #rewriteDeadline(held: Held): void {
+    const { sandbox } = held;
+    if (sandbox) this.#writeDeadline(held, sandbox.cgroup.tree, sandbox.cgroup.directories, sandbox.directory);
+  }
+
+  #graceMs(held: Held): number {
+    return held.finish || held.lease.isFinal ? 0 : held.graceMs;
+  }
+
+  // --- enforcement
+
+  #arm(): void {
+    const lefts = this.#live()
+      .filter((held) => held.frozenAtMonotonicMs === undefined)
+      .map((held) => leftMs(held, this.#clock, WARDEN_MARGIN_MS));
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#look(), Math.max(0, Math.min(LOOK_EVERY_MS, ...lefts)));
+  }
+
+  /** Makes what is so match what is paid. Level-triggered, so a missed moment is repaired by the next look. */
+  #look(): void {
+    for (const held of this.#live()) if (!held.isEnding) this.#follow(held);
+    this.reaper.check();
+    this.#arm();
+  }
+
+  /** The grace runs on monotonic time from the freeze: a wall clock that jumps ahead may freeze, never destroy. */
+  #follow(held: Held): void {
+    const left = leftMs(held, this.#clock, WARDEN_MARGIN_MS);
+    const frozenAtMs = held.frozenAtMonotonicMs;
+    if (left > 0) {
+      if (frozenAtMs !== undefined || held.sandbox?.cgroup.isFrozen()) this.#thaw(held);
+      return;
+    }
+    if (held.readyAtMonotonicMs === undefined) return void this.#end(held, held.finish?.reason ?? 'start_failed');
+    if (frozenAtMs === undefined) this.#freeze(held, -left);
+    const frozenMs = this.#clock.monotonicMs() - (held.frozenAtMonotonicMs as number);
+    if (frozenMs >= this.#graceMs(held)) void this.#end(held, held.finish?.reason ?? 'lease_ended');
+  }
+
+  #freeze(held: Held, lateMs: number): void {
+    held.sandbox?.cgroup.freeze();
+    held.frozenAtMonotonicMs = this.#clock.monotonicMs();
+    held.frozenSinceUs = this.#nowUs();
+    this.#tell(held, 'frozen', { late_ms: Math.round(lateMs) });
+  }
+
+  #thaw(held: Held): void {
+    held.sandbox?.cgroup.thaw();
+    if (held.frozenAtMonotonicMs !== undefined) {
+      held.frozenTotalMs += this.#clock.monotonicMs() - held.frozenAtMonotonicMs;
+    }
+    held.frozenAtMonotonicMs = undefined;
+    held.frozenSinceUs = null;
+    this.#tell(held, 'thawed');
+  }
+
+  #lost(held: Held): void {
+    if (held.isEnding || held.readyAtMonotonicMs === undefined) return;
+    const isOom = (held.sandbox?.cgroup.oomKills() ?? 0) > 0;
+    void this.#end(held, isOom ? 'oom' : 'sandbox_lost');
+  }
+
+  async #end(held: Held, reason: EndReason, cause?: string): Promise<void> {
+    if (held.isEnding) return;
+    held.isEnding = true;
+    if (held.readyAtMonotonicMs !== undefined && held.frozenAtMonotonicMs === undefined) {
+      held.frozenAtMonotonicMs = this.#clock.monotonicMs();
+      held.sandbox?.cgroup.freeze();
+    }
+    cpuUs(held);
+    const leftover = await this.#destroy(held);
+    await held.execs?.endAll(execEndFor(reason));
+    held.ended = { reason, atUs: this.#nowUs(), ...(cause === undefined ? {} : { cause }) };
+    this.#tell(held, 'ended', { reason, ...(cause ? { cause } : {}), ...(leftover ? { leftover } : {}) });
+    this.#forgetOldest();
+  }
+
+  /** Returns what could not be removed, for the event; the reaper still holds its deadline then. */
+  async #destroy(held: Held): Promise<string | undefined> {
+    try {
+      await held.sandbox?.destroy();
+      removeDeadline(this.#options.ground.deadlines, held.name);
+      return undefined;
+    } catch (fault) {
+      held.sandbox?.cgroup.kill();
+      return (fault as Error).message;
+    }
+  }
+
+  #forgetOldest(): void {
+    const ended = [...this.#held.values()].filter((held) => held.ended);
+    for (const held of ended.slice(0, -ENDED_KEPT_MAX)) {
+      held.execs?.dropLogs();
+      this.#held.delete(held.name);
+    }
+  }
+
+  #tell(held: Held, event: EventName, facts: Facts = {}): void {
+    const paid = { seq_of_lease: held.lease.seq, paid_until_us: held.lease.paidUntilMs * 1_000 };
+    const used = { ran_ms: ranMs(held, this.#clock), cpu_us: cpuUs(held) };
+    this.#options.events.append(event, held.name, held.incarnation, { ...paid, ...used, ...facts });
+  }
+
+  /** Stops everything, then the reaper. */
+  async close(): Promise<void> {
+    await Promise.all(this.#live().map((held) => this.#end(held, 'stopped')));
+    clearTimeout(this.#timer);
+    await this.reaper.close();
+  }
+}
+
+function execEndFor(reason: EndReason): ExecEnd {
+  if (reason === 'lease_ended' || reason === 'oom' || reason === 'sandbox_lost') return { end: reason };
+  return { end: 'killed' };
+}
