@@ -92,7 +92,7 @@ export {
   receiptOf,
 } from './receipt-form.ts';
 export { type Applied, applyReceipt, firstDifference, type Problem, type ReceiptAt } from './replay.ts';
-export { type ReceiptPlace, receiptIdOf, receiptPlace, SHARD_MAX } from './receipt-id.ts';
+export { type ReceiptIdPlace, receiptIdOf, receiptPlace, SHARD_MAX } from './receipt-id.ts';
 export { timeMsOf } from './rfc3339.ts';
 export { type SeenSource, type WatchedSeen, watchSeen } from './seen.ts';
 export {

@@ -16,7 +16,7 @@ test('a place becomes a receipt id and comes back', () => {
     fc.property(PLACE, fc.integer({ min: 0, max: 999 }), (place, us) => {
       const id = receiptIdOf(place.shard, place.pos, BigInt(place.atMs) * 1000n + BigInt(us));
       assert.ok(isId('rcp', id));
-      assert.deepEqual(receiptPlace(id), place);
+      assert.deepEqual(receiptPlace(id), { ...place });
     }),
   );
 });
