@@ -4,7 +4,7 @@
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { withoutComments } from './code.ts';
+import { codeOnly, withoutComments } from './code.ts';
 
 export interface SourceFile {
   /** From the root, with forward slashes. */
@@ -80,13 +80,15 @@ export interface Import {
   line: number;
 }
 
-const IMPORT = /(?:^|[;\n])\s*(?:import|export)\b[^;'"`]*?\bfrom\s*['"]([^'"]+)['"]|\bimport\s*\(?\s*['"]([^'"]+)['"]/g;
+const IMPORT = /\b(?:import|export)\b[^;'"`()]*?\bfrom\s*['"]([^'"]+)['"]|\bimport\s*\(?\s*['"]([^'"]+)['"]/g;
 
-/** Static, side-effect, type-only and dynamic imports, and re-exports. */
+/** Static, side-effect, type-only and dynamic imports, and re-exports; not what only looks like one in a string. */
 export function importsOf(text: string): Import[] {
-  const code = withoutComments(text);
-  return [...code.matchAll(IMPORT)].map((match) => ({
+  const written = withoutComments(text);
+  const code = codeOnly(text);
+  const real = [...written.matchAll(IMPORT)].filter((match) => code[match.index] === written[match.index]);
+  return real.map((match) => ({
     specifier: match[1] ?? match[2] ?? '',
-    line: lineOf(code, match.index + match[0].length),
+    line: lineOf(written, match.index + match[0].length),
   }));
 }
