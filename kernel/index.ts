@@ -91,8 +91,8 @@ export {
   type ReceiptPlace,
   receiptOf,
 } from './receipt-form.ts';
-export { type Applied, applyReceipt, firstDifference, type Problem, type ReceiptAt } from './replay.ts';
 export { type ReceiptIdPlace, receiptIdOf, receiptPlace, SHARD_MAX } from './receipt-id.ts';
+export { type Applied, applyReceipt, firstDifference, type Problem, type ReceiptAt } from './replay.ts';
 export { timeMsOf } from './rfc3339.ts';
 export { type SeenSource, type WatchedSeen, watchSeen } from './seen.ts';
 export {
