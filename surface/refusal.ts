@@ -1,0 +1,72 @@
+/**
+ * A refusal: one code of the error catalogue with its facts, thrown by handlers and by the surface itself.
+ * Promise: what it says is meant for the caller; anything else that is thrown stays inside and is logged.
+ */
+
+import type { Json, JsonObject } from '@tallystick/kernel';
+import { ERROR_CATALOGUE, type ErrorCodeName } from '@tallystick/proto';
+
+/** One thing that is wrong with a request. */
+export interface Violation {
+  /** RFC 6901 pointer into the request, in wire names; empty: the request as a whole. */
+  pointer: string;
+  detail: string;
+  /** Id of the rule, e.g. `string.pattern` or `json.unknown`. */
+  rule: string;
+}
+
+/** What a refusal may carry besides its facts. */
+export interface RefusalExtra {
+  errors?: readonly Violation[];
+  headers?: Readonly<Record<string, string>>;
+  cause?: unknown;
+}
+
+/** The only error whose text reaches the caller. A class because it is thrown. */
+export class ApiRefusal extends Error {
+  readonly code: ErrorCodeName;
+  readonly facts: Readonly<JsonObject>;
+  readonly errors: readonly Violation[];
+  readonly headers: Readonly<Record<string, string>>;
+
+  constructor(code: ErrorCodeName, facts: JsonObject, detail: string | undefined, extra: RefusalExtra) {
+    super(detail ?? sentenceWithFacts(code, facts), extra.cause === undefined ? undefined : { cause: extra.cause });
+    this.name = 'ApiRefusal';
+    this.code = code;
+    this.facts = facts;
+    this.errors = extra.errors ?? [];
+    this.headers = extra.headers ?? {};
+  }
+}
+
+/** The catalogue's sentence, with the facts in brackets. */
+function sentenceWithFacts(code: ErrorCodeName, facts: JsonObject): string {
+  const { sentence } = ERROR_CATALOGUE[code];
+  const words = Object.entries(facts).map(([name, value]) => `${name} ${factText(value)}`);
+  return words.length === 0 ? sentence : `${sentence} (${words.join(', ')})`;
+}
+
+const factText = (value: Json): string => (typeof value === 'string' ? value : JSON.stringify(value));
+
+/**
+ * Makes a refusal to throw.
+ * @param facts members of the problem body; by convention those that the catalogue names for the code
+ * @param detail replaces the sentence made of catalogue and facts
+ * @example throw refuse('JOB_CAP_EXCEEDED', { cap_micros: 500, required_micros: 40, available_micros: 10 });
+ */
+export const refuse = (
+  code: ErrorCodeName,
+  facts: JsonObject = {},
+  detail?: string,
+  extra: RefusalExtra = {},
+): ApiRefusal => new ApiRefusal(code, facts, detail, extra);
+
+/** The request does not satisfy its contract, and this is everything that is wrong with it. */
+export const refuseInvalid = (errors: readonly Violation[]): ApiRefusal => {
+  const count = errors.length === 1 ? '' : ` (${errors.length} violations)`;
+  return refuse('INVALID_REQUEST', {}, `${ERROR_CATALOGUE.INVALID_REQUEST.sentence}${count}`, { errors });
+};
+
+/** RFC 6901: one more step. */
+export const pointerTo = (pointer: string, key: string | number): string =>
+  `${pointer}/${String(key).replaceAll('~', '~0').replaceAll('/', '~1')}`;

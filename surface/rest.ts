@@ -1,0 +1,208 @@
+/**
+ * Serves the operations of a dispatch as HTTP routes.
+ * Promise: every answer that is not the method's own is a problem; nothing of a request is read before its caller is known.
+ */
+import { randomBytes } from 'node:crypto';
+import { Readable } from 'node:stream';
+import type { Message } from '@bufbuild/protobuf';
+import Fastify, {
+  type FastifyError,
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+  type FastifyServerOptions,
+} from 'fastify';
+import { limitedBody } from './body.ts';
+import type { Operation, Route } from './contract.ts';
+import type { Dispatch, Incoming, Principal, RawReply } from './dispatch.ts';
+import { type LogFault, type ProblemAnswer, problemOfThrown } from './problem.ts';
+import { type ApiRefusal, refuse, refuseInvalid } from './refusal.ts';
+import { readRequest } from './request-reader.ts';
+import { restPrinter } from './rest-json.ts';
+
+export const JSON_BODY_BYTES_MAX = 2 * 1024 * 1024;
+export const RAW_BODY_BYTES_MAX = 2 * 1024 * 1024 * 1024;
+const PATH_SEGMENT_CHARS_MAX = 256;
+
+export interface RestOptions {
+  /** Where unexpected exceptions go. */
+  log: LogFault;
+  jsonBodyBytesMax?: number;
+  rawBodyBytesMax?: number;
+}
+
+const TRACE_PARENT = /^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}$/;
+
+/** The caller's W3C trace id, or a new one. */
+function traceIdOf(request: { headers: Record<string, string | string[] | undefined> }): string {
+  const told = TRACE_PARENT.exec(String(request.headers['traceparent'] ?? ''))?.[1];
+  return told ?? randomBytes(16).toString('hex');
+}
+
+/** Settings without which Fastify answers some requests by itself, without a problem body. */
+const serverOptions = (log: LogFault): FastifyServerOptions => ({
+  logger: false,
+  genReqId: traceIdOf,
+  routerOptions: { maxParamLength: PATH_SEGMENT_CHARS_MAX, querystringParser: () => ({}) },
+  frameworkErrors: (fault, request, reply) => sendThrown(reply, request, refusalOf(fault, request), log),
+});
+
+/** A Fastify server set up for `registerRest`. */
+export const createRestServer = (log: LogFault): FastifyInstance => Fastify(serverOptions(log)) as FastifyInstance;
+
+/** Adds a route for every HTTP binding of the dispatch's operations, and an OPTIONS answer for each path. */
+export function registerRest(app: FastifyInstance, dispatch: Dispatch, options: RestOptions): void {
+  const { log } = options;
+  app.setNotFoundHandler((request, reply) => sendThrown(reply, request, routeNotFound(request), log));
+  app.setErrorHandler<FastifyError>((fault, request, reply) =>
+    sendThrown(reply, request, refusalOf(fault, request), log),
+  );
+  app.addHook('onRequest', async (request, reply) => {
+    reply.headers({ 'trace-id': request.id, 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' });
+  });
+  void app.register((scope, _options, done) => {
+    scope.removeAllContentTypeParsers();
+    const bodyLimit = options.jsonBodyBytesMax ?? JSON_BODY_BYTES_MAX;
+    scope.addContentTypeParser('application/json', { parseAs: 'buffer', bodyLimit }, (_request, body, done) =>
+      done(null, body),
+    );
+    addRoutes(scope, dispatch, options, (operation) => !operation.rawRequest);
+    addOptions(scope, dispatch);
+    done();
+  });
+  void app.register((scope, _options, done) => {
+    scope.removeAllContentTypeParsers();
+    scope.addContentTypeParser('*', (_request, payload, done) => done(null, payload));
+    addRoutes(scope, dispatch, options, (operation) => operation.rawRequest);
+    done();
+  });
+}
+
+/** `/v1/jobs/{id}` as Fastify spells it. */
+const fastifyPath = (template: string): string => template.replace(/\{([^}]+)\}/g, ':$1');
+
+function addRoutes(
+  app: FastifyInstance,
+  dispatch: Dispatch,
+  options: RestOptions,
+  isWanted: (operation: Operation) => boolean,
+): void {
+  const principals = new WeakMap<FastifyRequest, Principal>();
+  for (const operation of dispatch.operations.filter(isWanted))
+    for (const route of operation.routes)
+      app.route({
+        method: route.verb,
+        url: fastifyPath(route.template),
+        onRequest: async (request) => {
+          const principal = await dispatch.admit(operation, request.headers.authorization);
+          if (principal) principals.set(request, principal);
+        },
+        handler: (request, reply) =>
+          answer({ dispatch, operation, route, request, reply, options }, principals.get(request)),
+      });
+}
+
+/** OPTIONS tells the verbs of a path; it says nothing to other origins. */
+function addOptions(app: FastifyInstance, dispatch: Dispatch): void {
+  const verbs = new Map<string, Set<string>>();
+  for (const route of dispatch.operations.flatMap((operation) => operation.routes)) {
+    const path = fastifyPath(route.template);
+    const known = verbs.get(path) ?? new Set(['OPTIONS']);
+    verbs.set(path, known.add(route.verb));
+    if (route.verb === 'GET') known.add('HEAD');
+  }
+  for (const [url, known] of verbs) {
+    const allow = [...known].sort().join(', ');
+    app.options(url, (_request, reply) => reply.code(204).header('allow', allow).send());
+  }
+}
+
+/** One request on its way to an answer. */
+interface Exchange {
+  dispatch: Dispatch;
+  operation: Operation;
+  route: Route;
+  request: FastifyRequest;
+  reply: FastifyReply;
+  options: RestOptions;
+}
+
+async function answer(exchange: Exchange, principal: Principal | undefined): Promise<FastifyReply> {
+  const { dispatch, operation, route, request, reply } = exchange;
+  const message = readRequest(operation, route, {
+    path: request.params as Record<string, string>,
+    query: queryOf(request),
+    body: operation.rawRequest ? undefined : (request.body as Uint8Array | undefined),
+  });
+  const result = await dispatch.run(operation, principal, message, incomingOf(exchange));
+  if (operation.rawResponseType !== undefined) return sendRaw(reply, operation.rawResponseType, result as RawReply);
+  return reply.type('application/json').send(JSON.stringify(restPrinter(operation.method.output)(result as Message)));
+}
+
+function queryOf(request: FastifyRequest): URLSearchParams {
+  const start = request.url.indexOf('?');
+  return new URLSearchParams(start < 0 ? '' : request.url.slice(start + 1));
+}
+
+function incomingOf({ operation, request, reply, options }: Exchange): Incoming {
+  const key = request.headers['idempotency-key'];
+  return {
+    requestId: request.id,
+    idempotencyKey: key === undefined ? undefined : String(key),
+    ...(operation.rawRequest ? { body: limitedBody(request.raw, options.rawBodyBytesMax ?? RAW_BODY_BYTES_MAX) } : {}),
+    signal: signalOf(reply),
+    remoteIsLoopback: isLoopback(request.raw.socket.remoteAddress),
+    host: request.headers.host ?? '',
+    setHeader: (name, value) => void reply.header(name, value),
+  };
+}
+
+const isLoopback = (address: string | undefined): boolean =>
+  address !== undefined && /^(::ffff:)?127\.|^::1$/.test(address);
+
+/** Aborts when the connection closes before the answer was sent. */
+function signalOf(reply: FastifyReply): AbortSignal {
+  const controller = new AbortController();
+  reply.raw.once('close', () => {
+    if (!reply.raw.writableFinished) controller.abort();
+  });
+  return controller.signal;
+}
+
+function sendRaw(reply: FastifyReply, mediaType: string, { stream, headers }: RawReply): FastifyReply {
+  return reply
+    .type(mediaType)
+    .headers(headers ?? {})
+    .send(Readable.from(stream, { objectMode: false }));
+}
+
+const pathOf = (request: FastifyRequest): string => request.url.split('?', 1)[0] ?? '';
+
+const routeNotFound = (request: FastifyRequest): ApiRefusal =>
+  refuse('ROUTE_NOT_FOUND', { method: request.method, path: pathOf(request) });
+
+/** Fastify's own complaints as refusals; anything else as it is. */
+function refusalOf(fault: unknown, request: FastifyRequest): unknown {
+  const { code, message } = fault as Partial<FastifyError>;
+  switch (code) {
+    case 'FST_ERR_CTP_BODY_TOO_LARGE':
+      return refuse('BODY_TOO_LARGE', { cap_bytes: request.routeOptions?.bodyLimit ?? JSON_BODY_BYTES_MAX });
+    case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
+      return refuseInvalid([{ pointer: '', detail: 'the body must be application/json', rule: 'http.content_type' }]);
+    case 'FST_ERR_CTP_INVALID_CONTENT_LENGTH':
+      return refuseInvalid([{ pointer: '', detail: message ?? '', rule: 'http.content_length' }]);
+    case 'FST_ERR_BAD_URL':
+    case 'FST_ERR_MAX_PARAM_LENGTH':
+      return routeNotFound(request);
+    default:
+      return fault;
+  }
+}
+
+function sendThrown(reply: FastifyReply, request: FastifyRequest, thrown: unknown, log: LogFault): FastifyReply {
+  return sendProblem(reply, problemOfThrown(thrown, request.id, log));
+}
+
+function sendProblem(reply: FastifyReply, { status, headers, body }: ProblemAnswer): FastifyReply {
+  return reply.code(status).headers(headers).send(JSON.stringify(body));
+}
