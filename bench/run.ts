@@ -49,7 +49,12 @@ export function checkFigures(result: BenchResult): BenchResult {
   return result;
 }
 
-function readArguments(argv: string[]): { name: string | undefined; json: string | undefined; options: BenchOptions } {
+/** The name, where the figures go, and every other option as text. */
+export function readArguments(argv: string[]): {
+  name: string | undefined;
+  json: string | undefined;
+  options: BenchOptions;
+} {
   const { positionals, tokens } = parseArgs({ args: argv, strict: false, tokens: true, allowPositionals: true });
   const options: Record<string, string> = {};
   const taken = new Set<string>();

@@ -138,6 +138,7 @@ function installPackages(folder, name) {
 function ensurePackages(folder, name) {
   if (isStamped(folder)) return;
   if (!isInstalledAsLocked(folder)) installPackages(folder, name);
+  mkdirSync(dirname(stampPath(folder)), { recursive: true });
   writeFileSync(stampPath(folder), stampOf(folder));
 }
 
