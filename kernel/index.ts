@@ -2,6 +2,20 @@
  * The one door of the kernel: what every part of the house shares.
  * Promise: pure; nothing here reads a clock, a file, the network or a source of randomness.
  */
+export {
+  CAP_ISSUER,
+  CAP_SPENT,
+  depositAccount,
+  escrowAccount,
+  jobCapAccount,
+  jobSlotAccount,
+  providerAccount,
+  SLOT_ISSUER,
+  SLOT_RUNNING,
+  sandboxCapAccount,
+  userAccount,
+  WORLD_DEPOSITS,
+} from './accounts.ts';
 export { base64Bytes } from './base64.ts';
 export { isCanonical, JSON_DEPTH_MAX, jcs, parseStrict } from './canonical.ts';
 export {
@@ -57,6 +71,7 @@ export {
   exportReceiptLine,
   exportTicketLine,
 } from './export.ts';
+export { countIn, countsIn, flagIn, microsIn, optionalIn, textIn, textsIn, timeUsIn } from './fields.ts';
 export { createSha256, keccak256, sha256, sha256Hex } from './hashes.ts';
 export { ID_PREFIXES, ID_RANDOM_BYTES, type Id, isId, newId, type Prefix } from './ids.ts';
 export type { Json, JsonObject } from './json.ts';
@@ -93,7 +108,7 @@ export {
 } from './receipt-form.ts';
 export { type ReceiptIdPlace, receiptIdOf, receiptPlace, SHARD_MAX } from './receipt-id.ts';
 export { type Applied, applyReceipt, firstDifference, type Problem, type ReceiptAt } from './replay.ts';
-export { timeMsOf } from './rfc3339.ts';
+export { timeMsOf, timeTextOf } from './rfc3339.ts';
 export { type SeenSource, type WatchedSeen, watchSeen } from './seen.ts';
 export {
   assertGoodPublicKey,

@@ -39,3 +39,33 @@ function daysSince1970(year: number, month: number, day: number): number {
   for (let m = 1; m < month; m++) days += daysIn(year, m);
   return days;
 }
+
+const US_PER_MS = 1_000n;
+const DAYS_PER_400_YEARS = 146_097;
+const DAYS_0000_03_01_TO_1970 = 719_468;
+
+/** `2026-01-31T12:00:00.000Z` of microseconds since 1970, finer digits cut off. */
+export function timeTextOf(atUs: bigint): string {
+  const ms = Number(atUs / US_PER_MS);
+  const days = Math.floor(ms / DAY_MS);
+  const inDay = ms - days * DAY_MS;
+  const clock = [inDay / 3_600_000, (inDay / 60_000) % 60, (inDay / 1000) % 60].map((part) => digits(part, 2));
+  return `${dateTextOf(days)}T${clock.join(':')}.${digits(inDay % 1000, 3)}Z`;
+}
+
+/** Counts years from March, so that the leap day is the last one. */
+function dateTextOf(days: number): string {
+  const shifted = days + DAYS_0000_03_01_TO_1970;
+  const era = Math.floor(shifted / DAYS_PER_400_YEARS);
+  const dayOfEra = shifted - era * DAYS_PER_400_YEARS;
+  const leaps = Math.floor(dayOfEra / 1460) - Math.floor(dayOfEra / 36_524) + Math.floor(dayOfEra / 146_096);
+  const yearOfEra = Math.floor((dayOfEra - leaps) / 365);
+  const dayOfYear = dayOfEra - (365 * yearOfEra + Math.floor(yearOfEra / 4) - Math.floor(yearOfEra / 100));
+  const monthFromMarch = Math.floor((5 * dayOfYear + 2) / 153);
+  const day = dayOfYear - Math.floor((153 * monthFromMarch + 2) / 5) + 1;
+  const month = monthFromMarch < 10 ? monthFromMarch + 3 : monthFromMarch - 9;
+  const year = era * 400 + yearOfEra + (month <= 2 ? 1 : 0);
+  return `${digits(year, 4)}-${digits(month, 2)}-${digits(day, 2)}`;
+}
+
+const digits = (value: number, length: number): string => String(Math.floor(value)).padStart(length, '0');

@@ -1,0 +1,30 @@
+/**
+ * Names of ledger accounts.
+ * Promise: their one home; whoever posts, reads or verifies spells an account through here.
+ */
+
+/** Where credited money comes from; may be overdrawn by what all deposits ever were. */
+export const WORLD_DEPOSITS = 'world:deposits';
+/** Grants permission to spend. */
+export const CAP_ISSUER = 'cap:issuer';
+/** Takes permission that was used up, and gives it back on a refund. */
+export const CAP_SPENT = 'cap:spent';
+/** Grants permission to run one more sandbox. */
+export const SLOT_ISSUER = 'slot:issuer';
+/** Holds one unit for every sandbox that has not ended. */
+export const SLOT_RUNNING = 'slot:running';
+
+/** A principal's money. */
+export const userAccount = (principal: string): string => `user:${principal}`;
+/** Paid for a sandbox's time, neither delivered nor refunded yet. */
+export const escrowAccount = (sandbox: string): string => `escrow:${sandbox}`;
+/** What a job may still spend. */
+export const jobCapAccount = (job: string): string => `job-cap:${job}`;
+/** What a sandbox may still spend. */
+export const sandboxCapAccount = (sandbox: string): string => `sandbox-cap:${sandbox}`;
+/** How many more sandboxes a job may run; counts, not micros. */
+export const jobSlotAccount = (job: string): string => `job-slot:${job}`;
+/** What a provider has earned. */
+export const providerAccount = (provider: string): string => `provider:${provider}`;
+/** Marks a deposit as credited; never moves, exists once. */
+export const depositAccount = (deposit: string): string => `deposit:${deposit}`;
