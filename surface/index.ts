@@ -16,7 +16,10 @@ export {
   type Principal,
   type RawReply,
 } from './dispatch.ts';
+export { type Comment, inlineSchema } from './json-schema.ts';
+export { type OpenapiInfo, openapiDocument } from './openapi.ts';
 export { type LogFault, PROBLEM_MEDIA_TYPE, type ProblemAnswer, problemOf, problemOfThrown } from './problem.ts';
 export { ApiRefusal, type RefusalExtra, refuse, refuseInvalid, type Violation } from './refusal.ts';
+export { registerOpenapi } from './register-openapi.ts';
 export { createRestServer, JSON_BODY_BYTES_MAX, RAW_BODY_BYTES_MAX, type RestOptions, registerRest } from './rest.ts';
 export { enumWord, isSecret, restPrinter } from './rest-json.ts';

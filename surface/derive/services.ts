@@ -1,0 +1,24 @@
+/**
+ * Every service of the contracts, in the order in which people read about them.
+ * Promise: a service of proto/index.ts that is missing here fails a test.
+ */
+import type { DescService } from '@bufbuild/protobuf';
+import {
+  AuthService,
+  BillingService,
+  ExecService,
+  FileService,
+  JobService,
+  ReceiptService,
+  SandboxService,
+} from '@tallystick/proto';
+
+export const ALL_SERVICES: readonly DescService[] = [
+  AuthService,
+  BillingService,
+  JobService,
+  SandboxService,
+  ExecService,
+  FileService,
+  ReceiptService,
+];
