@@ -19,6 +19,8 @@ export interface ApiOptions {
   events: EventLog;
   access: Access;
   bootId: string;
+  /** The audience of caller tickets, base64. */
+  publicKey: string;
   imageVersion: string;
   descriptor: () => JsonObject;
 }
@@ -181,7 +183,11 @@ const route = (method: string, path: string, verb: Route['verb'], answer: Route[
 };
 
 const ROUTES: Route[] = [
-  route('GET', '/v1/health', 'public', ({ options }) => ({ status: 'ok', boot_id: options.bootId })),
+  route('GET', '/v1/health', 'public', ({ options }) => ({
+    status: 'ok',
+    boot_id: options.bootId,
+    public_key: options.publicKey,
+  })),
   route('GET', '/v1/descriptor', 'read', ({ options }) => options.descriptor()),
   route('GET', '/attestation', 'read', ({ options }) => {
     return { mode: 'standard', image_version: options.imageVersion, measurement: null };

@@ -123,7 +123,7 @@ async function main(): Promise<void> {
   const warden = new Warden({ ground, leaseKey: options.leaseKey, clock: systemClock, events, usedNames, admission });
   const access = accessFor(options.callerKey, publicKey, systemClock.wallMs);
   const descriptor = (): JsonObject => describe(admission);
-  const server = apiServer({ warden, events, access, bootId, imageVersion: IMAGE_VERSION, descriptor });
+  const server = apiServer({ warden, events, access, bootId, publicKey, imageVersion: IMAGE_VERSION, descriptor });
   await listen(server, options.socket);
   closeOnSignal(async () => {
     server.close();

@@ -1,0 +1,29 @@
+/**
+ * Providers of sandboxes: the port and its adapters.
+ * Promise: whoever passes the suite in contract.ts may stand behind the port.
+ */
+export { type LocalProviderOptions, localProvider } from './local.ts';
+export { type MockProvider, type MockProviderOptions, mockProvider } from './mock.ts';
+export {
+  type Body,
+  type ByteRange,
+  type Created,
+  type Descriptor,
+  type ExecEnd,
+  type ExecSpec,
+  type ExecView,
+  type FactValue,
+  type FileEntry,
+  type FinishOrder,
+  type OutputChunk,
+  type OutputPage,
+  type OutputQuery,
+  type Provider,
+  type ProviderEvent,
+  type ProviderEventName,
+  type ProviderEventPage,
+  ProviderFault,
+  type ProviderFaultKind,
+  type SandboxSpec,
+  type SandboxView,
+} from './port.ts';

@@ -1,0 +1,418 @@
+/**
+ * A provider in memory, for unit tests and the simulator: real lease arithmetic on an injected clock, no isolation.
+ * Promise: nothing happens by itself; every call first brings all sandboxes up to the clock's now.
+ */
+import { createHash } from 'node:crypto';
+import { posix } from 'node:path';
+import { Readable } from 'node:stream';
+import { setImmediate as yieldOnce } from 'node:timers/promises';
+import { admit, type MockClock } from './mock-lease.ts';
+import {
+  endExec,
+  endSandbox,
+  execView,
+  HOME,
+  type MockExec,
+  type MockSandbox,
+  newSandbox,
+  ranMs,
+  sandboxView,
+  settle,
+  type Tell,
+  writeChunk,
+} from './mock-sandbox.ts';
+import { stepsOf } from './mock-shell.ts';
+import { packTar, unpackTar } from './mock-tar.ts';
+import {
+  type Body,
+  type Created,
+  type Descriptor,
+  type ExecSpec,
+  type FactValue,
+  type Provider,
+  type ProviderEvent,
+  type ProviderEventName,
+  ProviderFault,
+  type SandboxSpec,
+} from './port.ts';
+
+export interface MockProviderOptions {
+  /** Raw Ed25519 key of who mints RunTickets. */
+  leaseKey: Uint8Array;
+  clock: MockClock;
+  /** How much before the paid end it freezes. */
+  marginMs?: number;
+  images?: string[];
+}
+
+export interface MockProvider extends Provider {
+  /** Brings everything up to the clock's now. */
+  look(): void;
+  /** The machine restarts: all sandboxes are lost, the next events are of another boot. */
+  restart(): void;
+  /** While false every call is `unreachable`; leases go on ending. */
+  isReachable: boolean;
+}
+
+const MARGIN_MS = 250;
+const IMAGES = ['sandbox-base:v1.0.0'];
+const OUTPUT_BYTES_DEFAULT = 256 * 1024;
+
+interface World {
+  options: MockProviderOptions;
+  sandboxes: Map<string, MockSandbox>;
+  used: Map<string, number>;
+  events: ProviderEvent[];
+  boot: number;
+  isReachable: boolean;
+}
+
+const bootId = (world: World): string => `mock-boot-${world.boot}`;
+const nowUs = (world: World): number => Math.round(world.options.clock.wallMs() * 1_000);
+const refuse = (code: string, detail: string, facts?: Record<string, FactValue>): ProviderFault =>
+  new ProviderFault('refused', code, detail, facts);
+const gone = (code: string, detail: string, facts?: Record<string, FactValue>): ProviderFault =>
+  new ProviderFault('gone', code, detail, facts);
+
+function append(world: World, sandbox: MockSandbox, event: ProviderEventName, atMs: number, facts: object): void {
+  const { clock } = world.options;
+  const { spec, lease } = sandbox;
+  world.events.push({
+    seq: world.events.length + 1,
+    at_us: Math.round((clock.wallMs() - (clock.monotonicMs() - atMs)) * 1_000),
+    event,
+    sandbox: spec.sandbox,
+    incarnation: spec.incarnation,
+    seq_of_lease: lease.seq,
+    paid_until_us: lease.paidUntilMs * 1_000,
+    ran_ms: ranMs(sandbox, atMs),
+    cpu_us: 0,
+    ...facts,
+  });
+}
+
+const tellFor =
+  (world: World, sandbox: MockSandbox): Tell =>
+  (event, atMs, facts) =>
+    append(world, sandbox, event, atMs, facts);
+
+function look(world: World): void {
+  const { clock, marginMs = MARGIN_MS } = world.options;
+  for (const sandbox of world.sandboxes.values()) settle(sandbox, clock, marginMs, tellFor(world, sandbox));
+}
+
+function sandboxOf(world: World, name: string): MockSandbox {
+  const sandbox = world.sandboxes.get(name);
+  if (!sandbox) throw gone('unknown_sandbox', `no sandbox ${name} on this machine`);
+  return sandbox;
+}
+
+function runningOf(world: World, name: string, cause: string): MockSandbox {
+  const sandbox = sandboxOf(world, name);
+  if (sandbox.ended) throw gone('sandbox_ended', 'the sandbox has ended', sandbox.ended);
+  if (sandbox.frozenAtMonotonicMs !== undefined) throw refuse('frozen', 'the sandbox is frozen');
+  sandbox.lastActivityUs = nowUs(world);
+  sandbox.lastActivity = cause;
+  return sandbox;
+}
+
+function createdOf(world: World, sandbox: MockSandbox): Created {
+  const { spec, startedAtUs } = sandbox;
+  const where = { isolation: 'mock', image_version: spec.image, boot_id: bootId(world) } as const;
+  return {
+    sandbox: spec.sandbox,
+    incarnation: spec.incarnation,
+    state: 'running',
+    started_at_us: startedAtUs,
+    ...where,
+  };
+}
+
+function create(world: World, spec: SandboxSpec, ticket: Parameters<Provider['create']>[1]): Created {
+  const { options } = world;
+  const known = world.sandboxes.get(spec.sandbox);
+  if (known?.spec.incarnation === spec.incarnation) {
+    if (known.ended) throw gone('sandbox_ended', 'the sandbox has ended', known.ended);
+    return createdOf(world, known);
+  }
+  if (known && !known.ended) {
+    const facts = { live: known.spec.incarnation, asked: spec.incarnation };
+    throw refuse('other_incarnation_live', 'another incarnation of this sandbox is live here', facts);
+  }
+  if (spec.incarnation <= (world.used.get(spec.sandbox) ?? 0)) {
+    throw gone('incarnation_used', 'this incarnation has already lived on this machine');
+  }
+  const images = options.images ?? IMAGES;
+  if (!images.includes(spec.image)) throw refuse('unknown_image', `no image ${spec.image}`, { asked: spec.image });
+  const lease = admit(ticket, options.leaseKey, spec, undefined, options.clock, options.marginMs ?? MARGIN_MS);
+  world.used.set(spec.sandbox, spec.incarnation);
+  const sandbox = newSandbox(spec, lease, options.clock);
+  world.sandboxes.set(spec.sandbox, sandbox);
+  append(world, sandbox, 'started', options.clock.monotonicMs(), {});
+  return createdOf(world, sandbox);
+}
+
+function leaseCalls(world: World) {
+  const { options } = world;
+  const view = (sandbox: MockSandbox) => sandboxView(sandbox, options.clock);
+  return {
+    create: async (spec, ticket) => create(world, spec, ticket),
+    renew: async (name, ticket) => {
+      const sandbox = sandboxOf(world, name);
+      if (sandbox.ended) throw gone('sandbox_ended', 'the sandbox has ended', sandbox.ended);
+      if (sandbox.finish) throw refuse('finishing', 'no further ticket is taken: its end is announced');
+      const { spec, lease } = sandbox;
+      sandbox.lease = admit(ticket, options.leaseKey, spec, lease, options.clock, options.marginMs ?? MARGIN_MS);
+      append(world, sandbox, 'renewed', options.clock.monotonicMs(), {});
+      look(world);
+      return view(sandbox);
+    },
+    finish: async (name, order) => {
+      const sandbox = sandboxOf(world, name);
+      if (sandbox.spec.incarnation !== order.incarnation) {
+        throw refuse('other_incarnation', 'this is another incarnation', { here: sandbox.spec.incarnation });
+      }
+      const isSooner = !sandbox.finish || (order.at_us ?? 0) < (sandbox.finish.at_us ?? 0);
+      if (!sandbox.ended && isSooner) sandbox.finish = order;
+      look(world);
+      return view(sandbox);
+    },
+    get: async (name) => view(sandboxOf(world, name)),
+    list: async () => [...world.sandboxes.values()].map(view),
+    events: async (after) => {
+      await yieldOnce();
+      const events = world.events.slice(after);
+      return { boot_id: bootId(world), events, next_after: after + events.length, first_seq: 1 };
+    },
+  } satisfies Partial<Provider>;
+}
+
+function execOf(world: World, name: string, execId: string): MockExec {
+  const exec = sandboxOf(world, name).execs.get(execId);
+  if (!exec) throw gone('unknown_exec', `no command ${execId} in this sandbox`);
+  return exec;
+}
+
+function startExec(world: World, name: string, spec: ExecSpec): MockExec {
+  const known = world.sandboxes.get(name)?.execs.get(spec.exec_id);
+  if (known) return known;
+  const sandbox = runningOf(world, name, 'exec');
+  const env = { HOME, ...spec.env };
+  const cwd = spec.cwd ?? HOME;
+  const shell = {
+    env,
+    cwd,
+    stdin: Buffer.from(spec.stdin ?? []),
+    file: (path: string) => sandbox.files.get(at(cwd, path)),
+  };
+  const steps = stepsOf(spec.argv, shell);
+  const { clock } = world.options;
+  const exec: MockExec = {
+    id: spec.exec_id,
+    steps: steps ?? [],
+    startedAtRanMs: ranMs(sandbox, clock.monotonicMs()),
+    startedAtUs: nowUs(world),
+    endedAtUs: null,
+    end: null,
+    chunks: [],
+    total: { 1: 0, 2: 0 },
+    timeoutMs: spec.timeout_ms,
+    isStdinOpen: spec.stdin_open === true,
+  };
+  sandbox.execs.set(spec.exec_id, exec);
+  append(world, sandbox, 'exec_started', clock.monotonicMs(), { exec_id: exec.id });
+  if (!steps) endNow(world, sandbox, exec, { end: 'not_started', code: 'ENOENT' });
+  // `cat` on an open stdin ends when that is closed, see writeStdin.
+  if (exec.isStdinOpen) exec.steps = exec.steps.filter((step) => step.code === undefined);
+  look(world);
+  return exec;
+}
+
+function endNow(world: World, sandbox: MockSandbox, exec: MockExec, end: NonNullable<MockExec['end']>): void {
+  const facts = { exec_id: exec.id, ...end };
+  endExec(exec, end, nowUs(world), () =>
+    append(world, sandbox, 'exec_ended', world.options.clock.monotonicMs(), facts),
+  );
+}
+
+function outputOf(exec: MockExec, after: number, bytesMax: number) {
+  const chunks: MockExec['chunks'] = [];
+  let cursor = after;
+  let room = bytesMax;
+  for (const chunk of exec.chunks) {
+    const skip = cursor - chunk.cursor;
+    if (skip >= chunk.bytes.length || room <= 0) continue;
+    const bytes = chunk.bytes.subarray(skip, skip + room);
+    chunks.push({ stream: chunk.stream, cursor, bytes });
+    cursor += bytes.length;
+    room -= bytes.length;
+  }
+  const isAtEnd = exec.end !== null && cursor >= exec.total[1] + exec.total[2];
+  return { ...execView(exec), chunks, next_cursor: cursor, first_cursor: 0, dropped_bytes: 0, at_end: isAtEnd };
+}
+
+function execCalls(world: World) {
+  return {
+    startExec: async (name, spec) => execView(startExec(world, name, spec)),
+    getExec: async (name, execId) => execView(execOf(world, name, execId)),
+    listExecs: async (name) => [...sandboxOf(world, name).execs.values()].map(execView),
+    output: async (name, execId, { after = 0, maxBytes = OUTPUT_BYTES_DEFAULT } = {}) =>
+      outputOf(execOf(world, name, execId), after, maxBytes),
+    signalExec: async (name, execId, signal) => {
+      const exec = execOf(world, name, execId);
+      if (exec.end) throw refuse('not_running', 'the command has ended');
+      endNow(world, runningOf(world, name, 'exec'), exec, { end: 'signaled', signal });
+      return execView(exec);
+    },
+    writeStdin: async (name, execId, bytes, end) => {
+      const exec = execOf(world, name, execId);
+      if (exec.end || !exec.isStdinOpen) throw refuse('not_running', 'the command has ended');
+      const sandbox = runningOf(world, name, 'exec');
+      writeChunk(exec, 1, Buffer.from(bytes));
+      if (end) endNow(world, sandbox, exec, { end: 'exited', code: 0 });
+      return execView(exec);
+    },
+  } satisfies Partial<Provider>;
+}
+
+const at = (folder: string, path: string): string => posix.resolve(folder, path);
+
+async function bytesOf(body: Body): Promise<Buffer> {
+  if (body instanceof Uint8Array) return Buffer.from(body);
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of body) chunks.push(chunk);
+  return Buffer.concat(chunks);
+}
+
+const withinOf = (sandbox: MockSandbox, folder: string): [name: string, bytes: Buffer][] =>
+  [...sandbox.files]
+    .filter(([path]) => path.startsWith(`${folder}/`))
+    .map(([path, bytes]) => [path.slice(folder.length + 1), bytes]);
+
+function entriesOf(sandbox: MockSandbox, folder: string) {
+  const entries = new Map<
+    string,
+    { name: string; type: 'file' | 'directory'; bytes: number; mode: number; modified_us: number }
+  >();
+  for (const [path, bytes] of withinOf(sandbox, folder)) {
+    const [name = '', ...rest] = path.split('/');
+    const isFile = rest.length === 0;
+    entries.set(name, {
+      name,
+      type: isFile ? 'file' : 'directory',
+      bytes: isFile ? bytes.length : 0,
+      mode: 0o644,
+      modified_us: 0,
+    });
+  }
+  return [...entries.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+function put(sandbox: MockSandbox, files: [path: string, bytes: Buffer][]): void {
+  const replaced = new Set(files.map(([path]) => path));
+  const others = [...sandbox.files].filter(([path]) => !replaced.has(path));
+  const total = [...others, ...files].reduce((sum, [, bytes]) => sum + bytes.length, 0);
+  if (total > sandbox.spec.disk_mib << 20) throw refuse('quota_full', 'the disk quota is full');
+  for (const [path, bytes] of files) sandbox.files.set(path, bytes);
+}
+
+function fileCalls(world: World) {
+  return {
+    putFile: async (name, path, body, expected) => {
+      const bytes = await bytesOf(body);
+      const sha256 = createHash('sha256').update(bytes).digest('hex');
+      if (expected !== undefined && expected !== sha256) {
+        throw refuse('checksum_mismatch', 'the bytes that came are not those that were announced', {
+          expected,
+          sha256,
+        });
+      }
+      put(runningOf(world, name, 'file_write'), [[at(HOME, path), bytes]]);
+      return { bytes: bytes.length, sha256 };
+    },
+    putTree: async (name, path, body) => {
+      const archive = await bytesOf(body);
+      const files = unpackTar(archive).map(([file, bytes]): [string, Buffer] => [at(at(HOME, path), file), bytes]);
+      put(runningOf(world, name, 'file_write'), files);
+      return { bytes: archive.length };
+    },
+    getFile: async (name, path, range) => {
+      const bytes = runningOf(world, name, 'file_read').files.get(at(HOME, path));
+      if (!bytes) throw gone('no_such_file', 'no such file or folder');
+      return Readable.from([
+        range ? bytes.subarray(range.start, range.end === undefined ? undefined : range.end + 1) : bytes,
+      ]);
+    },
+    getTree: async (name, path) => {
+      const files = withinOf(runningOf(world, name, 'file_read'), at(HOME, path));
+      return Readable.from([packTar(files.map(([file, bytes]) => [`./${file}`, bytes]))]);
+    },
+    listFiles: async (name, path) => {
+      const sandbox = runningOf(world, name, 'file_read');
+      const entries = entriesOf(sandbox, at(HOME, path));
+      if (entries.length === 0 && at(HOME, path) !== HOME) throw gone('no_such_file', 'no such file or folder');
+      return { entries, truncated: false };
+    },
+  } satisfies Partial<Provider>;
+}
+
+const descriptorOf = (world: World): Descriptor => ({
+  isolation: 'mock',
+  enforcement: 'freeze',
+  quotas: ['disk'],
+  egress: ['none'],
+  images: world.options.images ?? IMAGES,
+  totals: { cpu_millis: 64_000, memory_mib: 65_536, disk_mib: 1_048_576 },
+  sandboxes_max: 256,
+});
+
+/** Every call looks at the clock first, and fails while the machine is out of reach. */
+function guarded<T extends object>(world: World, calls: T): T {
+  const wrapped = Object.entries(calls).map(([name, call]) => [
+    name,
+    async (...given: unknown[]) => {
+      look(world);
+      if (!world.isReachable) throw new ProviderFault('unreachable', 'unreachable', 'the machine does not answer');
+      return call(...given);
+    },
+  ]);
+  return Object.fromEntries(wrapped) as T;
+}
+
+function restart(world: World): void {
+  const { clock } = world.options;
+  look(world);
+  for (const sandbox of world.sandboxes.values()) {
+    if (!sandbox.ended) endSandbox(sandbox, clock, 'sandbox_lost', clock.monotonicMs(), () => {});
+  }
+  world.sandboxes.clear();
+  world.events.length = 0;
+  world.boot += 1;
+}
+
+export function mockProvider(options: MockProviderOptions): MockProvider {
+  const world: World = { options, sandboxes: new Map(), used: new Map(), events: [], boot: 1, isReachable: true };
+  const calls: Provider = guarded(world, {
+    descriptor: async () => descriptorOf(world),
+    attestation: async () => ({
+      mode: 'standard',
+      image_version: descriptorOf(world).images[0] as string,
+      measurement: null,
+    }),
+    ...leaseCalls(world),
+    ...execCalls(world),
+    ...fileCalls(world),
+    close: async () => {},
+  });
+  return {
+    ...calls,
+    look: () => look(world),
+    restart: () => restart(world),
+    get isReachable() {
+      return world.isReachable;
+    },
+    set isReachable(value) {
+      world.isReachable = value;
+    },
+  };
+}

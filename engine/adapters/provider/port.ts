@@ -1,0 +1,227 @@
+/**
+ * What the house asks of whoever runs sandboxes: one port, the same for every provider.
+ * Promise: every call either answers or throws a ProviderFault that says whether repeating it makes sense.
+ *
+ * Members are spelled as on the wire: they go into commands, events and receipts as they are.
+ * Times are microseconds since 1970 (`_us`), durations milliseconds (`_ms`).
+ */
+import type { Readable } from 'node:stream';
+import type { Envelope } from '@tallystick/kernel';
+
+export type FactValue = string | number | boolean | null;
+
+/**
+ * `refused`: the machine said no, a repetition will hear the same; `gone`: what was asked for does not exist (any more);
+ * `unreachable`: the outcome is unknown, the same call may be repeated (all of them are idempotent by their names).
+ */
+export type ProviderFaultKind = 'refused' | 'unreachable' | 'gone';
+
+export class ProviderFault extends Error {
+  readonly kind: ProviderFaultKind;
+  /** One word of the provider, e.g. `ticket_old_seq`, `frozen`, `no_room`. */
+  readonly code: string;
+  /** Cap, asked, available and the like. */
+  readonly facts: Readonly<Record<string, FactValue>>;
+
+  constructor(kind: ProviderFaultKind, code: string, detail: string, facts: Record<string, FactValue> = {}) {
+    super(detail);
+    this.kind = kind;
+    this.code = code;
+    this.facts = facts;
+  }
+}
+
+export interface Descriptor {
+  isolation: 'vm' | 'gvisor' | 'ns' | 'ns-lite' | 'mock';
+  /** What happens at the end of a lease. */
+  enforcement: 'freeze' | 'kill';
+  quotas: string[];
+  egress: string[];
+  images: string[];
+  totals: { cpu_millis: number; memory_mib: number; disk_mib: number };
+  sandboxes_max: number;
+}
+
+export interface SandboxSpec {
+  sandbox: string;
+  /** Which life of the sandbox, from 1. */
+  incarnation: number;
+  image: string;
+  cpu_millis: number;
+  memory_mib: number;
+  disk_mib: number;
+  pids_max: number;
+  /** How long it may stand frozen for a newer ticket before it is destroyed. */
+  grace_ms: number;
+}
+
+export interface Created {
+  sandbox: string;
+  incarnation: number;
+  state: 'running';
+  started_at_us: number;
+  isolation: Descriptor['isolation'];
+  image_version: string;
+  /** Changes when the provider's machine or agent restarts: sandboxes of another boot are lost. */
+  boot_id: string;
+}
+
+export interface SandboxView {
+  sandbox: string;
+  incarnation: number;
+  state: 'starting' | 'running' | 'frozen' | 'ended';
+  ended: { reason: string; at_us: number } | null;
+  lease: { seq: number; paid_until_us: number; remaining_ms: number; final: boolean };
+  started_at_us: number;
+  /** Wall time since ready that it did not stand frozen. */
+  running_ms: number;
+  frozen_since_us: number | null;
+  cpu_us: number;
+  memory_bytes: number;
+  execs_running: number;
+  last_activity_us: number;
+  /** `start`, `exec`, `output`, `file_write`, `file_read`. */
+  last_activity: string;
+}
+
+export interface FinishOrder {
+  incarnation: number;
+  /** A lower-case word; the `reason` of the `ended` event. */
+  reason: string;
+  /** Null: at once. Else at this moment or at the lease's end, whichever is sooner, without grace. */
+  at_us: number | null;
+}
+
+export type ProviderEventName =
+  | 'started'
+  | 'renewed'
+  | 'frozen'
+  | 'thawed'
+  | 'ended'
+  | 'exec_started'
+  | 'exec_ended'
+  | 'reaper_restarted';
+
+export interface ProviderEvent {
+  /** 1 for the first of this boot. */
+  seq: number;
+  at_us: number;
+  event: ProviderEventName;
+  sandbox: string;
+  incarnation: number;
+  /** Running time up to now; absent for events of the machine itself. */
+  ran_ms?: number;
+  cpu_us?: number;
+  /** Only `ended`: the reason of `finish`, or `lease_ended`, `oom`, `sandbox_lost`, `start_failed`, `stopped`. */
+  reason?: string;
+  [fact: string]: FactValue | undefined;
+}
+
+export interface ProviderEventPage {
+  boot_id: string;
+  events: ProviderEvent[];
+  /** Pass it as `after` next time. */
+  next_after: number;
+  /** The oldest event still held; a reader behind it has missed some. */
+  first_seq: number;
+}
+
+export interface ExecSpec {
+  /** Chosen by the caller; a repetition starts nothing and answers the same. */
+  exec_id: string;
+  argv: string[];
+  env?: Record<string, string>;
+  cwd?: string;
+  stdin?: Uint8Array;
+  /** Keeps stdin open after `stdin` for `writeStdin`. */
+  stdin_open?: boolean;
+  timeout_ms?: number;
+}
+
+export type ExecEnd =
+  | { end: 'exited'; code: number }
+  | { end: 'signaled'; signal: string }
+  | { end: 'oom' | 'timeout' | 'lease_ended' | 'killed' | 'sandbox_lost' }
+  | { end: 'not_started'; code: string };
+
+export interface ExecView {
+  exec_id: string;
+  state: 'running' | 'ended';
+  end: ExecEnd | null;
+  stdout_bytes: number;
+  stderr_bytes: number;
+  started_at_us: number;
+  ended_at_us: number | null;
+}
+
+export interface OutputChunk {
+  /** 1: stdout, 2: stderr. */
+  stream: 1 | 2;
+  /** Position of the first byte in the combined log. */
+  cursor: number;
+  bytes: Buffer;
+}
+
+export interface OutputPage extends ExecView {
+  chunks: OutputChunk[];
+  next_cursor: number;
+  /** The oldest byte still kept. */
+  first_cursor: number;
+  /** Bytes between the asked cursor and the oldest kept one. */
+  dropped_bytes: number;
+  /** The command has ended and all of its output is read. */
+  at_end: boolean;
+}
+
+export interface OutputQuery {
+  after?: number;
+  waitMs?: number;
+  maxBytes?: number;
+}
+
+export interface FileEntry {
+  name: string;
+  type: 'file' | 'directory' | 'link' | 'other';
+  bytes: number;
+  mode: number;
+  modified_us: number;
+}
+
+export type Body = Uint8Array | AsyncIterable<Uint8Array>;
+
+/** Byte positions, both included. */
+export interface ByteRange {
+  start: number;
+  end?: number;
+}
+
+/** @errors every method rejects with ProviderFault only. Paths are the sandbox's own; relative ones begin at its home. */
+export interface Provider {
+  descriptor(): Promise<Descriptor>;
+  attestation(): Promise<{ mode: string; image_version: string; measurement: string | null }>;
+  /** Idempotent on (sandbox, incarnation). The first lease counts from `started_at_us`. */
+  create(spec: SandboxSpec, ticket: Envelope): Promise<Created>;
+  renew(sandbox: string, ticket: Envelope): Promise<SandboxView>;
+  finish(sandbox: string, order: FinishOrder): Promise<SandboxView>;
+  get(sandbox: string): Promise<SandboxView>;
+  list(): Promise<SandboxView[]>;
+  events(after: number, waitMs: number): Promise<ProviderEventPage>;
+
+  startExec(sandbox: string, spec: ExecSpec): Promise<ExecView>;
+  getExec(sandbox: string, execId: string, waitMs?: number): Promise<ExecView>;
+  listExecs(sandbox: string): Promise<ExecView[]>;
+  output(sandbox: string, execId: string, query?: OutputQuery): Promise<OutputPage>;
+  signalExec(sandbox: string, execId: string, signal: string): Promise<ExecView>;
+  writeStdin(sandbox: string, execId: string, bytes: Uint8Array, end: boolean): Promise<ExecView>;
+
+  /** Whole or absent. `sha256` (hex) is checked before the file appears. */
+  putFile(sandbox: string, path: string, body: Body, sha256?: string): Promise<{ bytes: number; sha256: string }>;
+  /** A tar stream, unpacked inside. */
+  putTree(sandbox: string, path: string, body: Body): Promise<{ bytes: number }>;
+  getFile(sandbox: string, path: string, range?: ByteRange): Promise<Readable>;
+  getTree(sandbox: string, path: string): Promise<Readable>;
+  listFiles(sandbox: string, path: string): Promise<{ entries: FileEntry[]; truncated: boolean }>;
+
+  /** Lets go of connections; sandboxes run on. */
+  close(): Promise<void>;
+}
