@@ -16,11 +16,15 @@ describe('a group of tests in one process', () => {
   after(() => rmSync(root, { recursive: true }));
 
   async function runPlanted(...sources: string[]): Promise<GroupResult> {
+    return await runWithin(60_000, ...sources);
+  }
+
+  async function runWithin(msMax: number, ...sources: string[]): Promise<GroupResult> {
     const files = sources.map((source, index) => {
       writeFileSync(join(root, `planted-${index}.test.ts`), HEAD + source);
       return `planted-${index}.test.ts`;
     });
-    return await runGroup({ name: 'planted', files, isAlone: false }, root, () => {});
+    return await runGroup({ name: 'planted', files, isAlone: false }, root, () => {}, msMax);
   }
 
   it('counts tests over several files, and suites not at all', async () => {
@@ -59,7 +63,11 @@ describe('a group of tests in one process', () => {
     ['a process that exits early', "it('a', () => { process.exit(0); });", /ended early: exit code 0/],
     ['a file that cannot be loaded', "import './nothing-here.ts';", /nothing-here/],
     ['a file without a test', '', /no test found in this file/],
-    ['a rejection after the last test', "it('a', () => { void Promise.reject(new Error('late')); });", /late/],
+    [
+      'a rejection after its test',
+      "it('a', () => { void Promise.reject(new Error('late')); }); it('b', () => new Promise(setImmediate));",
+      /late/,
+    ],
   ];
   for (const [title, source, expected] of rows)
     it(`counts ${title} as a failure`, async () => {
@@ -67,4 +75,25 @@ describe('a group of tests in one process', () => {
       assert.ok(result.failures.length > 0);
       assert.match(result.failures.map((failure) => failure.detail + failure.output).join('\n'), expected);
     });
+
+  it('tells a program and a server that a test left behind, and does not wait for them', async () => {
+    const imports = "import { spawn } from 'node:child_process'; import { createServer } from 'node:net';";
+    const left = "spawn('sleep', ['1']); createServer().listen(0, '127.0.0.1'); setInterval(() => {}, 1000);";
+    const result = await runPlanted(`${imports} it('a', () => { ${left} });`);
+    assert.equal(result.passed, 1);
+    assert.match(result.failures[0]?.detail ?? '', /ProcessWrap, TCPServerWrap/);
+  });
+
+  it('kills a test that never ends, and counts it as a failure', async () => {
+    const endless = "it('a', async () => { setInterval(() => {}, 1000); await new Promise(() => {}); });";
+    const result = await runWithin(1_000, endless);
+    assert.match(result.failures[0]?.detail ?? '', /killed after 1 s/);
+  });
+
+  it('does not wait for a detached program that holds the pipes open', async () => {
+    const stray = "spawn('sleep', ['2'], { stdio: ['ignore', 'inherit', 'inherit', 3], detached: true }).unref();";
+    const result = await runPlanted(`import { spawn } from 'node:child_process'; it('a', () => { ${stray} });`);
+    assert.equal(result.passed, 1);
+    assert.ok(result.durationMs < 1_900, `took ${result.durationMs} ms`);
+  });
 });

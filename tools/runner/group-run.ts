@@ -9,8 +9,8 @@ import type { Group } from './groups.ts';
 import type { Report } from './reporter.ts';
 
 const GROUP_MS_MAX = 15 * 60_000;
-/** A process that still lives this long after its last test has left something open. */
-const EXIT_MS_MAX = 10_000;
+/** What a group wrote before it ended is read within this time, even if a stray program holds the pipe open. */
+const DRAIN_MS_MAX = 500;
 const OUTPUT_CHARS_MAX = 6_000;
 
 export interface Failure {
@@ -60,7 +60,13 @@ class OutputSinceTest {
 
 function spawnGroup(group: Group, root: string): ChildProcess {
   const reporter = new URL('./reporter.ts', import.meta.url).href;
-  const options = ['--test', '--test-isolation=none', '--test-concurrency=1', `--test-reporter=${reporter}`];
+  const options = [
+    '--test',
+    '--test-isolation=none',
+    '--test-concurrency=1',
+    '--test-force-exit',
+    `--test-reporter=${reporter}`,
+  ];
   const { NODE_TEST_CONTEXT: _, ...env } = process.env;
   return spawn(process.execPath, [...options, '--test-reporter-destination=stdout', ...group.files], {
     cwd: root,
@@ -83,12 +89,17 @@ export class Tally {
   }
 
   add(report: Report, output: string): void {
-    if (report.kind === 'end') this.isEnded = true;
+    if (report.kind === 'end') this.#end(report.left, output);
     else if (report.outcome === 'failed') this.fail(report.title, report.detail, output, report.file);
     else if (report.isSuite) return;
     else if (report.outcome === 'passed') this.result.passed += 1;
     else if (report.detail === '') this.fail(report.title, 'skipped without a reason', output, report.file);
     else this.result.skips.push({ title: report.title, reason: report.detail });
+  }
+
+  #end(left: string[], output: string): void {
+    this.isEnded = true;
+    if (left.length > 0) this.fail('tests left something open', left.join(', '), output);
   }
 
   close(ending: string, isClean: boolean, output: string): void {
@@ -113,37 +124,32 @@ function endingOf(child: ChildProcess): Promise<Ending> {
   });
 }
 
-/** Runs the group; resolves when its process has ended, by itself or by a limit. */
-export async function runGroup(group: Group, root: string, progress: Progress): Promise<GroupResult> {
+/** Runs the group; resolves when its process has ended, by itself or killed after `msMax`. */
+export async function runGroup(
+  group: Group,
+  root: string,
+  progress: Progress,
+  msMax = GROUP_MS_MAX,
+): Promise<GroupResult> {
   const startMs = Date.now();
   const tally = new Tally(group.name);
   const child = spawnGroup(group, root);
   const output = new OutputSinceTest([child.stdout, child.stderr]);
-  let limit = '';
-  const kill = (reason: string) => {
-    limit = reason;
-    child.kill('SIGKILL');
-  };
-  let timer = setTimeout(kill, GROUP_MS_MAX, `killed after ${GROUP_MS_MAX / 60_000} minutes`);
+  let isLate = false;
+  const deadline = setTimeout(() => {
+    isLate = child.kill('SIGKILL');
+  }, msMax);
   const lines = createInterface({ input: child.stdio[3] as Readable });
   lines.on('line', (line) => {
     const report = JSON.parse(line) as Report;
     tally.add(report, report.kind === 'test' && report.outcome === 'passed' ? '' : output.take());
     if (report.kind === 'test') progress(group.name, report);
-    if (report.kind === 'test') return;
-    clearTimeout(timer);
-    timer = setTimeout(
-      kill,
-      EXIT_MS_MAX,
-      `tests left something open: still alive ${EXIT_MS_MAX / 1000} s after the last`,
-    );
   });
   const drained = new Promise<void>((resolve) => lines.once('close', resolve));
   const ending = await endingOf(child);
-  clearTimeout(timer);
-  // A program that a test left behind may hold the pipe open; what the group itself wrote is there already.
-  await Promise.race([drained, new Promise((resolve) => setTimeout(resolve, 500).unref())]);
-  tally.close(limit || ending.text, ending.isClean, output.take());
+  clearTimeout(deadline);
+  await Promise.race([drained, new Promise((resolve) => setTimeout(resolve, DRAIN_MS_MAX).unref())]);
+  tally.close(isLate ? `killed after ${msMax / 1000} s` : ending.text, ending.isClean, output.take());
   for (const stream of [child.stdout, child.stderr, child.stdio[3] as Readable]) stream?.destroy();
   tally.result.durationMs = Date.now() - startMs;
   return tally.result;

@@ -8,6 +8,10 @@ import { inspect } from 'node:util';
 
 const REPORT_FD = 3;
 const CAUSE_DEPTH_MAX = 8;
+/** What no test may leave open, in Node's words: child processes and listeners. */
+const LEFT_OPEN = /^ProcessWrap$|ServerWrap$/;
+/** Frames of Node itself say nothing about a test. */
+const NODE_FRAME = /^\s+at .*\(?node:/;
 
 /** One finished test or suite, or the end of the run. */
 export type Report =
@@ -22,7 +26,11 @@ export type Report =
       /** Why it failed, or why it was skipped; empty when a skip gives no reason. */
       detail: string;
     }
-  | { kind: 'end' };
+  | {
+      kind: 'end';
+      /** Programs and servers that the tests started and did not stop, as Node calls them. */
+      left: string[];
+    };
 
 interface Finished {
   name: string;
@@ -33,11 +41,18 @@ interface Finished {
   details: { duration_ms: number; type?: string | undefined; error?: Error & { failureType?: string } };
 }
 
+/** An assertion has said all in its message; any other error is shown with its fields and causes. */
+function textOf(error: unknown): string {
+  const isAssertion = error instanceof Error && 'code' in error && error.code === 'ERR_ASSERTION';
+  const text = isAssertion ? (error.stack ?? error.message) : inspect(error, { depth: CAUSE_DEPTH_MAX });
+  const lines = text.split('\n').filter((line) => !NODE_FRAME.test(line));
+  return lines.join('\n').replaceAll('file://', '');
+}
+
 function detailOf(finished: Finished): string {
   if (finished.skip !== undefined) return typeof finished.skip === 'string' ? finished.skip : '';
   const error = finished.details.error;
-  if (!error) return '';
-  return inspect(error.cause ?? error, { depth: CAUSE_DEPTH_MAX });
+  return error ? textOf(error.cause ?? error) : '';
 }
 
 function outcomeOf(type: string, finished: Finished): 'passed' | 'failed' | 'skipped' {
@@ -83,7 +98,7 @@ async function* reportToRunner(source: AsyncIterable<TestEvent>): AsyncGenerator
     if (isEcho(finished)) continue;
     send(reportOf(event.type, finished, [...open.slice(0, finished.nesting), finished.name]));
   }
-  send({ kind: 'end' });
+  send({ kind: 'end', left: process.getActiveResourcesInfo().filter((name) => LEFT_OPEN.test(name)) });
   yield '';
 }
 
