@@ -57,7 +57,7 @@ export function deciderLaws(options: LawOptions): void {
     live(options, history);
   });
   const seed = options.seed === undefined ? {} : { seed: options.seed };
-  fc.assert(property, { numRuns: options.runs ?? LAW_RUNS, ...seed });
+  fc.assert(property, { numRuns: options.runs ?? LAW_RUNS, includeErrorInReport: true, ...seed });
 }
 
 /** One history from its beginning, every law checked on the way. */

@@ -28,7 +28,7 @@ import { type SeenSource, watchSeen } from './seen.ts';
 /** Commands that one command may set off at once, directly and indirectly; more is a circle of reactions. */
 export const REACTIONS_MAX = 1_000;
 /** Timers fired by one call; more is a timer that sets itself anew for the same moment. */
-export const TIMERS_FIRED_MAX = 100_000;
+export const TIMERS_FIRED_MAX = 20_000;
 
 const MEMORY_ISSUER = 'memory';
 
@@ -277,8 +277,11 @@ function fireDue(world: Memory, atUs: bigint): Outcome[] {
 
 function advance(world: Memory, untilUs: bigint): Outcome[] {
   const outcomes: Outcome[] = [];
-  for (let due = world.nextDueUs(); due !== undefined && due <= untilUs; due = world.nextDueUs())
+  for (let due = world.nextDueUs(); due !== undefined && due <= untilUs; due = world.nextDueUs()) {
+    if (outcomes.length >= TIMERS_FIRED_MAX)
+      throw new Error(`more than ${TIMERS_FIRED_MAX} timers are due until ${untilUs}`);
     outcomes.push(...fireDue(world, due > world.atUs ? due : world.atUs));
+  }
   return outcomes;
 }
 
