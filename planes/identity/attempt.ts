@@ -1,0 +1,89 @@
+/**
+ * Checks a signed message against the challenge it answers.
+ * Promise: the order of checks is malformed, nonce, address, domain and uri, chain, times, signature, scopes.
+ */
+import {
+  type JsonObject,
+  parseSiwe,
+  type SiweMessage,
+  timeMsOf,
+  timeTextOf,
+  verifyPersonalSignature,
+} from '@tallystick/kernel';
+import { ALL_SCOPES } from './scopes.ts';
+
+/** What the platform asked to be signed. */
+export type Challenge = {
+  nonce: string;
+  /** Lower case. */
+  address: string;
+  domain: string;
+  uri: string;
+  chain_ids: number[];
+  expires_at_us: string;
+};
+
+/** What somebody sent as answer. */
+export type Attempt = {
+  message: string;
+  signature: string;
+  key_id: string;
+  key_hash: string;
+  /** Empty: all that a login may grant. */
+  scopes: string[];
+  label: string;
+  key_ttl_ms: number;
+};
+
+export type Refused = { code: string; facts: JsonObject };
+export type Proven = { principal: string; address: string; scopes: string[] };
+
+/** How far the signer's clock may be ahead. */
+export const CLOCK_SKEW_MS_MAX = 60_000;
+const US_PER_MS = 1_000n;
+
+/** Who proved themselves and what they get, or the first check that failed. */
+export function checkAttempt(attempt: Attempt, challenge: Challenge, atUs: bigint): Proven | Refused {
+  const message = parseSiwe(attempt.message);
+  if ('error' in message) return { code: 'LOGIN_MESSAGE_MALFORMED', facts: { cause: message.error } };
+  const refused = checkMessage(message, challenge) ?? checkTimes(message, atUs) ?? checkSignature(attempt, message);
+  if (refused) return refused;
+  if (attempt.scopes.some((scope) => !ALL_SCOPES.includes(scope))) return { code: 'INVALID_REQUEST', facts: {} };
+  const asked = attempt.scopes.length === 0 ? ALL_SCOPES : attempt.scopes;
+  const address = message.address.toLowerCase();
+  const scopes = ALL_SCOPES.filter((scope) => asked.includes(scope));
+  return { principal: `eip155:${message.chainId}:${address}`, address, scopes };
+}
+
+function checkMessage(message: SiweMessage, challenge: Challenge): Refused | undefined {
+  if (message.nonce !== challenge.nonce) return { code: 'LOGIN_NONCE_REFUSED', facts: {} };
+  if (message.address.toLowerCase() !== challenge.address) return { code: 'LOGIN_ADDRESS_REFUSED', facts: {} };
+  const isSchemeRight = message.scheme === undefined || challenge.uri.startsWith(`${message.scheme}://`);
+  if (message.domain !== challenge.domain || !isSchemeRight)
+    return { code: 'LOGIN_DOMAIN_REFUSED', facts: { domain: message.domain, expected: challenge.domain } };
+  if (message.uri !== challenge.uri)
+    return { code: 'LOGIN_DOMAIN_REFUSED', facts: { domain: message.uri, expected: challenge.uri } };
+  if (!challenge.chain_ids.includes(message.chainId))
+    return { code: 'LOGIN_CHAIN_REFUSED', facts: { chain_id: message.chainId, accepted: challenge.chain_ids } };
+  return undefined;
+}
+
+function checkTimes({ issuedAt, expirationTime, notBefore }: SiweMessage, atUs: bigint): Refused | undefined {
+  const nowMs = Number(atUs / US_PER_MS);
+  const isEarly = (text: string | undefined, skewMs: number): boolean =>
+    text !== undefined && timeMsOf(text)! > nowMs + skewMs;
+  const isOver = expirationTime !== undefined && timeMsOf(expirationTime)! <= nowMs;
+  if (!isEarly(issuedAt, CLOCK_SKEW_MS_MAX) && !isEarly(notBefore, 0) && !isOver) return undefined;
+  const facts = {
+    issued_at: issuedAt,
+    expires_at: expirationTime ?? null,
+    not_before: notBefore ?? null,
+    now: timeTextOf(atUs),
+  };
+  return { code: 'LOGIN_TIME_REFUSED', facts };
+}
+
+function checkSignature(attempt: Attempt, message: SiweMessage): Refused | undefined {
+  const signer = verifyPersonalSignature(attempt.message, attempt.signature);
+  return signer === message.address ? undefined : { code: 'LOGIN_SIGNATURE_REFUSED', facts: {} };
+}
