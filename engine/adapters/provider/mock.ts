@@ -2,10 +2,8 @@
  * A provider in memory, for unit tests and the simulator: real lease arithmetic on an injected clock, no isolation.
  * Promise: nothing happens by itself; every call first brings all sandboxes up to the clock's now.
  */
-import { createHash } from 'node:crypto';
-import { posix } from 'node:path';
-import { Readable } from 'node:stream';
 import { setImmediate as yieldOnce } from 'node:timers/promises';
+import { at, fileCalls } from './mock-files.ts';
 import { admit, type MockClock } from './mock-lease.ts';
 import {
   endExec,
@@ -22,9 +20,7 @@ import {
   writeChunk,
 } from './mock-sandbox.ts';
 import { stepsOf } from './mock-shell.ts';
-import { packTar, unpackTar } from './mock-tar.ts';
 import {
-  type Body,
   type Created,
   type Descriptor,
   type ExecSpec,
@@ -275,87 +271,6 @@ function execCalls(world: World) {
   } satisfies Partial<Provider>;
 }
 
-const at = (folder: string, path: string): string => posix.resolve(folder, path);
-
-async function bytesOf(body: Body): Promise<Buffer> {
-  if (body instanceof Uint8Array) return Buffer.from(body);
-  const chunks: Uint8Array[] = [];
-  for await (const chunk of body) chunks.push(chunk);
-  return Buffer.concat(chunks);
-}
-
-const withinOf = (sandbox: MockSandbox, folder: string): [name: string, bytes: Buffer][] =>
-  [...sandbox.files]
-    .filter(([path]) => path.startsWith(`${folder}/`))
-    .map(([path, bytes]) => [path.slice(folder.length + 1), bytes]);
-
-function entriesOf(sandbox: MockSandbox, folder: string) {
-  const entries = new Map<
-    string,
-    { name: string; type: 'file' | 'directory'; bytes: number; mode: number; modified_us: number }
-  >();
-  for (const [path, bytes] of withinOf(sandbox, folder)) {
-    const [name = '', ...rest] = path.split('/');
-    const isFile = rest.length === 0;
-    entries.set(name, {
-      name,
-      type: isFile ? 'file' : 'directory',
-      bytes: isFile ? bytes.length : 0,
-      mode: 0o644,
-      modified_us: 0,
-    });
-  }
-  return [...entries.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
-}
-
-function put(sandbox: MockSandbox, files: [path: string, bytes: Buffer][]): void {
-  const replaced = new Set(files.map(([path]) => path));
-  const others = [...sandbox.files].filter(([path]) => !replaced.has(path));
-  const total = [...others, ...files].reduce((sum, [, bytes]) => sum + bytes.length, 0);
-  if (total > sandbox.spec.disk_mib << 20) throw refuse('quota_full', 'the disk quota is full');
-  for (const [path, bytes] of files) sandbox.files.set(path, bytes);
-}
-
-function fileCalls(world: World) {
-  return {
-    putFile: async (name, path, body, expected) => {
-      const bytes = await bytesOf(body);
-      const sha256 = createHash('sha256').update(bytes).digest('hex');
-      if (expected !== undefined && expected !== sha256) {
-        throw refuse('checksum_mismatch', 'the bytes that came are not those that were announced', {
-          expected,
-          sha256,
-        });
-      }
-      put(runningOf(world, name, 'file_write'), [[at(HOME, path), bytes]]);
-      return { bytes: bytes.length, sha256 };
-    },
-    putTree: async (name, path, body) => {
-      const archive = await bytesOf(body);
-      const files = unpackTar(archive).map(([file, bytes]): [string, Buffer] => [at(at(HOME, path), file), bytes]);
-      put(runningOf(world, name, 'file_write'), files);
-      return { bytes: archive.length };
-    },
-    getFile: async (name, path, range) => {
-      const bytes = runningOf(world, name, 'file_read').files.get(at(HOME, path));
-      if (!bytes) throw gone('no_such_file', 'no such file or folder');
-      return Readable.from([
-        range ? bytes.subarray(range.start, range.end === undefined ? undefined : range.end + 1) : bytes,
-      ]);
-    },
-    getTree: async (name, path) => {
-      const files = withinOf(runningOf(world, name, 'file_read'), at(HOME, path));
-      return Readable.from([packTar(files.map(([file, bytes]) => [`./${file}`, bytes]))]);
-    },
-    listFiles: async (name, path) => {
-      const sandbox = runningOf(world, name, 'file_read');
-      const entries = entriesOf(sandbox, at(HOME, path));
-      if (entries.length === 0 && at(HOME, path) !== HOME) throw gone('no_such_file', 'no such file or folder');
-      return { entries, truncated: false };
-    },
-  } satisfies Partial<Provider>;
-}
-
 const descriptorOf = (world: World): Descriptor => ({
   isolation: 'mock',
   enforcement: 'freeze',
@@ -401,7 +316,7 @@ export function mockProvider(options: MockProviderOptions): MockProvider {
     }),
     ...leaseCalls(world),
     ...execCalls(world),
-    ...fileCalls(world),
+    ...fileCalls((name, cause) => runningOf(world, name, cause)),
     close: async () => {},
   });
   return {
