@@ -2,6 +2,35 @@
  * The engine's door: one write path, reading, timers, outgoing work, audit.
  * Promise: knows no plane; rules and handlers are arguments.
  */
+export { type Audit, type AuditOptions, auditShard } from './audit.ts';
 export { createEngine, type Engine, type EngineOptions } from './commit/engine.ts';
 export { Fault } from './fault.ts';
-export { type Outcome, receiptIdOf, receiptPlace } from './outcome.ts';
+export { type Delivery, type Handler, type OutboxOptions, runOutbox } from './outbox.ts';
+export type { Outcome } from './outcome.ts';
+export {
+  type AccountRow,
+  advanceCursor,
+  consistency,
+  type FoundReceipt,
+  FROM_START,
+  head,
+  inclusion,
+  latestCheckpoint,
+  listStreams,
+  PAGE_MAX,
+  type ReceiptQuery,
+  type ReceiptRow,
+  readBalances,
+  readCursor,
+  readReceipt,
+  readReceiptAt,
+  readReceipts,
+  readStream,
+  type StreamQuery,
+  type StreamRow,
+  trialBalance,
+  type WaitingWork,
+  waitingWork,
+} from './read.ts';
+export { fireDueTimers, runTimers, type TimersOptions } from './timers.ts';
+export { type KeptTicket, keepTicket, readTickets } from './ticket-store.ts';

@@ -1,39 +1,21 @@
 /**
  * What a caller is told about a command, and told again for the same key.
- * Promise: a receipt's id is made of its place alone, so it needs no index and any program can compute it.
+ * Promise: a repeat of the same request is told the same; another request under the same key is told what the first was.
  */
-import type { Json, JsonObject } from '@tallystick/kernel';
+import { type Json, type JsonObject, receiptIdOf } from '@tallystick/kernel';
 
 export interface Outcome {
   /** Position of the receipt in the shard's log; -1 for LIMITED, which leaves none. */
   pos: number;
   /** `rcp_…`; empty for LIMITED. */
   receiptId: string;
-  /** The key had been used before: this is the first answer. */
+  /** The same request had come before: this is its first answer. */
   replayed: boolean;
   /** Microseconds since 1970. */
   atUs: bigint;
   answer?: Json;
   rejection?: string;
   facts?: JsonObject;
-}
-
-export const SHARD_MAX = 0xfff;
-
-const US_PER_MS = 1_000n;
-const RECEIPT_ID = /^rcp_([0-9a-f]{12})7([0-9a-f]{3})8([0-9a-f]{15})$/;
-
-const hex = (value: number | bigint, digits: number): string => value.toString(16).padStart(digits, '0');
-
-/** A UUIDv7 body whose random bits are the shard and the position. */
-export const receiptIdOf = (shard: number, pos: number, atUs: bigint): string =>
-  `rcp_${hex(atUs / US_PER_MS, 12)}7${hex(shard, 3)}8${hex(pos, 15)}`;
-
-/** Undefined for a text that is no receipt id. */
-export function receiptPlace(id: string): { shard: number; pos: number; atMs: number } | undefined {
-  const [, atMs, shard, pos] = RECEIPT_ID.exec(id) ?? [];
-  if (!atMs || !shard || !pos) return undefined;
-  return { shard: Number.parseInt(shard, 16), pos: Number.parseInt(pos, 16), atMs: Number.parseInt(atMs, 16) };
 }
 
 /** What stands in the idempotency row; the command's type is there for those who use its key for something else. */

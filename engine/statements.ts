@@ -25,9 +25,15 @@ const LOAD_SHARD = `select s.head, s.at_us, s.frontier,
 /** After a crash the process that made a reaction fires it no more; others wait a little so as not to race it. */
 const DUE_TIMERS = `select timer, round, command from engine.timer
   where shard = $1::smallint and due_us <= $2::bigint and (timer not like 'reaction:%' or due_us <= $3::bigint)
+    and not (timer || ':' || round = any($5::text[]))
   order by due_us, timer limit $4::int`;
 
-const LIST_STREAMS = `select stream, version, receipt_seq, owner, created_pos, state from engine.stream_head
+/** With the time of the newest receipt, which is part of that receipt's id. */
+const HEAD_COLUMNS = `h.stream, h.version, h.receipt_seq, h.owner, h.created_pos, h.pos, h.state,
+  (select convert_from(r.payload, 'UTF8')::json ->> 'at_us' from engine.receipt r
+    where r.shard = h.shard and r.pos = h.pos) as at_us`;
+
+const LIST_STREAMS = `select ${HEAD_COLUMNS} from engine.stream_head h
   where shard = $1::smallint and kind = $2::text and created_pos is not null and ($3::text is null or owner = $3::text)
     and created_pos < $4::bigint and state::jsonb @> $5::jsonb
   order by created_pos desc limit $6::int`;
@@ -39,7 +45,7 @@ const TRIAL_BALANCE = `select asset, sum(credits_posted::numeric - debits_posted
 export const STATEMENTS = {
   commit: COMMIT,
   ...named({
-    lockShard: 'select head from engine.shard where shard = $1::smallint for no key update',
+    lockShard: 'select engine.lock_shard($1::smallint)',
     loadShard: LOAD_SHARD,
     loadHolds: `select p.pos, p.ord, p.amount from unnest($2::bigint[], $3::smallint[]) as n(pos, ord)
       join engine.posting p on p.shard = $1::smallint and p.pos = n.pos and p.ord = n.ord and p.kind = 1`,
@@ -55,16 +61,14 @@ export const STATEMENTS = {
     settleOutbox: 'select engine.settle_outbox($1::smallint, $2::bigint, $3::smallint, $4::uuid) as settled',
     postponeOutbox: `select engine.postpone_outbox($1::smallint, $2::bigint, $3::smallint, $4::uuid, $5::bigint, $6::text) as settled`,
     waitingWork: `select (select count(*) from engine.outbox where shard = $1::smallint and not done) as outbox,
-      (select min(r.pos) from engine.outbox r where r.shard = $1::smallint and not r.done) as oldest_outbox_pos,
+      (select convert_from(r.payload, 'UTF8')::json ->> 'at_us' from engine.receipt r where r.shard = $1::smallint
+        and r.pos = (select min(o.pos) from engine.outbox o where o.shard = $1::smallint and not o.done)) as oldest_us,
       (select count(*) from engine.timer where shard = $1::smallint and due_us <= $2::bigint) as due_timers,
       (select min(due_us) from engine.timer where shard = $1::smallint) as next_due_us`,
-    readStream: `select version, receipt_seq, owner, created_pos, state from engine.stream_head
-      where shard = $1::smallint and stream = $2::text`,
+    readStream: `select ${HEAD_COLUMNS} from engine.stream_head h where h.shard = $1::smallint and h.stream = $2::text`,
     listStreams: LIST_STREAMS,
     readBalances: `select account, asset, no_overdraft, debits_posted, credits_posted, debits_pending, credits_pending
       from engine.account where shard = $1::smallint and account = any($2::text[])`,
-    readPostings: `select pos, ord, kind, asset, debit, credit, amount, at_us from engine.posting
-      where shard = $1::smallint and pos = $2::bigint order by ord`,
     allReceipts: `select pos, payload from engine.receipt where shard = $1::smallint and pos > $2::bigint order by pos limit $3::int`,
     receiptsOfOwner: `select pos, payload from engine.receipt
       where shard = $1::smallint and owner = $4::text and pos > $2::bigint order by pos limit $3::int`,
@@ -72,6 +76,9 @@ export const STATEMENTS = {
       order by seq limit $3::int`,
     readReceipt:
       'select pos, owner, stream, payload from engine.receipt where shard = $1::smallint and pos = $2::bigint',
+    keepTicket: 'select engine.keep_ticket($1::smallint, $2::text, $3::bigint, $4::bigint, $5::text)',
+    ticketsOfReceipts: `select pos, envelope from engine.ticket where shard = $1::smallint and pos = any($2::bigint[])
+      order by pos, sandbox`,
     tileRoot:
       'select hash from engine.tile_root where shard = $1::smallint and level = $2::smallint and index = $3::bigint',
     leaves: `select leaf_hash from engine.receipt where shard = $1::smallint and pos >= $2::bigint and pos < $3::bigint order by pos`,

@@ -93,7 +93,7 @@ function tryDecide(
   salt: string,
 ): Decided | undefined {
   try {
-    return decideCommand(rules, plan.draft, pending, { shard, pos, atUs, issuer, policyHash: rules.policy.hash, salt });
+    return decideCommand(rules, plan.draft, pending, { shard, pos, atUs, issuer, salt });
   } catch (error) {
     if (error instanceof HoldsMissing) throw error;
     plan.bugs.push({ pending, error: error as Error });

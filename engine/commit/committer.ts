@@ -3,7 +3,7 @@
  * Promise: a batch commits whole or not at all; a lost connection is answered by sending the same keys again.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { LogKey, Rules } from '@tallystick/kernel';
+import { commandIdOf, type LogKey, type Rules } from '@tallystick/kernel';
 import type pg from 'pg';
 import { Connection, type Statement } from '../connection.ts';
 import { codeOf, Fault, isOutage, isRefusedByDatabase } from '../fault.ts';
@@ -13,7 +13,7 @@ import { type Plan, planBatch } from './batch.ts';
 import { Cache } from './cache.ts';
 import { HoldsMissing } from './decide.ts';
 import { LOCK_AFTER_LOSSES, OUTAGE_MS_MAX, RECONNECT_MS } from './limits.ts';
-import { type Pending, pendingId } from './pending.ts';
+import type { Pending } from './pending.ts';
 import { commitParameters } from './write-set.ts';
 
 const BEGIN: Statement = { name: 'begin', text: 'begin' };
@@ -139,7 +139,7 @@ export class Committer implements AsyncDisposable {
 
   /** Returns the commands that still wait. */
   #answerRepeats(batch: readonly Pending[], repeats: readonly RepeatRow[]): Pending[] {
-    const known = new Map(repeats.map((row) => [pendingId({ principal: row[0], key: row[1] }), row]));
+    const known = new Map(repeats.map((row) => [commandIdOf({ principal: row[0], key: row[1] }), row]));
     this.stats.repeats += known.size;
     return batch.filter((pending) => {
       const row = known.get(pending.id);

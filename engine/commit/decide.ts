@@ -11,28 +11,26 @@ import {
   type JsonObject,
   jcs,
   type Posting,
-  RECEIPT_SCHEMA,
-  RECEIPT_TYPE,
-  type ReceiptPosting,
+  QUARANTINE_PREFIX,
   type Rules,
-  type Seen,
+  reactionsTo,
+  receiptIdOf,
+  receiptOf,
   sha256Hex,
+  watchSeen,
 } from '@tallystick/kernel';
-import { type Outcome, receiptIdOf, storeAnswer } from '../outcome.ts';
+import { type Outcome, storeAnswer } from '../outcome.ts';
 import { type Draft, holdName, type StreamHead } from './cache.ts';
 import type { Pending } from './pending.ts';
 
 const MICROS_MAX = 2n ** 63n - 1n;
 export const REACTION_PREFIX = 'reaction:';
-export const QUARANTINED = 'QUARANTINED';
 
 export interface Place {
   shard: number;
   pos: number;
   atUs: bigint;
   issuer: string;
-  /** Hex SHA-256 of the policy decided under. */
-  policyHash: string;
   /** 32 hex characters. */
   salt: string;
 }
@@ -67,57 +65,46 @@ export class HoldsMissing extends Error {
 
 /** @errors throws HoldsMissing; throws whatever the rule throws. */
 export function decideCommand(rules: Rules, draft: Draft, pending: Pending, place: Place): Decided {
-  const before = draft.stream(pending.command.stream);
-  const seen = new Recorder(draft, pending, place.atUs);
-  const decision = pending.quarantinedFor
-    ? { rejection: QUARANTINED, facts: { sqlstate: pending.quarantinedFor } }
-    : pending.decider.decide(before.state, pending.command, seen);
+  const { command } = pending;
+  const before = draft.stream(command.stream);
+  const { seen, looked } = watchSeen(pending.reads, {
+    atUs: place.atUs,
+    stream: (name) => draft.stream(name),
+    availableMicros: (account) => draft.availableMicros(account),
+  });
+  const decision: Decision = pending.quarantinedFor
+    ? { rejection: `${QUARANTINE_PREFIX}${pending.quarantinedFor}` }
+    : pending.decider.decide(before.state, command, seen);
   const accepted: Accepted = isRejection(decision) ? { events: [] } : decision;
   assertPostings(accepted.postings ?? [], draft);
   const after = evolveHead(before, pending, accepted, place);
-  const payload = writeReceipt(pending, decision, accepted, seen, before, after, place);
+  const { issuer, salt, atUs } = place;
+  const receipt = receiptOf(decision, {
+    issuer,
+    command,
+    salt,
+    atUs,
+    owner: after.owner,
+    seen: looked,
+    seq: after.receiptSeq,
+    prev: before.receiptHash,
+    from: before.version,
+    stateHash: after.stateHash,
+    policyHash: rules.policy.hash,
+  });
+  const payload = jcs(receipt as unknown as JsonObject);
   const outcome = outcomeOf(decision, place);
-  const reactions = reactionsTo(rules, accepted, pending, after.owner, place);
+  const reactions = followUps(rules, accepted, command, after.owner, place);
   return {
     accepted,
     payload,
     outcome,
     reactions,
     head: { ...after, receiptHash: sha256Hex(payload) },
-    answerText: storeAnswer(pending.command.type, outcome),
+    answerText: storeAnswer(command.type, outcome),
     timers: timersOf(pending, accepted, reactions, place),
     outbox: (accepted.outbox ?? []).map(({ topic, body }) => ({ topic, lane: laneOf(body), body: jcs(body) })),
   };
-}
-
-/** What the rule looked at, for its receipt. */
-class Recorder implements Seen {
-  readonly atUs: bigint;
-  readonly streams: { [stream: string]: number } = {};
-  readonly accounts: { [account: string]: string | null } = {};
-  readonly #draft: Draft;
-  readonly #pending: Pending;
-
-  constructor(draft: Draft, pending: Pending, atUs: bigint) {
-    this.#draft = draft;
-    this.#pending = pending;
-    this.atUs = atUs;
-  }
-
-  state(stream: string): JsonObject {
-    if (!this.#pending.mayRead.streams.has(stream)) throw new TypeError(`reads() did not name the stream ${stream}`);
-    const head = this.#draft.stream(stream);
-    this.streams[stream] = head.version;
-    return head.state;
-  }
-
-  availableMicros(account: string): bigint | undefined {
-    if (!this.#pending.mayRead.accounts.has(account))
-      throw new TypeError(`reads() did not name the account ${account}`);
-    const amountMicros = this.#draft.availableMicros(account);
-    this.accounts[account] = amountMicros === undefined ? null : String(amountMicros);
-    return amountMicros;
-  }
 }
 
 /** What the database could not even be asked is a bug of the rule; everything else the database refuses by itself. */
@@ -147,65 +134,6 @@ function evolveHead(before: StreamHead, { decider }: Pending, { events }: Accept
   };
 }
 
-function writeReceipt(
-  pending: Pending,
-  decision: Decision,
-  accepted: Accepted,
-  seen: Recorder,
-  before: StreamHead,
-  after: StreamHead,
-  place: Place,
-): string {
-  const { command, id, fingerprint } = pending;
-  const refused = isRejection(decision);
-  return jcs({
-    type: RECEIPT_TYPE,
-    schema: RECEIPT_SCHEMA,
-    issuer: place.issuer,
-    stream: command.stream,
-    seq: after.receiptSeq,
-    prev: before.receiptHash,
-    owner: after.owner,
-    command: {
-      id,
-      actor: command.principal,
-      grant: command.grant ?? '',
-      type: command.type,
-      body: command.body,
-      hash: fingerprint,
-    },
-    seen: { streams: seen.streams, accounts: seen.accounts },
-    decision: {
-      from: before.version,
-      to: after.version,
-      state_hash: after.stateHash,
-      rejection: refused ? decision.rejection : null,
-      facts: refused ? (decision.facts ?? null) : null,
-    },
-    events: accepted.events.map(({ type, body }) => ({ type, body })),
-    accounts: (accepted.opens ?? []).map(({ account, asset, noOverdraft }) => ({
-      account,
-      asset,
-      no_overdraft: noOverdraft,
-    })),
-    postings: (accepted.postings ?? []).map((posting) => ({ ...receiptPosting(posting) })),
-    evidence: accepted.evidence ?? [],
-    policy: { hash: place.policyHash, rule: accepted.rule ?? '' },
-    at_us: String(place.atUs),
-    salt: place.salt,
-  });
-}
-
-const receiptPosting = ({ kind, asset, debit, credit, amountMicros, hold, expiresUs }: Posting): ReceiptPosting => ({
-  kind: kind ?? 'posted',
-  asset,
-  debit,
-  credit,
-  amount_micros: String(amountMicros),
-  hold: hold ? { pos: hold.pos, ord: hold.ord } : null,
-  expires_us: expiresUs === undefined ? null : String(expiresUs),
-});
-
 function outcomeOf(decision: Decision, { shard, pos, atUs }: Place): Outcome {
   const place = { pos, receiptId: receiptIdOf(shard, pos, atUs), replayed: false, atUs };
   if (!isRejection(decision)) return decision.answer === undefined ? place : { ...place, answer: decision.answer };
@@ -214,22 +142,17 @@ function outcomeOf(decision: Decision, { shard, pos, atUs }: Place): Outcome {
     : { ...place, rejection: decision.rejection };
 }
 
-function reactionsTo(
+function followUps(
   rules: Rules,
   accepted: Accepted,
-  { command }: Pending,
+  { stream }: Command,
   owner: string | null,
   { pos, atUs }: Place,
 ): Command[] {
-  return accepted.events.flatMap((event, ord) => {
-    const asked = rules.reactions
-      .filter((reaction) => reaction.on === event.type)
-      .flatMap((reaction) => reaction.commands(event, { stream: command.stream, owner, pos, ord, atUs }));
-    return asked.map(({ stream, type, body }, n): Command => {
-      const timer = `${REACTION_PREFIX}${pos}.${ord}.${n}`;
-      return { principal: 'reaction', key: timer, firedBy: timer, stream, type, body };
-    });
-  });
+  const commands = accepted.events.flatMap((event, ord) =>
+    reactionsTo(rules, event, { stream, owner, pos, ord, atUs }),
+  );
+  return commands.map((command) => ({ ...command, firedBy: command.key }));
 }
 
 /** Later rows of one name win: firing clears the timer unless the decision sets it anew. */

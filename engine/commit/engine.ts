@@ -3,12 +3,12 @@
  * Promise: an answer is given only after its receipt is durable and signed for; a key is carried out at most once by anyone.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { Command, LogKey, Rules } from '@tallystick/kernel';
+import { type Command, commandIdOf, type LogKey, type Rules, SHARD_MAX } from '@tallystick/kernel';
 import pg from 'pg';
 import type { Statement } from '../connection.ts';
 import type { Database, Role } from '../database/database.ts';
 import { Fault } from '../fault.ts';
-import { type Outcome, SHARD_MAX } from '../outcome.ts';
+import type { Outcome } from '../outcome.ts';
 
 import type { Plan } from './batch.ts';
 import { Committer } from './committer.ts';
@@ -20,7 +20,7 @@ import {
   QUEUE_COMMANDS_MAX,
   READ_CONNECTIONS_MAX,
 } from './limits.ts';
-import { type Pending, pendingId, pendingOf } from './pending.ts';
+import { type Pending, pendingOf } from './pending.ts';
 import { Signer } from './signer.ts';
 
 export interface EngineOptions {
@@ -124,7 +124,7 @@ class ShardEngine implements Engine {
 
   async execute(command: Command): Promise<Outcome> {
     if (this.#isClosed) throw new Fault('the engine is closed');
-    const twin = this.#open.get(pendingId(command));
+    const twin = this.#open.get(commandIdOf(command));
     const pending = pendingOf(this.rules, command);
     if (twin) return this.#joinTwin(twin, pending);
     const queueMax = this.#options.queueCommandsMax ?? QUEUE_COMMANDS_MAX;
@@ -189,7 +189,7 @@ class ShardEngine implements Engine {
     return {
       pos: outcome.pos,
       receiptId: outcome.receiptId,
-      replayed: true,
+      replayed: false,
       atUs: outcome.atUs,
       rejection: 'CONFLICT',
       facts,

@@ -2,7 +2,15 @@
  * A command that waits for its answer, checked as far as it can be without the database.
  * Promise: whatever cannot be written at all (a name too long, a body that is no JSON) never enters a batch.
  */
-import { type Command, type Decider, deciderOf, jcs, type Rules, sha256Hex } from '@tallystick/kernel';
+import {
+  type Command,
+  commandIdOf,
+  type Decider,
+  deciderOf,
+  fingerprintOf,
+  type Reads,
+  type Rules,
+} from '@tallystick/kernel';
 import type { Outcome } from '../outcome.ts';
 import type { Needs } from './cache.ts';
 
@@ -16,37 +24,35 @@ export interface Pending {
   fingerprint: string;
   command: Command;
   decider: Decider;
+  /** What the rule may look at besides the command's own stream. */
+  reads: Reads;
   needs: Needs;
-  /** What `reads` named besides the command's own stream. */
-  mayRead: { streams: ReadonlySet<string>; accounts: ReadonlySet<string> };
   /** SQLSTATE that kept this command out: it is receipted, not decided. */
   quarantinedFor?: string;
   answered: PromiseWithResolvers<Outcome>;
 }
 
-export const pendingId = (command: Pick<Command, 'principal' | 'key'>): string => `${command.principal}/${command.key}`;
-
 /** @errors throws TypeError for an unknown kind of stream, a name that cannot be stored, a body that is no strict JSON, or when `reads` throws. */
-export function pendingOf(rules: Rules, command: Command): Pending {
-  for (const name of ['principal', 'key', 'stream'] as const) assertName(name, command[name]);
-  if (command.principal.includes('/')) throw new TypeError('a principal holds no slash');
-  const decider = deciderOf(rules, command.stream);
-  const fingerprint = command.fingerprint ?? fingerprintOf(command);
+export function pendingOf(rules: Rules, given: Command): Pending {
+  for (const name of ['principal', 'key', 'stream'] as const) assertName(name, given[name]);
+  if (given.principal.includes('/')) throw new TypeError('a principal holds no slash');
+  const decider = deciderOf(rules, given.stream);
+  const fingerprint = fingerprintOf(given);
   if (!FINGERPRINT.test(fingerprint)) throw new TypeError('a fingerprint is 64 lower-case hex characters');
-  const { streams = [], accounts = [] } = decider.reads(command);
+  const command = { ...given, fingerprint };
+  const reads = decider.reads(command);
+  const { streams = [], accounts = [] } = reads;
   for (const stream of streams) deciderOf(rules, stream); // a rule may only name streams of a known kind
   return {
-    id: pendingId(command),
+    id: commandIdOf(command),
     fingerprint,
     command,
     decider,
+    reads,
     needs: { streams: [command.stream, ...streams], accounts },
-    mayRead: { streams: new Set(streams), accounts: new Set(accounts) },
     answered: Promise.withResolvers(),
   };
 }
-
-const fingerprintOf = ({ stream, type, body }: Command): string => sha256Hex(jcs({ stream, type, body }));
 
 function assertName(what: string, name: string): void {
   if (name === '' || name.length > NAME_CHARS_MAX || name.includes('\0')) {

@@ -219,6 +219,7 @@ create function engine.commit(
   p_outbox_pos bigint[], p_outbox_ord smallint[], p_topic text[], p_lane text[], p_body text[],
   out won int, out repeats json
 ) language plpgsql security definer set search_path = engine, pg_temp set plan_cache_mode = force_generic_plan as $$
+declare kept int;
 begin
   won := 0;
   select json_agg(json_build_array(i.principal, i.key, encode(i.fingerprint, 'hex'), i.pos, i.answer)) into repeats
@@ -246,6 +247,8 @@ begin
       created_pos = coalesce(h.created_pos, excluded.created_pos), pos = excluded.pos,
       receipt_seq = excluded.receipt_seq, receipt_hash = excluded.receipt_hash, state = excluded.state
     where h.version <= excluded.version and h.receipt_seq < excluded.receipt_seq;
+  get diagnostics kept = row_count;
+  if kept <> cardinality(p_stream) then raise exception 'a stream moves forward' using errcode = 'LG009'; end if;
   if cardinality(p_account) > 0 then
     insert into account (shard, account, asset, no_overdraft)
       select p_shard, n.account, n.asset, n.no_overdraft <> 0
@@ -281,6 +284,12 @@ begin
   end if;
   perform pg_notify('tally_head', p_shard || ':' || p_head); -- a hint; readers poll heads as well
 end $$;
+
+-- Lets a batch that lost several times in a row wait for its turn; held to the end of the transaction.
+create function engine.lock_shard(p_shard smallint) returns void
+language sql security definer set search_path = engine, pg_temp as $$
+  select from shard where shard = p_shard for no key update
+$$;
 
 -- Stores the signed note of a root that a batch wrote. False when it is signed already.
 create function engine.sign_checkpoint(p_shard smallint, p_size bigint, p_note text) returns boolean
@@ -343,7 +352,7 @@ revoke all on all functions in schema engine from public;
 grant usage on schema engine to tally_api, tally_meter;
 grant select on engine.shard, engine.receipt, engine.stream_head, engine.checkpoint, engine.tile_root, engine.account,
   engine.posting, engine.idempotency, engine.consumer to tally_api, tally_meter;
-grant execute on function engine.commit, engine.sign_checkpoint, engine.advance_consumer to tally_api, tally_meter;
+grant execute on function engine.commit, engine.lock_shard, engine.sign_checkpoint, engine.advance_consumer to tally_api, tally_meter;
 grant select on engine.timer, engine.outbox to tally_meter;
 grant execute on function engine.take_outbox, engine.settle_outbox, engine.postpone_outbox to tally_meter;
 

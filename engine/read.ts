@@ -1,0 +1,262 @@
+/**
+ * Reading what was committed: streams, balances, receipts and their proofs.
+ * Promise: every answer is of one moment; a page is bounded, and its cursor is a position that never shifts.
+ */
+import {
+  consistencyProof,
+  type HashSource,
+  inclusionProof,
+  type JsonObject,
+  jcs,
+  parseStrict,
+  receiptIdOf,
+  receiptPlace,
+} from '@tallystick/kernel';
+import type { Engine } from './commit/engine.ts';
+import { STATEMENTS } from './statements.ts';
+
+/** Rows of one page at most. */
+export const PAGE_MAX = 1_000;
+/** `after` of a first page of receipts. */
+export const FROM_START = -1;
+
+export interface StreamRow {
+  stream: string;
+  version: number;
+  receiptSeq: number;
+  owner: string | null;
+  /** Position of its first event; undefined while it has only refusals. */
+  createdPos: number | undefined;
+  /** Id of its newest receipt. */
+  receiptId: string;
+  state: JsonObject;
+}
+
+interface HeadRow {
+  stream: string;
+  version: bigint;
+  receipt_seq: bigint;
+  owner: string | null;
+  created_pos: bigint | null;
+  pos: bigint;
+  at_us: string;
+  state: string;
+}
+
+const streamOf = (shard: number, row: HeadRow): StreamRow => ({
+  stream: row.stream,
+  version: Number(row.version),
+  receiptSeq: Number(row.receipt_seq),
+  owner: row.owner,
+  createdPos: row.created_pos === null ? undefined : Number(row.created_pos),
+  receiptId: receiptIdOf(shard, Number(row.pos), BigInt(row.at_us)),
+  state: JSON.parse(row.state),
+});
+
+/** Undefined for a stream without a receipt. */
+export async function readStream(engine: Engine, stream: string): Promise<StreamRow | undefined> {
+  const [row] = await engine.query<HeadRow>(STATEMENTS.readStream, [engine.shard, stream]);
+  return row && streamOf(engine.shard, row);
+}
+
+export interface StreamQuery {
+  kind: string;
+  /** Absent: of every owner. */
+  owner?: string;
+  /** `createdPos` of the last row of the page before. */
+  after?: number;
+  limit: number;
+  /** What the state must contain. */
+  filter?: JsonObject;
+}
+
+/** Newest first. */
+export async function listStreams(
+  engine: Engine,
+  { kind, owner, after, limit, filter = {} }: StreamQuery,
+): Promise<StreamRow[]> {
+  const before = after ?? Number.MAX_SAFE_INTEGER;
+  const values = [engine.shard, kind, owner ?? null, before, jcs(filter), Math.min(limit, PAGE_MAX)];
+  return (await engine.query<HeadRow>(STATEMENTS.listStreams, values)).map((row) => streamOf(engine.shard, row));
+}
+
+export interface AccountRow {
+  account: string;
+  asset: string;
+  noOverdraft: boolean;
+  debitsPostedMicros: bigint;
+  creditsPostedMicros: bigint;
+  debitsPendingMicros: bigint;
+  creditsPendingMicros: bigint;
+  /** Credits minus debits minus holds on the debit side. */
+  availableMicros: bigint;
+}
+
+interface BalanceRow {
+  account: string;
+  asset: string;
+  no_overdraft: boolean;
+  debits_posted: bigint;
+  credits_posted: bigint;
+  debits_pending: bigint;
+  credits_pending: bigint;
+}
+
+/** Those of the accounts that exist. */
+export async function readBalances(engine: Engine, accounts: readonly string[]): Promise<AccountRow[]> {
+  const rows = await engine.query<BalanceRow>(STATEMENTS.readBalances, [engine.shard, accounts]);
+  return rows.map((row) => ({
+    account: row.account,
+    asset: row.asset,
+    noOverdraft: row.no_overdraft,
+    debitsPostedMicros: row.debits_posted,
+    creditsPostedMicros: row.credits_posted,
+    debitsPendingMicros: row.debits_pending,
+    creditsPendingMicros: row.credits_pending,
+    availableMicros: row.credits_posted - row.debits_posted - row.debits_pending,
+  }));
+}
+
+export interface ReceiptRow {
+  pos: number;
+  /** As stored and hashed: authoritative, never serialised again. */
+  bytes: Buffer;
+}
+
+/** Exactly one of `owner`, `stream` and `all`. */
+export interface ReceiptQuery {
+  owner?: string;
+  stream?: string;
+  all?: true;
+  /** Position of the last receipt seen; FROM_START for the first page. */
+  after: number;
+  limit: number;
+}
+
+/** Oldest first. */
+export async function readReceipts(
+  engine: Engine,
+  { owner, stream, all, after, limit }: ReceiptQuery,
+): Promise<ReceiptRow[]> {
+  if ([owner, stream, all].filter((choice) => choice !== undefined).length !== 1) {
+    throw new TypeError('receipts of one owner, of one stream, or all');
+  }
+  const page = [engine.shard, after, Math.min(limit, PAGE_MAX)];
+  const [statement, values] =
+    owner !== undefined
+      ? [STATEMENTS.receiptsOfOwner, [...page, owner]]
+      : stream !== undefined
+        ? [STATEMENTS.receiptsOfStream, [...page, stream]]
+        : [STATEMENTS.allReceipts, page];
+  const rows = await engine.query<{ pos: bigint; payload: Buffer }>(statement, values);
+  return rows.map((row) => ({ pos: Number(row.pos), bytes: row.payload }));
+}
+
+export interface FoundReceipt extends ReceiptRow {
+  owner: string | null;
+  stream: string;
+}
+
+/** Undefined when there is none with this id. */
+export async function readReceipt(engine: Engine, id: string): Promise<FoundReceipt | undefined> {
+  const place = receiptPlace(id);
+  if (place?.shard !== engine.shard) return undefined;
+  const found = await readReceiptAt(engine, place.pos);
+  if (!found) return undefined;
+  const { at_us: atUs } = parseStrict(found.bytes) as { at_us: string };
+  return receiptIdOf(engine.shard, found.pos, BigInt(atUs)) === id ? found : undefined;
+}
+
+/** Undefined beyond the head. */
+export async function readReceiptAt(engine: Engine, pos: number): Promise<FoundReceipt | undefined> {
+  type Row = { pos: bigint; owner: string | null; stream: string; payload: Buffer };
+  const [row] = await engine.query<Row>(STATEMENTS.readReceipt, [engine.shard, pos]);
+  return row && { pos: Number(row.pos), owner: row.owner, stream: row.stream, bytes: row.payload };
+}
+
+/**
+ * Path from the receipt at `pos` to the root of the first `size` receipts.
+ * @source RFC 9162, 2.1.3
+ * @errors throws RangeError unless 0 <= pos < size <= head
+ */
+export async function inclusion(engine: Engine, pos: number, size: number): Promise<Buffer[]> {
+  if (pos < 0 || pos >= size || size > (await head(engine)))
+    throw new RangeError(`no receipt ${pos} in a log of ${size}`);
+  return inclusionProof(pos, size, hashSource(engine));
+}
+
+/**
+ * Proof that the log of `newSize` receipts begins with the log of `oldSize`.
+ * @source RFC 9162, 2.1.4
+ * @errors throws RangeError unless 0 < oldSize <= newSize <= head
+ */
+export async function consistency(engine: Engine, oldSize: number, newSize: number): Promise<Buffer[]> {
+  if (oldSize <= 0 || oldSize > newSize || newSize > (await head(engine))) {
+    throw new RangeError(`no proof from ${oldSize} to ${newSize} receipts`);
+  }
+  return consistencyProof(oldSize, newSize, hashSource(engine));
+}
+
+const hashSource = (engine: Engine): HashSource => ({
+  async tileRoot(level, index) {
+    const [row] = await engine.query<{ hash: Buffer }>(STATEMENTS.tileRoot, [engine.shard, level, index]);
+    if (!row) throw new RangeError(`no tile ${level}/${index}`);
+    return row.hash;
+  },
+  async leaves(from, to) {
+    const rows = await engine.query<{ leaf_hash: Buffer }>(STATEMENTS.leaves, [engine.shard, from, to]);
+    return rows.map((row) => row.leaf_hash);
+  },
+});
+
+/** The newest signed note; undefined for an empty log. */
+export async function latestCheckpoint(engine: Engine): Promise<{ size: number; note: string } | undefined> {
+  const [row] = await engine.query<{ size: bigint; note: string }>(STATEMENTS.latestNote, [engine.shard]);
+  return row && { size: Number(row.size), note: row.note };
+}
+
+/** Number of receipts, and position of the next. */
+export async function head(engine: Engine): Promise<number> {
+  const [row] = await engine.query<{ head: bigint }>(STATEMENTS.head, [engine.shard]);
+  if (!row) throw new RangeError(`no shard ${engine.shard}`);
+  return Number(row.head);
+}
+
+/** Per asset the sum of credits minus debits, posted and pending together: zero unless the ledger is broken. */
+export async function trialBalance(engine: Engine): Promise<{ asset: string; sumMicros: bigint }[]> {
+  const rows = await engine.query<{ asset: string; posted: string; pending: string }>(STATEMENTS.trialBalance, [
+    engine.shard,
+  ]);
+  return rows.map(({ asset, posted, pending }) => ({ asset, sumMicros: BigInt(posted) + BigInt(pending) }));
+}
+
+/** What waits to be done; only the meter's role may look. */
+export interface WaitingWork {
+  outboxMessages: number;
+  /** When the oldest undelivered message was committed. */
+  oldestMessageUs: bigint | undefined;
+  dueTimers: number;
+  nextDueUs: bigint | undefined;
+}
+
+export async function waitingWork(engine: Engine): Promise<WaitingWork> {
+  type Row = { outbox: bigint; oldest_us: string | null; due_timers: bigint; next_due_us: bigint | null };
+  const [row] = await engine.query<Row>(STATEMENTS.waitingWork, [engine.shard, engine.nowUs()]);
+  return {
+    outboxMessages: Number(row!.outbox),
+    oldestMessageUs: row!.oldest_us === null ? undefined : BigInt(row!.oldest_us),
+    dueTimers: Number(row!.due_timers),
+    nextDueUs: row!.next_due_us ?? undefined,
+  };
+}
+
+/** The durable cursor of a named reader: the position after the last receipt it has dealt with, 0 at first. */
+export async function readCursor(engine: Engine, name: string): Promise<number> {
+  const [row] = await engine.query<{ pos: bigint }>(STATEMENTS.readCursor, [engine.shard, name]);
+  return Number(row?.pos ?? 0);
+}
+
+/** Moves it forward, never back, never beyond the head. */
+export async function advanceCursor(engine: Engine, name: string, pos: number): Promise<void> {
+  await engine.query(STATEMENTS.advanceCursor, [engine.shard, name, pos]);
+}
