@@ -44,13 +44,14 @@ test('shares are floored for who receives and ceiled for who pays', () => {
     assert.equal(ceil === floor, (a * num) % den === 0n);
   });
   fc.assert(property);
-  for (const bad of [
+  const bad: [bigint, bigint, bigint][] = [
     [-1n, 1n, 1n],
     [1n, -1n, 1n],
     [1n, 1n, 0n],
-  ] as const) {
-    assert.throws(() => mulDivFloor(...bad), RangeError);
-    assert.throws(() => mulDivCeil(...bad), RangeError);
+  ];
+  for (const [share, num, den] of bad) {
+    assert.throws(() => mulDivFloor(share, num, den), RangeError);
+    assert.throws(() => mulDivCeil(share, num, den), RangeError);
   }
 });
 
