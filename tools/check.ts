@@ -3,13 +3,14 @@
  * Promise: every step runs, each is printed with its time, and one that fails makes the exit code 1.
  */
 import { spawnSync } from 'node:child_process';
-import { delimiter, join } from 'node:path';
+import { delimiter, dirname, join } from 'node:path';
 import { styleText } from 'node:util';
 
-const ROOT = new URL('..', import.meta.url).pathname;
+const ROOT = dirname(import.meta.dirname);
 const CONTRACTS = join(ROOT, 'tools', 'contracts');
 const STEP_MS_MAX = 120_000;
 const OUTPUT_LINES_MAX = 100;
+const OUTPUT_BYTES_MAX = 64 * 1024 * 1024;
 
 interface Step {
   name: string;
@@ -41,7 +42,8 @@ function runStep(step: Step): boolean {
   const startMs = performance.now();
   const [program = '', ...args] = step.command;
   const env = { ...process.env, PATH: searchPath() };
-  const ran = spawnSync(program, args, { cwd: ROOT, encoding: 'utf8', env, timeout: STEP_MS_MAX });
+  const limits = { timeout: STEP_MS_MAX, maxBuffer: OUTPUT_BYTES_MAX };
+  const ran = spawnSync(program, args, { cwd: ROOT, encoding: 'utf8', env, ...limits });
   const took = `${((performance.now() - startMs) / 1000).toFixed(1)} s`;
   const isFine = ran.status === 0;
   process.stdout.write(

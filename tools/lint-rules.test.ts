@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 
-const ROOT = new URL('..', import.meta.url).pathname;
+const ROOT = dirname(import.meta.dirname);
 
 const longFunction = (lines: number): string => `export function a(b) {\n${'  b();\n'.repeat(lines)}}\n`;
 

@@ -2,12 +2,12 @@
  * `npm test -- [GROUP|PATH...]`: runs the whole suite, or the part that is named.
  * Promise: the last line is `N passed, N failed`; the exit code is 0 only when something ran and nothing failed.
  */
-import { relative } from 'node:path';
+import { dirname, relative } from 'node:path';
 import { styleText } from 'node:util';
 import { type Failure, type GroupResult, type Progress, runGroup } from './runner/group-run.ts';
 import { chooseGroups, type Group } from './runner/groups.ts';
 
-const ROOT = new URL('..', import.meta.url).pathname;
+const ROOT = dirname(import.meta.dirname);
 const SIDE_BY_SIDE_MAX = 2;
 /** A test slower than this is named while the suite runs. */
 const SLOW_MS = 5_000;

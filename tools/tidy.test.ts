@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { describe, it } from 'node:test';
 import { checkImports, checkManifests } from './tidy/imports.ts';
 import { checkExportNames, checkFileNames } from './tidy/names.ts';
@@ -22,7 +22,7 @@ import {
   tracesOf,
 } from './tidy/text.ts';
 
-const ROOT = new URL('..', import.meta.url).pathname;
+const ROOT = dirname(import.meta.dirname);
 const FILES = readRepository(ROOT);
 const PACKAGES = readPackages(FILES);
 
