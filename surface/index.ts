@@ -17,6 +17,10 @@ export {
   type RawReply,
 } from './dispatch.ts';
 export { type Comment, inlineSchema } from './json-schema.ts';
+export { attachLive, type LiveOptions, type LiveServer } from './live.ts';
+export type { OpenTopic } from './live-connection.ts';
+export { LIVE_JSON, LIVE_PATH, LIVE_PROTO, type LiveProtocol } from './live-protocols.ts';
+export type { LiveEvent, LiveTopic } from './live-subscription.ts';
 export { type OpenapiInfo, openapiDocument } from './openapi.ts';
 export { type LogFault, PROBLEM_MEDIA_TYPE, type ProblemAnswer, problemOf, problemOfThrown } from './problem.ts';
 export { ApiRefusal, type RefusalExtra, refuse, refuseInvalid, type Violation } from './refusal.ts';

@@ -139,7 +139,7 @@ function readMap(reading: Reading, place: Place, value: Json, pointer: string): 
 /** Lets protobuf-es read one scalar, enum or well-known value, wrapped as its field wants it. */
 function readLeaf(reading: Reading, { type, field, message }: Place, value: Json, pointer: string): void {
   try {
-    mergeFromJson(type, message, { [field.name]: value });
+    mergeFromJson(type, message, { [field.name]: value }, { ignoreUnknownFields: reading.unknown === 'ignore' });
   } catch (fault) {
     const detail = (fault as Error).message.replace(/^cannot decode .*? from JSON: /, '');
     reading.violations.push({ pointer, detail, rule: 'json.type' });

@@ -1,0 +1,59 @@
+/**
+ * What a client throws when the platform answers with a problem.
+ * Promise: carries the whole problem body; `code` is the wire's spelling.
+ */
+import type { Json, JsonObject } from '@tallystick/kernel';
+
+/** An RFC 9457 problem as the platform sends it; facts of the code stand beside these members. */
+export interface Problem extends JsonObject {
+  type: string;
+  title: string;
+  status: number;
+  code: string;
+  detail: string;
+  suggestion: string;
+  trace_id: string;
+}
+
+/** A class because it is thrown. */
+export class ApiError extends Error {
+  /** HTTP status. */
+  readonly status: number;
+  /** As in the problem body, e.g. `job_cap_exceeded`. */
+  readonly code: string;
+  readonly problem: Problem;
+
+  constructor(status: number, problem: Problem) {
+    super(problem.detail);
+    this.name = 'ApiError';
+    this.status = status;
+    this.code = problem.code;
+    this.problem = problem;
+  }
+}
+
+/** Reads an answer that is not 2xx; answers of other software become a problem too. */
+export async function readProblem(response: Response): Promise<ApiError> {
+  const text = await response.text();
+  const body = parseObject(text);
+  const word = (name: string, fallback: string): string => (typeof body[name] === 'string' ? body[name] : fallback);
+  return new ApiError(response.status, {
+    ...body,
+    type: word('type', 'about:blank'),
+    title: word('title', response.statusText),
+    status: response.status,
+    code: word('code', `http_${response.status}`),
+    detail: word('detail', text.slice(0, 500) || response.statusText),
+    suggestion: word('suggestion', ''),
+    trace_id: word('trace_id', response.headers.get('trace-id') ?? ''),
+  });
+}
+
+function parseObject(text: string): JsonObject {
+  try {
+    const value = JSON.parse(text) as Json;
+    return typeof value === 'object' && value !== null && !Array.isArray(value) ? value : {};
+  } catch {
+    return {};
+  }
+}

@@ -1,0 +1,195 @@
+/**
+ * A typed client of the REST routes, for Node and browsers.
+ * Promise: its methods are read from the contract, so a route cannot be misspelled; one call is one command, however often
+ * it was sent.
+ */
+import {
+  create,
+  type DescMessage,
+  type DescMethod,
+  type DescService,
+  type Message,
+  type MessageInitShape,
+  type MessageShape,
+  ScalarType,
+  toJson,
+} from '@bufbuild/protobuf';
+import type { Json, JsonObject } from '@tallystick/kernel';
+import { type Operation, type Route, readOperations } from '../contract.ts';
+import { readMessage } from '../message-reader.ts';
+import { readProblem } from './api-error.ts';
+import { type RetryOptions, withRetries } from './retry.ts';
+
+export interface RestClientOptions extends Pick<RetryOptions, 'attemptsMax' | 'onRetry'> {
+  /** e.g. `http://127.0.0.1:4000`; a path in it is kept. */
+  baseUrl: string;
+  /** API key, or how to get it now. Never part of a URL. */
+  token?: string | (() => string | undefined) | undefined;
+  fetch?: typeof globalThis.fetch;
+  /** Makes the key of a call that brings none. Default: a random UUID. */
+  idempotencyKey?: () => string;
+}
+
+export interface CallOptions {
+  idempotencyKey?: string;
+  signal?: AbortSignal;
+  /** Sees the headers of the final answer, e.g. `idempotent-replayed`. */
+  onHeaders?: (headers: Headers) => void;
+}
+
+/** Methods of a service whose bodies are JSON. */
+export type RestClient<S extends DescService> = {
+  [K in keyof S['method']]: (
+    request: MessageInitShape<S['method'][K]['input']>,
+    options?: CallOptions,
+  ) => Promise<MessageShape<S['method'][K]['output']>>;
+};
+
+/** Bytes to send; a function makes them anew for every attempt, any other stream is sent once. */
+export type UploadBody = Uint8Array | Blob | (() => AsyncIterable<Uint8Array>) | ReadableStream<Uint8Array>;
+
+/** Bytes that arrive. */
+export interface Download {
+  stream: ReadableStream<Uint8Array>;
+  headers: Headers;
+}
+
+/** A request that is ready to be sent, any number of times. */
+interface Prepared {
+  url: string;
+  verb: string;
+  headers: Headers;
+  body?: () => Uint8Array | Blob | ReadableStream<Uint8Array> | string;
+  options: CallOptions;
+  client: RestClientOptions;
+}
+
+/**
+ * A client of one service.
+ * @errors its methods throw ApiError for a problem, TypeError when the platform cannot be reached after all attempts
+ * @example const jobs = createRestClient(JobService, { baseUrl, token }); await jobs.getJob({ id });
+ */
+export function createRestClient<S extends DescService>(service: S, client: RestClientOptions): RestClient<S> {
+  const methods: Record<string, (request: never, options?: CallOptions) => Promise<Message>> = {};
+  for (const operation of readOperations([service])) {
+    const isJson = !operation.rawRequest && operation.rawResponseType === undefined;
+    if (!isJson || operation.routes.length === 0) continue;
+    methods[operation.method.localName] = async (request, options = {}) => {
+      const prepared = prepare(operation, request, options, client);
+      return exchange(prepared, (response) => readAnswer(operation.method.output, response, options));
+    };
+  }
+  return methods as unknown as RestClient<S>;
+}
+
+/** Sends bytes to a method whose request is raw, e.g. `FileService.method.uploadFile`. @errors as `createRestClient` */
+export async function upload<M extends DescMethod>(
+  method: M,
+  request: MessageInitShape<M['input']>,
+  body: UploadBody,
+  client: RestClientOptions,
+  options: CallOptions = {},
+): Promise<MessageShape<M['output']>> {
+  const prepared = prepare(operationOf(method), request, options, onlyOnce(client, body));
+  prepared.headers.set('content-type', 'application/octet-stream');
+  prepared.body = () => (typeof body === 'function' ? streamOf(body()) : body);
+  const answer = exchange(prepared, (response) => readAnswer(method.output, response, options));
+  return answer as Promise<MessageShape<M['output']>>;
+}
+
+/** Receives the bytes of a method whose response is raw, e.g. `FileService.method.downloadFile`. @errors as `createRestClient` */
+export async function download<M extends DescMethod>(
+  method: M,
+  request: MessageInitShape<M['input']>,
+  client: RestClientOptions,
+  options: CallOptions = {},
+): Promise<Download> {
+  return exchange(prepare(operationOf(method), request, options, client), (response) => {
+    options.onHeaders?.(response.headers);
+    return { stream: response.body ?? new Blob([]).stream(), headers: response.headers };
+  });
+}
+
+function operationOf(method: DescMethod): Operation {
+  const operation = readOperations([method.parent]).find((candidate) => candidate.method === method);
+  if (!operation?.routes.length) throw new TypeError(`${method.name} has no route`);
+  return operation;
+}
+
+/** A stream that is consumed by the first attempt must not be sent again. */
+const onlyOnce = (client: RestClientOptions, body: UploadBody): RestClientOptions =>
+  body instanceof ReadableStream ? { ...client, attemptsMax: 1 } : client;
+
+const streamOf = (chunks: AsyncIterable<Uint8Array>): ReadableStream<Uint8Array> => ReadableStream.from(chunks);
+
+function prepare(operation: Operation, request: unknown, options: CallOptions, client: RestClientOptions): Prepared {
+  const { input } = operation.method;
+  const route = operation.routes[0]!;
+  const message = create(input, request as Record<string, unknown>);
+  const fields = toJson(input, message, { useProtoFieldName: true }) as JsonObject;
+  const path = pathOf(route, input, message, fields);
+  const headers = new Headers({ accept: 'application/json, application/problem+json, */*' });
+  if (!operation.isReadOnly)
+    headers.set('idempotency-key', options.idempotencyKey ?? client.idempotencyKey?.() ?? crypto.randomUUID());
+  const query = route.rest === 'query' ? queryOf(fields) : '';
+  const base = client.baseUrl.replace(/\/+$/, '');
+  const prepared: Prepared = { url: `${base}${path}${query}`, verb: route.verb, headers, options, client };
+  if (route.rest !== 'body') return prepared;
+  headers.set('content-type', 'application/json');
+  const text = JSON.stringify(fields);
+  return { ...prepared, body: () => text };
+}
+
+/** Fills the path and takes its fields out of `fields`. @errors throws TypeError when one is empty */
+function pathOf({ template, pathFields }: Route, input: DescMessage, message: Message, fields: JsonObject): string {
+  let path = template;
+  for (const name of pathFields) {
+    const field = input.fields.find((candidate) => candidate.name === name)!;
+    const value = String((message as unknown as Record<string, unknown>)[field.localName] ?? '');
+    if (value === '' && field.scalar === ScalarType.STRING) throw new TypeError(`${name} is needed`);
+    delete fields[name];
+    path = path.replace(`{${name}}`, encodeURIComponent(value));
+  }
+  return path;
+}
+
+function queryOf(fields: JsonObject): string {
+  const query = new URLSearchParams();
+  for (const [name, value] of Object.entries(fields))
+    for (const one of Array.isArray(value) ? value : [value]) query.append(name, String(one));
+  return query.size > 0 ? `?${query}` : '';
+}
+
+const tokenOf = ({ token }: RestClientOptions): string | undefined => (typeof token === 'function' ? token() : token);
+
+/** One call: all attempts, the same key; an answer that breaks off is an attempt that failed. */
+function exchange<T>(prepared: Prepared, read: (response: Response) => T | Promise<T>): Promise<T> {
+  const { attemptsMax, onRetry } = prepared.client;
+  const attempt = async (): Promise<T> => read(await send(prepared));
+  return withRetries(attempt, { attemptsMax, onRetry, signal: prepared.options.signal });
+}
+
+async function send({ url, verb, headers, body, options, client }: Prepared): Promise<Response> {
+  const token = tokenOf(client);
+  if (token !== undefined) headers.set('authorization', `Bearer ${token}`);
+  const content = body?.();
+  const init: RequestInit & { duplex?: 'half' } = {
+    method: verb,
+    headers,
+    redirect: 'error',
+    ...(options.signal ? { signal: options.signal } : {}),
+    ...(content === undefined ? {} : { body: content as NonNullable<RequestInit['body']> }),
+    ...(content instanceof ReadableStream ? { duplex: 'half' } : {}),
+  };
+  const response = await (client.fetch ?? fetch)(url, init);
+  if (response.ok) return response;
+  throw await readProblem(response);
+}
+
+async function readAnswer(type: DescMessage, response: Response, options: CallOptions): Promise<Message> {
+  options.onHeaders?.(response.headers);
+  const { message, violations } = readMessage(type, (await response.json()) as Json, 'ignore');
+  const first = violations[0];
+  if (first) throw new Error(`the platform's answer does not fit ${type.typeName}: ${first.pointer} ${first.detail}`);
+  return message;
+}
