@@ -32,5 +32,5 @@ export {
   type WaitingWork,
   waitingWork,
 } from './read.ts';
-export { fireDueTimers, runTimers, type TimersOptions } from './timers.ts';
 export { type KeptTicket, keepTicket, readTickets } from './ticket-store.ts';
+export { fireDueTimers, runTimers, type TimersOptions } from './timers.ts';

@@ -21,7 +21,10 @@ export async function keepTicket(engine: Engine, { sandbox, seq, pos, envelope }
 
 /** Tickets by the position of their receipt. */
 export async function readTickets(engine: Engine, positions: readonly number[]): Promise<Map<number, Envelope[]>> {
-  const rows = await engine.query<{ pos: bigint; envelope: string }>(STATEMENTS.ticketsOfReceipts, [engine.shard, positions]);
+  const rows = await engine.query<{ pos: bigint; envelope: string }>(STATEMENTS.ticketsOfReceipts, [
+    engine.shard,
+    positions,
+  ]);
   const tickets = new Map<number, Envelope[]>();
   for (const { pos, envelope } of rows) {
     const of = tickets.get(Number(pos)) ?? [];

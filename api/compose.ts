@@ -1,0 +1,99 @@
+/**
+ * The api program, wired: engine, provider, handlers, surfaces.
+ * Promise: the only place where the parts of this program meet.
+ */
+import { createEngine, type Engine } from '@tallystick/engine';
+import { localProvider, type Provider } from '@tallystick/engine/adapters/provider';
+import { openDatabase } from '@tallystick/engine/database';
+import { logKeyFromSeed, signingKeyFromSeed } from '@tallystick/kernel';
+import { RULES } from '@tallystick/planes';
+import {
+  attachLive,
+  type Authenticate,
+  createDispatch,
+  createRestServer,
+  type LogFault,
+  registerOpenapi,
+  registerRest,
+} from '@tallystick/surface';
+import type { Logger } from 'pino';
+import { authenticate } from './authenticate.ts';
+import { openGenesis } from './genesis.ts';
+import { billingHandlers } from './handlers/billing.ts';
+import { execHandlers } from './handlers/execs.ts';
+import { fileHandlers } from './handlers/files.ts';
+import { jobHandlers } from './handlers/jobs.ts';
+import { loginHandlers } from './handlers/login.ts';
+import { receiptHandlers } from './handlers/receipts.ts';
+import { sandboxHandlers } from './handlers/sandboxes.ts';
+import { registerHealth } from './health.ts';
+import { openTopic } from './live-topics.ts';
+import type { ApiSettings } from './settings.ts';
+
+const OPENAPI_INFO = { title: 'Tallystick', version: '0.1.0' };
+
+export interface Api extends AsyncDisposable {
+  url: string;
+}
+
+export async function startApi(settings: ApiSettings, log: Logger): Promise<Api> {
+  const url = process.env['DATABASE_URL'];
+  const database = await openDatabase(url ? { url } : { folder: settings.dataFolder });
+  const logKey = logKeyFromSeed(settings.origin, settings.logSeed);
+  const engine = createEngine({ database, role: 'api', rules: RULES, logKey });
+  const stopWatching = engine.watchHead();
+  await openGenesis(engine, [settings.provider]);
+  const provider = localProvider({ socketPath: settings.wardenSocket, callerKey: signingKeyFromSeed(settings.callerSeed) });
+  const server = await serve(settings, { engine, provider }, log);
+  return {
+    url: server.url,
+    async [Symbol.asyncDispose]() {
+      await server.close();
+      await stopWatching();
+      await engine[Symbol.asyncDispose]();
+      await provider.close();
+    },
+  };
+}
+
+interface Parts {
+  engine: Engine;
+  provider: Provider;
+}
+
+async function serve(settings: ApiSettings, parts: Parts, log: Logger): Promise<{ url: string; close(): Promise<void> }> {
+  const { engine } = parts;
+  const logFault: LogFault = (fault, traceId) => log.error({ fault, traceId }, 'a request failed in a way it must not');
+  const check: Authenticate = (credential) => authenticate(engine, credential);
+  const dispatch = createDispatch({ implementations: implementations(settings, parts), authenticate: check });
+  const app = createRestServer(logFault);
+  registerRest(app, dispatch, { log: logFault });
+  registerOpenapi(app, dispatch, OPENAPI_INFO);
+  registerHealth(app, engine, parts.provider);
+  const live = attachLive(app.server, {
+    authenticate: check,
+    open: (topic, principal) => openTopic(parts, topic, principal),
+    log: (fault) => log.error({ fault }, 'a live connection failed'),
+  });
+  const url = await app.listen({ host: settings.host, port: settings.port });
+  return {
+    url,
+    async close() {
+      await live[Symbol.asyncDispose]();
+      await app.close();
+    },
+  };
+}
+
+function implementations(settings: ApiSettings, { engine, provider }: Parts) {
+  const { development, chainIds, leaseKeys, quantumMsDefault, graceMs, provider: providerName } = settings;
+  return [
+    loginHandlers({ engine, chainIds }),
+    billingHandlers({ engine, development }),
+    jobHandlers(engine),
+    sandboxHandlers({ engine, provider, providerName, quantumMsDefault, graceMs }),
+    execHandlers(engine, provider),
+    fileHandlers(engine, provider),
+    receiptHandlers({ engine, leaseKeys }),
+  ];
+}

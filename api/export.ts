@@ -1,0 +1,97 @@
+/**
+ * Writes everything that one principal needs to verify its receipts offline.
+ * Promise: streamed page by page, in the order of the log, all against one signed checkpoint.
+ */
+import { type Engine, FROM_START, inclusion, latestCheckpoint, PAGE_MAX, listStreams, type ReceiptRow, readReceipts, readTickets } from '@tallystick/engine';
+import {
+  createExportDigest,
+  type ExportLeaseKey,
+  exportHeaderLine,
+  exportReceiptLine,
+  exportTicketLine,
+  keyIdOf,
+  logVerifierOf,
+  type Receipt,
+} from '@tallystick/kernel';
+import { refuse } from '@tallystick/surface';
+
+const RECEIPTS_PER_PAGE = 500;
+
+export interface ExportOptions {
+  engine: Engine;
+  /** Raw Ed25519 public keys, base64. */
+  leaseKeys: string[];
+}
+
+interface Counts {
+  receipts: number;
+  tickets: number;
+}
+
+export async function* exportLines(options: ExportOptions, owner: string): AsyncGenerator<Uint8Array> {
+  const { engine } = options;
+  const checkpoint = await latestCheckpoint(engine);
+  if (!checkpoint) throw refuse('NOT_FOUND', {}, 'the log is empty');
+  const digest = createExportDigest();
+  const counts: Counts = { receipts: 0, tickets: 0 };
+  yield bytes(digest.add(headerLine(options, owner, checkpoint)));
+  for await (const page of receiptPages(engine, owner, checkpoint.size)) {
+    const tickets = await readTickets(engine, page.map(({ pos }) => pos));
+    for (const row of page) {
+      counts.receipts += 1;
+      yield bytes(digest.add(exportReceiptLine(row.pos, row.bytes, await inclusion(engine, row.pos, checkpoint.size))));
+      for (const ticket of tickets.get(row.pos) ?? []) {
+        counts.tickets += 1;
+        yield bytes(digest.add(exportTicketLine(ticket)));
+      }
+    }
+  }
+  yield bytes(digest.endLine(counts));
+}
+
+const bytes = (line: string): Uint8Array => Buffer.from(line, 'utf8');
+
+function headerLine({ engine, leaseKeys }: ExportOptions, owner: string, checkpoint: { size: number; note: string }): string {
+  const keys = leaseKeys.map((public_key): ExportLeaseKey => ({ keyid: keyIdOf(Buffer.from(public_key, 'base64')), public_key }));
+  return exportHeaderLine({
+    origin: engine.origin,
+    log_verifier: logVerifierOf(engine.logKey),
+    checkpoint: checkpoint.note,
+    size: checkpoint.size,
+    lease_keys: keys,
+    owner,
+    policy: engine.rules.policy,
+    exported_at_us: String(engine.nowUs()),
+  });
+}
+
+/** In log order: the principal's own receipts, and the beginnings of its logins, which nobody owned yet. */
+async function* receiptPages(engine: Engine, owner: string, size: number): AsyncGenerator<ReceiptRow[]> {
+  const early = await loginBeginnings(engine, owner);
+  let after = FROM_START;
+  for (;;) {
+    const page = await readReceipts(engine, { owner, after, limit: RECEIPTS_PER_PAGE });
+    const last = page.at(-1)?.pos ?? size;
+    const before = early.splice(0, early.filter(({ pos }) => pos < last).length);
+    yield [...before, ...page].filter(({ pos }) => pos < size).sort((a, b) => a.pos - b.pos);
+    if (page.length < RECEIPTS_PER_PAGE || last >= size) return;
+    after = last;
+  }
+}
+
+/** The receipt of a nonce has no owner; the login that used it does. Oldest first. */
+async function loginBeginnings(engine: Engine, owner: string): Promise<ReceiptRow[]> {
+  const rows: ReceiptRow[] = [];
+  let after: number | undefined;
+  for (;;) {
+    const logins = await listStreams(engine, { kind: 'login', owner, limit: PAGE_MAX, ...(after === undefined ? {} : { after }) });
+    for (const { stream } of logins) {
+      const receipts = await readReceipts(engine, { stream, after: FROM_START, limit: PAGE_MAX });
+      rows.push(...receipts.filter((row) => receiptOf(row).owner === null));
+    }
+    if (logins.length < PAGE_MAX) return rows.sort((a, b) => a.pos - b.pos);
+    after = logins.at(-1)!.createdPos;
+  }
+}
+
+const receiptOf = ({ bytes: stored }: ReceiptRow): Receipt => JSON.parse(stored.toString('utf8')) as Receipt;

@@ -1,0 +1,97 @@
+/**
+ * Commands in a sandbox: receipted first, then started, then followed.
+ * Promise: an exec id starts at most once whatever is repeated; output is read by cursor and never twice.
+ */
+import { createHash } from 'node:crypto';
+import type { Engine } from '@tallystick/engine';
+import type { ExecView, OutputPage, Provider } from '@tallystick/engine/adapters/provider';
+import { ExecEndKind, ExecService } from '@tallystick/proto';
+import { implement } from '@tallystick/surface';
+import { execIdOf } from '../ids.ts';
+import { commandFrom, executeFor } from '../outcome.ts';
+import { askProvider } from '../provider-refusal.ts';
+import { ownSandbox } from './sandboxes.ts';
+
+const WAIT_MS_DEFAULT = 10_000;
+const OUTPUT_BYTES_MAX = 1024 * 1024;
+const STDOUT = 1;
+
+const END: Record<string, ExecEndKind> = {
+  exited: ExecEndKind.EXITED,
+  signaled: ExecEndKind.SIGNALED,
+  oom: ExecEndKind.OOM,
+  timeout: ExecEndKind.TIMEOUT,
+  lease_ended: ExecEndKind.LEASE_ENDED,
+  killed: ExecEndKind.KILLED,
+  sandbox_lost: ExecEndKind.SANDBOX_LOST,
+};
+
+export const execHandlers = (engine: Engine, provider: Provider) =>
+  implement(ExecService, {
+    async execSandbox(request, call) {
+      const { id } = request;
+      await ownSandbox(engine, call, id);
+      const execId = request.execId || execIdOf(call.principal!.id, call.idempotencyKey);
+      const timeoutMs = request.timeoutMs === undefined ? undefined : Number(request.timeoutMs);
+      const body = {
+        exec_id: execId,
+        argv_sha256: createHash('sha256').update(JSON.stringify(request.argv)).digest('hex'),
+        program: request.argv[0]!.slice(0, PROGRAM_CHARS_MAX),
+        timeout_ms: timeoutMs ?? null,
+      };
+      const { receiptId } = await executeFor(engine, call, commandFrom(call, { stream: `sandbox:${id}`, type: 'StartExec', body }));
+      const spec = {
+        exec_id: execId,
+        argv: request.argv,
+        env: request.env,
+        ...(request.cwd === '' ? {} : { cwd: request.cwd }),
+        ...(request.stdin.length === 0 ? {} : { stdin: request.stdin }),
+        ...(timeoutMs === undefined ? {} : { timeout_ms: timeoutMs }),
+      };
+      await askProvider('EXEC_REFUSED', {}, () => provider.startExec(id, spec));
+      const waitMs = request.waitMs === undefined ? WAIT_MS_DEFAULT : Number(request.waitMs);
+      const view = await untilEnded(provider, id, execId, waitMs);
+      const page = await askProvider('EXEC_REFUSED', {}, () => provider.output(id, execId, { after: 0, maxBytes: OUTPUT_BYTES_MAX }));
+      return execMessage(id, view, page, receiptId);
+    },
+    async getExec({ id, execId, after, waitMs }, call) {
+      await ownSandbox(engine, call, id);
+      const query = { after: Number(after), waitMs: Number(waitMs), maxBytes: OUTPUT_BYTES_MAX };
+      const page = await askProvider('NOT_FOUND', {}, () => provider.output(id, execId, query));
+      return execMessage(id, page, page, '');
+    },
+    async signalExec({ id, execId, signal }, call) {
+      await ownSandbox(engine, call, id);
+      const view = await askProvider('EXEC_REFUSED', {}, () => provider.signalExec(id, execId, signal));
+      return execMessage(id, view, undefined, '');
+    },
+  });
+
+const PROGRAM_CHARS_MAX = 128;
+
+async function untilEnded(provider: Provider, sandbox: string, execId: string, waitMs: number): Promise<ExecView> {
+  return askProvider('EXEC_REFUSED', {}, () => provider.getExec(sandbox, execId, waitMs));
+}
+
+function execMessage(sandboxId: string, view: ExecView, page: OutputPage | undefined, receiptId: string) {
+  const cursor = page?.next_cursor ?? 0;
+  const end = view.end;
+  return {
+    execId: view.exec_id,
+    sandboxId,
+    running: view.state === 'running',
+    end: end === null ? ExecEndKind.UNSPECIFIED : (END[end.end] ?? ExecEndKind.UNSPECIFIED),
+    ...(end?.end === 'exited' ? { exitCode: end.code } : {}),
+    signal: end?.end === 'signaled' ? end.signal : '',
+    stdout: textOf(page, (stream) => stream === STDOUT),
+    stderr: textOf(page, (stream) => stream !== STDOUT),
+    cursor: BigInt(cursor),
+    stdoutBytes: BigInt(view.stdout_bytes),
+    stderrBytes: BigInt(view.stderr_bytes),
+    more: page !== undefined && !page.at_end && cursor < view.stdout_bytes + view.stderr_bytes,
+    receiptId,
+  };
+}
+
+const textOf = (page: OutputPage | undefined, isWanted: (stream: number) => boolean): string =>
+  Buffer.concat((page?.chunks ?? []).filter(({ stream }) => isWanted(stream)).map(({ bytes }) => bytes)).toString('utf8');

@@ -1,0 +1,50 @@
+/**
+ * What can be followed live: the caller's receipts, a job, a sandbox, a command's output.
+ * Promise: a topic reads the log from a cursor; nothing is queued for a reader, and nobody follows what is not theirs.
+ */
+import { type Engine, head, type ReceiptRow, readReceipts, readStream } from '@tallystick/engine';
+import type { Provider } from '@tallystick/engine/adapters/provider';
+import { type Receipt, receiptIdOf } from '@tallystick/kernel';
+import type { LiveEvent, LiveTopic, Principal } from '@tallystick/surface';
+import { liveEvent } from './live-event.ts';
+import { outputTopic } from './output-topic.ts';
+import { timestampFromUs } from './view-parts.ts';
+
+export interface LiveSources {
+  engine: Engine;
+  provider: Provider;
+}
+
+/** Undefined for what does not exist or is somebody else's. */
+export async function openTopic(sources: LiveSources, topic: string, principal: Principal): Promise<LiveTopic | undefined> {
+  const { engine, provider } = sources;
+  const [kind = '', id = '', execId] = topic.split('/');
+  if (topic === 'account') return receiptTopic(engine, { owner: principal.id });
+  if (!['job', 'sandbox', 'exec'].includes(kind)) return undefined;
+  const stream = `${kind === 'exec' ? 'sandbox' : kind}:${id}`;
+  const found = await readStream(engine, stream);
+  if (!found || found.owner !== principal.id) return undefined;
+  if (kind !== 'exec') return receiptTopic(engine, { stream });
+  return execId === undefined ? undefined : outputTopic(provider, id, execId);
+}
+
+/** A receipt's cursor is its position plus one, so that 0 stands before the first. */
+function receiptTopic(engine: Engine, which: { owner: string } | { stream: string }): LiveTopic {
+  return {
+    epoch: engine.origin,
+    oldest: () => 0n,
+    head: async () => BigInt(await head(engine)),
+    async read(after, limit) {
+      const rows = await readReceipts(engine, { ...which, after: Number(after) - 1, limit });
+      return rows.map((row) => receiptEvent(engine, row));
+    },
+    onAppend: (wake) => engine.onCommit(() => wake()),
+  };
+}
+
+function receiptEvent(engine: Engine, { pos, bytes }: ReceiptRow): LiveEvent {
+  const body = bytes.toString('utf8');
+  const atUs = BigInt((JSON.parse(body) as Receipt).at_us);
+  const receipt = { receiptId: receiptIdOf(engine.shard, pos, atUs), body };
+  return liveEvent({ cursor: BigInt(pos) + 1n, at: timestampFromUs(atUs), body: { case: 'receipt', value: receipt } });
+}

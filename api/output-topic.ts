@@ -1,0 +1,69 @@
+/**
+ * A command's output as a live topic: its cursor is the byte position in the combined log.
+ * Promise: a reader that comes back continues at its byte; the last event says how the command ended.
+ */
+import type { ExecEnd, OutputChunk, OutputPage, Provider } from '@tallystick/engine/adapters/provider';
+import type { LiveEvent, LiveTopic } from '@tallystick/surface';
+import { liveEvent } from './live-event.ts';
+import { timestampFromUs } from './view-parts.ts';
+
+const PAGE_BYTES_MAX = 128 * 1024;
+const WAIT_MS = 10_000;
+const RETRY_MS = 500;
+const US_PER_MS = 1_000n;
+
+export function outputTopic(provider: Provider, sandbox: string, execId: string): LiveTopic {
+  let isDone = false;
+  let seenUpTo = 0;
+  const ask = (after: number, waitMs: number): Promise<OutputPage> =>
+    provider.output(sandbox, execId, { after, waitMs, maxBytes: PAGE_BYTES_MAX });
+  return {
+    epoch: `${sandbox}/${execId}`,
+    windowUnit: 'kib',
+    oldest: async () => BigInt((await ask(0, 0)).first_cursor),
+    async head() {
+      const { state, stdout_bytes, stderr_bytes } = await provider.getExec(sandbox, execId);
+      return BigInt(stdout_bytes + stderr_bytes + (state === 'ended' ? 1 : 0));
+    },
+    async read(after) {
+      if (isDone) return [];
+      const page = await ask(Number(after), 0);
+      const events = [...page.chunks.map(outputEvent), ...(page.at_end && page.end ? [endEvent(page.next_cursor, page.end)] : [])];
+      isDone = page.at_end;
+      seenUpTo = Math.max(seenUpTo, page.next_cursor);
+      return events;
+    },
+    onAppend: (wake) => pollForMore(() => ask(seenUpTo, WAIT_MS), () => isDone, wake),
+    done: () => isDone,
+  };
+}
+
+/** The machine holds the answer until there is more, so this costs one open request per reader. */
+function pollForMore(ask: () => Promise<OutputPage>, isDone: () => boolean, wake: () => void): () => void {
+  let isStopped = false;
+  const poll = async (): Promise<void> => {
+    while (!isStopped && !isDone()) {
+      await ask().catch(() => new Promise((resolve) => setTimeout(resolve, RETRY_MS)));
+      wake();
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  };
+  void poll();
+  return () => {
+    isStopped = true;
+  };
+}
+
+const nowTime = () => timestampFromUs(BigInt(Date.now()) * US_PER_MS);
+
+const outputEvent = ({ stream, cursor, bytes }: OutputChunk): LiveEvent =>
+  liveEvent({ cursor: BigInt(cursor + bytes.length), at: nowTime(), body: { case: 'output', value: { stream, bytes } } });
+
+function endEvent(cursor: number, end: ExecEnd): LiveEvent {
+  const value = {
+    end: end.end,
+    ...(end.end === 'exited' ? { exitCode: end.code } : {}),
+    signal: end.end === 'signaled' ? end.signal : '',
+  };
+  return liveEvent({ cursor: BigInt(cursor) + 1n, at: nowTime(), body: { case: 'execEnd', value } });
+}

@@ -1,0 +1,24 @@
+/**
+ * From what a provider could not do to the problem that callers see.
+ * Promise: `repeat me` and `it is gone` stay apart; the provider's own code and facts come along.
+ */
+import { ProviderFault } from '@tallystick/engine/adapters/provider';
+import type { ErrorCodeName } from '@tallystick/proto';
+import { refuse } from '@tallystick/surface';
+
+const RETRY_AFTER_MS = 1_000;
+
+/** Runs a provider call; `refusal` is the code for what the machine itself refuses. */
+export async function askProvider<T>(refusal: ErrorCodeName, facts: { path?: string }, ask: () => Promise<T>): Promise<T> {
+  try {
+    return await ask();
+  } catch (fault) {
+    if (!(fault instanceof ProviderFault)) throw fault;
+    throw refusalOf(fault, refusal, facts);
+  }
+}
+
+function refusalOf(fault: ProviderFault, refusal: ErrorCodeName, facts: { path?: string }): Error {
+  if (fault.kind === 'unreachable') return refuse('PROVIDER_UNREACHABLE', { provider: 'local', retry_after_ms: RETRY_AFTER_MS });
+  return refuse(refusal, { ...facts, cause: fault.code, ...fault.facts }, `${fault.message} (${fault.code})`);
+}

@@ -1,0 +1,44 @@
+/**
+ * The meter program, wired: timers that sell minutes, the outbox that delivers them, reports that come back.
+ * Promise: any number of these may run at once; each minute is sold once and each lease delivered at least once.
+ */
+import { createEngine, runOutbox, runTimers } from '@tallystick/engine';
+import { localProvider } from '@tallystick/engine/adapters/provider';
+import { openDatabase } from '@tallystick/engine/database';
+import { logKeyFromSeed, signingKeyFromSeed } from '@tallystick/kernel';
+import { RULES } from '@tallystick/planes';
+import type { Logger } from 'pino';
+import { outboxHandlers } from './deliveries.ts';
+import { reconcileForEver } from './reconcile.ts';
+import { followReports } from './reports.ts';
+import type { MeterSettings } from './settings.ts';
+
+const TIMER_EVERY_MS = 25;
+
+export async function startMeter(settings: MeterSettings, log: Logger): Promise<AsyncDisposable> {
+  const url = process.env['DATABASE_URL'];
+  const database = await openDatabase(url ? { url } : { folder: settings.dataFolder });
+  const logKey = logKeyFromSeed(settings.origin, settings.logSeed);
+  const engine = createEngine({ database, role: 'meter', rules: RULES, logKey });
+  const stopWatching = engine.watchHead();
+  const provider = localProvider({ socketPath: settings.wardenSocket, callerKey: signingKeyFromSeed(settings.callerSeed) });
+  const parts = { engine, provider, providerName: settings.provider, log };
+  const end = new AbortController();
+  const { signal } = end;
+  const onError = (fault: unknown): void => log.warn({ fault: String(fault) }, 'will be tried again');
+  const loops = [
+    runTimers(engine, { signal, everyMs: TIMER_EVERY_MS, onError }),
+    runOutbox(engine, outboxHandlers({ ...parts, leaseKey: signingKeyFromSeed(settings.leaseSeed) }), { signal, onError }),
+    followReports(parts, signal),
+    reconcileForEver({ ...parts, lostAfterMs: settings.lostAfterMs }, signal),
+  ];
+  return {
+    async [Symbol.asyncDispose]() {
+      end.abort();
+      await provider.close();
+      await Promise.all(loops);
+      await stopWatching();
+      await engine[Symbol.asyncDispose]();
+    },
+  };
+}

@@ -1,0 +1,87 @@
+/**
+ * What the meter carries to machines: create, renew, finish, each taken from the outbox.
+ * Promise: delivered at least once and in order per sandbox; the machine's own names make a repetition harmless.
+ */
+import { type Delivery, type Engine, type Handler, keepTicket } from '@tallystick/engine';
+import { type Provider, ProviderFault, type SandboxSpec } from '@tallystick/engine/adapters/provider';
+import type { Envelope, JsonObject, SigningKey } from '@tallystick/kernel';
+import type { Logger } from 'pino';
+import { reportCreated, reportStartFailed } from './reports.ts';
+import { signSale } from './tickets.ts';
+
+const PIDS_MAX = 256;
+
+export interface Deliveries {
+  engine: Engine;
+  provider: Provider;
+  /** Name under which the provider's sandboxes and reports are known. */
+  providerName: string;
+  leaseKey: SigningKey;
+  log: Logger;
+}
+
+export const outboxHandlers = (deliveries: Deliveries): Record<string, Handler> => ({
+  'create-sandbox': (delivery) => create(deliveries, delivery),
+  'renew-lease': (delivery) => renew(deliveries, delivery),
+  'finish-sandbox': (delivery) => finish(deliveries, delivery),
+});
+
+async function create(deliveries: Deliveries, delivery: Delivery): Promise<void> {
+  const { provider } = deliveries;
+  const spec = specOf(delivery.body);
+  const ticket = await keptTicket(deliveries, delivery);
+  try {
+    await reportCreated(deliveries, await provider.create(spec, ticket));
+  } catch (fault) {
+    if (!isFinal(fault)) throw fault;
+    await reportStartFailed(deliveries, spec, fault.code);
+  }
+}
+
+async function renew(deliveries: Deliveries, delivery: Delivery): Promise<void> {
+  const { provider } = deliveries;
+  const ticket = await keptTicket(deliveries, delivery);
+  await settled(deliveries, delivery, () => provider.renew(String(delivery.body['sandbox']), ticket));
+}
+
+async function finish(deliveries: Deliveries, delivery: Delivery): Promise<void> {
+  const { sandbox, incarnation, reason, at_us } = delivery.body;
+  const order = {
+    incarnation: Number(incarnation),
+    reason: String(reason),
+    at_us: at_us === null || at_us === undefined ? null : Number(at_us),
+  };
+  await settled(deliveries, delivery, () => deliveries.provider.finish(String(sandbox), order));
+}
+
+/** Kept before it leaves, so that an export never lacks a ticket that a machine obeyed. */
+async function keptTicket({ engine, leaseKey }: Deliveries, delivery: Delivery): Promise<Envelope> {
+  const { ticket, envelope } = signSale(leaseKey, delivery);
+  await keepTicket(engine, { sandbox: ticket.sandbox, seq: ticket.seq, pos: delivery.receipt.pos, envelope });
+  return envelope;
+}
+
+/** What the machine refuses or no longer has will not change by repetition: its own report says how it ended. */
+async function settled(deliveries: Deliveries, delivery: Delivery, carry: () => Promise<unknown>): Promise<void> {
+  try {
+    await carry();
+  } catch (fault) {
+    if (!isFinal(fault)) throw fault;
+    deliveries.log.warn({ delivery: delivery.id, topic: delivery.topic, code: fault.code }, 'the machine refused a delivery');
+  }
+}
+
+const isFinal = (fault: unknown): fault is ProviderFault => fault instanceof ProviderFault && fault.kind !== 'unreachable';
+
+function specOf(body: JsonObject): SandboxSpec {
+  return {
+    sandbox: String(body['sandbox']),
+    incarnation: Number(body['incarnation']),
+    image: String(body['image']),
+    cpu_millis: Number(body['cpu_millis']),
+    memory_mib: Number(body['ram_mib']),
+    disk_mib: Number(body['disk_mib']),
+    pids_max: PIDS_MAX,
+    grace_ms: Number(body['grace_ms']),
+  };
+}
