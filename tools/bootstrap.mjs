@@ -13,6 +13,7 @@ const PURPOSES = ['start', 'demo', 'test', 'bench', 'check'];
 const NODE_MIN = [24, 15];
 const INSTALL_ATTEMPTS_MAX = 2;
 const LOCK_WAIT_MS_MAX = 300_000;
+const LOCK_POLL_MS = 200;
 const APT_SECONDS_MAX = 300;
 
 /** What a purpose needs from the system: found by command name or by path, installed by Debian's package name. */
@@ -177,28 +178,41 @@ function pauseMs(ms) {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
 }
 
+/** One attempt at the lock; a lock whose owner died is removed for the next attempt. */
+function tryLock(lock) {
+  try {
+    mkdirSync(lock);
+    return true;
+  } catch (error) {
+    if (error.code !== 'EEXIST') throw error;
+    if (isLockStale(lock)) rmSync(lock, { recursive: true, force: true });
+    return false;
+  }
+}
+
+function takeLock(lock) {
+  const startMs = Date.now();
+  let isSaid = false;
+  while (!tryLock(lock)) {
+    const waitedMs = Date.now() - startMs;
+    if (waitedMs > LOCK_WAIT_MS_MAX) fail(`another set-up has held ${lock} for ${LOCK_WAIT_MS_MAX / 1000} s`);
+    if (!isSaid && waitedMs > LOCK_POLL_MS) {
+      say('another command is setting this clone up, waiting for it ...');
+      isSaid = true;
+    }
+    pauseMs(LOCK_POLL_MS);
+  }
+  writeFileSync(join(lock, 'pid'), String(process.pid));
+}
+
 /** Two commands started at once in one clone must not install over each other. */
 function withLock(work) {
   const lock = join(ROOT, '.tally', 'set-up.lock');
   mkdirSync(dirname(lock), { recursive: true });
-  const deadlineMs = Date.now() + LOCK_WAIT_MS_MAX;
-  for (;;) {
-    try {
-      mkdirSync(lock);
-      break;
-    } catch (error) {
-      if (error.code !== 'EEXIST') throw error;
-      if (isLockStale(lock)) rmSync(lock, { recursive: true, force: true });
-      else if (Date.now() > deadlineMs) fail(`another set-up has held ${lock} for ${LOCK_WAIT_MS_MAX / 1000} s`);
-      else pauseMs(200);
-    }
-  }
+  takeLock(lock);
   const release = () => rmSync(lock, { recursive: true, force: true });
   process.once('exit', release);
-  writeFileSync(join(lock, 'pid'), String(process.pid));
   work();
-  process.removeListener('exit', release);
-  release();
 }
 
 // --- system packages ------------------------------------------------------------------------------------------------
