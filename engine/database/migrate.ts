@@ -88,6 +88,7 @@ async function applySteps(database: Database, steps: Step[]): Promise<void> {
 
 async function apply(db: Kysely<unknown>, step: Step): Promise<void> {
   await sql.raw(step.text).execute(db);
+  await sql`reset role`.execute(db); // a step works as the owner of the tables
   await sql`insert into ${sql.table(`${SCHEMA}.content`)} (name, sha256) values (${step.name}, ${step.hash})`.execute(
     db,
   );

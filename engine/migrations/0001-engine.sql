@@ -357,4 +357,3 @@ grant select on engine.timer, engine.outbox to tally_meter;
 grant execute on function engine.take_outbox, engine.settle_outbox, engine.postpone_outbox to tally_meter;
 
 insert into engine.shard (shard) values (0);
-reset role;
