@@ -4,7 +4,7 @@
  */
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { detectLayout, killAndRemove, type Layout, prepareSlice } from './cgroup.ts';
 import { Fault } from './fault.ts';
@@ -75,6 +75,18 @@ function claimFolder(folder: string): void {
   writeFileSync(file, `${process.pid} ${startTicks(process.pid)}`, { mode: 0o600 });
 }
 
+const CLOSE_ON_EXEC = 0o2000000;
+
+/** Descriptors that whoever started this process left open would be open in every sandbox. */
+function closeInherited(): void {
+  for (const name of readdirSync('/proc/self/fdinfo')) {
+    const file = `/proc/self/fdinfo/${name}`;
+    const flags = existsSync(file) ? /^flags:\s+(\d+)/m.exec(readFileSync(file, 'utf8'))?.[1] : undefined;
+    const isInherited = flags !== undefined && (Number.parseInt(flags, 8) & CLOSE_ON_EXEC) === 0;
+    if (Number(name) > 2 && isInherited) closeSync(Number(name));
+  }
+}
+
 async function cleanLeftovers(folder: string, layout: Layout, slice: string): Promise<void> {
   await killAndRemove(layout, slice);
   for (const name of ['sandboxes', 'deadlines', 'logs', 'guest']) {
@@ -96,6 +108,7 @@ function writeImageFiles(guest: string): void {
  * @errors throws Fault when the folder is taken or the machine cannot enforce limits.
  */
 export async function prepareGround(folder: string): Promise<Ground> {
+  closeInherited();
   const layout = detectLayout();
   mkdirSync(folder, { recursive: true, mode: 0o711 });
   claimFolder(folder);
