@@ -7,7 +7,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, it } from 'node:test';
-import { checkImports, checkManifests } from './tidy/imports.ts';
+import { checkImports, checkLock, checkManifests } from './tidy/imports.ts';
 import { checkExportNames, checkFileNames } from './tidy/names.ts';
 import { checkDependencies, checkInvariants, checkLinks, checkPlanePages } from './tidy/papers.ts';
 import { checkPurity } from './tidy/purity.ts';
@@ -31,6 +31,22 @@ function registryInUse(): string {
   return given ?? spawnSync('npm', ['config', 'get', 'registry'], { encoding: 'utf8' }).stdout.trim();
 }
 
+/** The contracts' tools are locked apart from everything else. */
+function lockProblems(): Problem[] {
+  const lockOf = (path: string) => FILES.find((file) => file.path === path)?.text ?? '';
+  const contracts = PACKAGES.filter(({ folder }) => folder === 'tools/contracts');
+  return [
+    ...checkLock(
+      lockOf('package-lock.json'),
+      PACKAGES.filter((one) => !contracts.includes(one)),
+    ),
+    ...checkLock(
+      lockOf('tools/contracts/package-lock.json'),
+      contracts.map((one) => ({ ...one, folder: '' })),
+    ),
+  ];
+}
+
 describe('the house', () => {
   const rules: [string, () => Problem[]][] = [
     ['every package declares only the arrows of the import table, exactly pinned', () => checkManifests(PACKAGES)],
@@ -38,6 +54,7 @@ describe('the house', () => {
       'every import follows a declared arrow, never a relative path into another package',
       () => checkImports(FILES, PACKAGES),
     ],
+    ['the lock files are in step with the packages', () => lockProblems()],
     ['kernel and planes are pure', () => checkPurity(FILES)],
     ['files are named by a noun in kebab-case', () => checkFileNames(FILES)],
     ['exports are named, by words that say something', () => checkExportNames(FILES)],

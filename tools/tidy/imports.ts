@@ -8,6 +8,7 @@ import {
   importsOf,
   isForeign,
   isTypeScript,
+  type Manifest,
   type Package,
   type Problem,
   packageOf,
@@ -37,6 +38,23 @@ export function checkManifests(packages: readonly Package[]): Problem[] {
         problems.push(`${where}: ${one.manifest.name} may not depend on ${name}`);
       return problems;
     });
+  });
+}
+
+const DEPENDENCY_KINDS = ['dependencies', 'optionalDependencies', 'devDependencies'] as const;
+
+const sorted = (versions: Record<string, string> | undefined): string =>
+  JSON.stringify(Object.entries(versions ?? {}).sort());
+
+/** The lock file says of every package what its manifest says; else `npm ci` fails on the next clone. */
+export function checkLock(lock: string, packages: readonly Package[]): Problem[] {
+  const locked = (JSON.parse(lock) as { packages: Record<string, Manifest | undefined> }).packages;
+  return packages.flatMap(({ folder, manifest }) => {
+    const entry = locked[folder];
+    const isSame = entry && DEPENDENCY_KINDS.every((kind) => sorted(entry[kind]) === sorted(manifest[kind]));
+    return isSame
+      ? []
+      : [`package-lock.json: not in step with ${folder || '.'}/package.json; run npm install --ignore-scripts`];
   });
 }
 

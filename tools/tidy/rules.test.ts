@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { checkImports, checkManifests } from './imports.ts';
+import { checkImports, checkLock, checkManifests } from './imports.ts';
 import { checkExportNames, checkFileNames, emptyWordIn } from './names.ts';
 import { checkDependencies, checkInvariants, checkLinks, checkPlanePages } from './papers.ts';
 import { checkPurity } from './purity.ts';
@@ -99,6 +99,17 @@ describe('manifest rules', () => {
     ],
     ['a loose version', checkManifests([pack('kernel', '@tallystick/kernel', { x: '^1.0.0' })]), /pinned to \^1\.0\.0/],
     ['an unknown package', checkManifests([pack('new', '@tallystick/new')]), /does not stand in the import table/],
+  ]);
+});
+
+describe('lock rules', () => {
+  const lock = (version: string) =>
+    JSON.stringify({ packages: { kernel: { name: 'k', dependencies: { x: version } } } });
+  const packages = [pack('kernel', '@tallystick/kernel', { x: '1.0.0' })];
+  judge([
+    ['a lock in step', checkLock(lock('1.0.0'), packages), undefined],
+    ['another version', checkLock(lock('1.0.1'), packages), /not in step with kernel\/package\.json/],
+    ['a package it does not know', checkLock(lock('1.0.0'), [pack('new', '@tallystick/new')]), /not in step with new/],
   ]);
 });
 
