@@ -1,0 +1,95 @@
+/**
+ * The door to a platform.
+ * Promise: connecting sends nothing; every call says who asks by its API key alone.
+ */
+import type { ApiKey, Balance, Deposit, Sandbox as SandboxState } from '@tallystick/proto';
+import { type Keyed, keyOf } from './ids.ts';
+import { type Jobs, jobsOf } from './job.ts';
+import { type Live, liveOf } from './live.ts';
+import { pagesOf } from './pages.ts';
+import { type Receipts, receiptsOf } from './receipts.ts';
+import { type CreateSandboxOptions, createSandbox, Sandbox } from './sandbox.ts';
+import { type Connection, type Link, linkOf, type Services } from './services.ts';
+
+export interface Sandboxes {
+  /** Buys the first minute and starts a machine in a job. @errors ApiError as `job.sandboxes.create` */
+  create(jobId: string, options?: CreateSandboxOptions): Promise<Sandbox>;
+  /** @errors ApiError `not_found` */
+  get(id: string): Promise<Sandbox>;
+  /** Without asking the platform. */
+  attach(id: string): Sandbox;
+  /** Newest first. */
+  list(filter?: { jobId?: string }): AsyncIterable<SandboxState>;
+}
+
+export interface Keys {
+  /** Newest first, without secrets. */
+  list(): AsyncIterable<ApiKey>;
+  revoke(id: string, options?: Keyed): Promise<ApiKey>;
+}
+
+/** Everything a caller can ask of the platform. */
+export interface Tally {
+  readonly baseUrl: string;
+  balance(): Promise<Balance>;
+  /** Credits development money. @errors ApiError `development_only` elsewhere than on a development platform on loopback */
+  depositDevelopment(amountMicros: bigint, options?: Keyed): Promise<Deposit>;
+  readonly jobs: Jobs;
+  readonly sandboxes: Sandboxes;
+  readonly keys: Keys;
+  readonly receipts: Receipts;
+  readonly live: Live;
+  /** The contracts' methods as they are, for what has no polished form. */
+  readonly services: Services;
+}
+
+/**
+ * @errors throws TypeError when `baseUrl` is none; its calls throw ApiError (the platform said no) or UnreachableError
+ * @example
+ * const tally = connect({ baseUrl: 'http://127.0.0.1:8080', apiKey });
+ * const job = await tally.jobs.create({ maxTotalSpendMicros: 500_000n });
+ * await using sandbox = await job.sandboxes.create({ quantumMs: 10_000n });
+ * const { stdout } = await sandbox.exec(['uname', '-a']);
+ */
+export function connect(connection: Connection & { apiKey: string }): Tally {
+  const live = liveOf(connection);
+  const link = linkOf(connection, live);
+  const { billing } = link.services;
+  return {
+    baseUrl: new URL(connection.baseUrl).origin,
+    balance: () => billing.getBalance({}),
+    depositDevelopment: (amountMicros, options) => billing.createDevelopmentDeposit({ amountMicros }, keyOf(options)),
+    jobs: jobsOf(link),
+    sandboxes: sandboxesOf(link),
+    keys: keysOf(link),
+    receipts: receiptsOf(link),
+    live,
+    services: link.services,
+  };
+}
+
+function sandboxesOf(link: Link): Sandboxes {
+  const { sandboxes } = link.services;
+  return {
+    create: (jobId, options = {}) => createSandbox(link, jobId, options),
+    get: async (id) => new Sandbox(link, id, await sandboxes.getSandbox({ id })),
+    attach: (id) => new Sandbox(link, id),
+    list: (filter = {}) =>
+      pagesOf(async (pageToken) => {
+        const page = await sandboxes.listSandboxes({ pageToken, jobId: filter.jobId ?? '' });
+        return { items: page.sandboxes, next: page.nextPageToken };
+      }),
+  };
+}
+
+function keysOf(link: Link): Keys {
+  const { auth } = link.services;
+  return {
+    list: () =>
+      pagesOf(async (pageToken) => {
+        const page = await auth.listApiKeys({ pageToken });
+        return { items: page.keys, next: page.nextPageToken };
+      }),
+    revoke: (id, options) => auth.revokeApiKey({ id }, keyOf(options)),
+  };
+}

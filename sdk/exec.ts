@@ -1,0 +1,169 @@
+/**
+ * Commands in a sandbox: start one at most once, follow its output, know its end.
+ * Promise: the exec id is chosen before the first try, so a repeat after a lost answer starts nothing twice.
+ */
+import { setTimeout as pause } from 'node:timers/promises';
+import type { Exec } from '@tallystick/proto';
+import { type Keyed, keyOf, newExecId } from './ids.ts';
+import {
+  chunkOf,
+  type ExecOutcome,
+  type ExecResult,
+  endOfEvent,
+  endOfExec,
+  type OutputChunk,
+  outputKeeper,
+} from './output.ts';
+import type { Link } from './services.ts';
+
+export interface ExecOptions extends Keyed {
+  /** Called for every piece of output while it comes. */
+  onOutput?: (chunk: OutputChunk) => void | Promise<void>;
+  env?: Readonly<Record<string, string>>;
+  /** Absent: the home directory. */
+  cwd?: string;
+  /** At most STDIN_BYTES_MAX. */
+  stdin?: Uint8Array | string;
+  /** The command is killed after this long; absent: only with its sandbox. */
+  timeoutMs?: bigint;
+  /** `exec_` and 32 hex digits; absent: a fresh one. */
+  execId?: string;
+  /** Stops following; the command goes on. */
+  signal?: AbortSignal;
+}
+
+/** A started command as a stream of its output. */
+export interface ExecStream extends AsyncIterable<OutputChunk> {
+  readonly execId: string;
+  /** Its end; settles when the output has been read to its end. */
+  readonly outcome: Promise<ExecOutcome>;
+  /** Receipt of the start; empty when it was only attached to. */
+  readonly receiptId: string;
+}
+
+/** More goes into a file first. */
+export const STDIN_BYTES_MAX = 1024 * 1024;
+/** How long the start of a quiet command waits for its end, so that a short one needs no second call. */
+const FIRST_WAIT_MS = 10_000n;
+/** How often a follower looks again when the live stream ended without the command's end. */
+const FOLLOW_AGAIN_MAX = 50;
+const FOLLOW_AGAIN_PAUSE_MS = 200;
+
+/** @internal Runs to the end. */
+export async function execute(
+  link: Link,
+  sandboxId: string,
+  argv: readonly string[],
+  options: ExecOptions,
+): Promise<ExecResult> {
+  const execId = options.execId ?? newExecId();
+  const waitMs = options.onOutput ? 0n : FIRST_WAIT_MS;
+  const started = await start(link, sandboxId, argv, { ...options, execId }, waitMs);
+  const end = endOfExec(started);
+  if (end && !options.onOutput && isWhole(started)) {
+    const { stdout, stderr, receiptId } = started;
+    return { ...end, execId, sandboxId, stdout, stderr, truncated: false, receiptId };
+  }
+  const run = followExec(link, sandboxId, execId, { after: 0n, ...(options.signal ? { signal: options.signal } : {}) });
+  const kept = outputKeeper();
+  for await (const chunk of run) {
+    kept.keep(chunk);
+    await options.onOutput?.(chunk);
+  }
+  const { truncated } = kept;
+  const text = { stdout: kept.text('stdout'), stderr: kept.text('stderr') };
+  return { ...(await run.outcome), execId, sandboxId, ...text, truncated, receiptId: started.receiptId };
+}
+
+/** The answer holds all output there will ever be. */
+const isWhole = (exec: Exec): boolean => !exec.more;
+
+/** @internal Starts and follows. */
+export async function startExec(
+  link: Link,
+  sandboxId: string,
+  argv: readonly string[],
+  options: ExecOptions,
+): Promise<ExecStream> {
+  const execId = options.execId ?? newExecId();
+  const { receiptId } = await start(link, sandboxId, argv, { ...options, execId }, 0n);
+  return followExec(link, sandboxId, execId, {
+    after: 0n,
+    receiptId,
+    ...(options.signal ? { signal: options.signal } : {}),
+  });
+}
+
+function start(
+  link: Link,
+  id: string,
+  argv: readonly string[],
+  options: ExecOptions & { execId: string },
+  waitMs: bigint,
+): Promise<Exec> {
+  const stdin = typeof options.stdin === 'string' ? Buffer.from(options.stdin) : options.stdin;
+  if (stdin && stdin.length > STDIN_BYTES_MAX)
+    throw new RangeError(`stdin has ${stdin.length} bytes, the cap is ${STDIN_BYTES_MAX}: upload a file and read it`);
+  const input = {
+    id,
+    argv: [...argv],
+    env: { ...options.env },
+    cwd: options.cwd ?? '',
+    execId: options.execId,
+    waitMs,
+    ...(stdin ? { stdin } : {}),
+    ...(options.timeoutMs === undefined ? {} : { timeoutMs: options.timeoutMs }),
+  };
+  return link.services.execs.execSandbox(input, keyOf(options.key === undefined ? {} : { key: options.key }));
+}
+
+interface FollowOptions {
+  after: bigint;
+  receiptId?: string;
+  signal?: AbortSignal;
+}
+
+/** @internal The output of a started command, and its end. */
+export function followExec(link: Link, sandboxId: string, execId: string, options: FollowOptions): ExecStream {
+  const outcome = Promise.withResolvers<ExecOutcome>();
+  outcome.promise.catch(() => undefined);
+  const follow = async function* (): AsyncGenerator<OutputChunk> {
+    try {
+      outcome.resolve(yield* readToEnd(link, sandboxId, execId, options));
+    } catch (fault) {
+      outcome.reject(fault);
+      throw fault;
+    } finally {
+      outcome.reject(new Error(`the output of ${execId} was not read to its end`));
+    }
+  };
+  return { execId, receiptId: options.receiptId ?? '', outcome: outcome.promise, [Symbol.asyncIterator]: follow };
+}
+
+/** Follows the live topic; when that ends early (the machine was lost), asks how the command ended. */
+async function* readToEnd(
+  link: Link,
+  id: string,
+  execId: string,
+  options: FollowOptions,
+): AsyncGenerator<OutputChunk, ExecOutcome> {
+  let after = options.after;
+  for (let attempt = 0; attempt < FOLLOW_AGAIN_MAX; attempt++) {
+    const events = link.live.follow(`exec/${id}/${execId}`, {
+      after,
+      ...(options.signal ? { signal: options.signal } : {}),
+    });
+    for await (const event of events) {
+      const chunk = chunkOf(event);
+      if (chunk) yield chunk;
+      after = event.cursor;
+      const end = endOfEvent(event);
+      if (end) return end;
+    }
+    options.signal?.throwIfAborted();
+    const end = endOfExec(await link.services.execs.getExec({ id, execId, after, waitMs: 0n }));
+    if (end) return end;
+    await pause(FOLLOW_AGAIN_PAUSE_MS, undefined, options.signal ? { signal: options.signal } : {});
+  }
+  throw new Error(`the live stream of ${execId} ended ${FOLLOW_AGAIN_MAX} times before the command did`);
+}

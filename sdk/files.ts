@@ -1,0 +1,114 @@
+/**
+ * Files between here and a sandbox.
+ * Promise: bytes stream both ways; nothing is written here outside the folder that was named.
+ */
+import { createReadStream } from 'node:fs';
+import { mkdir, stat } from 'node:fs/promises';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import type { UploadBody } from '@tallystick/surface/client';
+import { create as packTar, extract as unpackTar } from 'tar';
+import { type Keyed, keyOf } from './ids.ts';
+import type { Link, UploadedFile } from './services.ts';
+
+/** What can be uploaded. A stream can be sent once only: a lost connection is then an error instead of a repeat. */
+export type Source = Uint8Array | string | { file: string } | AsyncIterable<Uint8Array>;
+
+export interface TreeProgress {
+  /** Bytes of the tar stream that have passed so far. */
+  onProgress?: (progress: { bytes: number }) => void;
+}
+
+/** @internal */
+export function uploadBytes(
+  link: Link,
+  id: string,
+  { path, content, unpack }: { path: string; content: Source; unpack: boolean },
+  options?: Keyed,
+): Promise<UploadedFile> {
+  return link.upload({ id, path, unpack }, bodyOf(content), keyOf(options));
+}
+
+/** A file is opened anew for every attempt. */
+function bodyOf(content: Source): UploadBody {
+  if (typeof content === 'string') return Buffer.from(content);
+  if (content instanceof Uint8Array) return content;
+  if ('file' in content) return () => createReadStream(content.file);
+  return ReadableStream.from(content);
+}
+
+/** @internal */
+export async function uploadTree(
+  link: Link,
+  id: string,
+  { fromFolder, toFolder }: { fromFolder: string; toFolder: string },
+  { onProgress, ...options }: Keyed & TreeProgress,
+): Promise<UploadedFile> {
+  if (!(await stat(fromFolder)).isDirectory()) throw new TypeError(`${fromFolder} is no folder`);
+  const open = (): AsyncIterable<Uint8Array> => counted(packFolder(fromFolder), onProgress);
+  return link.upload({ id, path: toFolder, unpack: true }, open, keyOf(options));
+}
+
+/** Portable headers leave out who owned the files here. */
+const packFolder = (folder: string): AsyncIterable<Uint8Array> =>
+  packTar({ cwd: folder, portable: true, preservePaths: false }, ['.']) as unknown as AsyncIterable<Uint8Array>;
+
+/** @internal */
+export const downloadBytes = (
+  link: Link,
+  id: string,
+  from: { path: string; pack: boolean },
+): AsyncIterable<Uint8Array> => link.download({ id, ...from });
+
+/** @internal */
+export async function downloadTree(
+  link: Link,
+  id: string,
+  { fromFolder, toFolder }: { fromFolder: string; toFolder: string },
+  { onProgress }: TreeProgress,
+): Promise<void> {
+  const bytes = counted(downloadBytes(link, id, { path: fromFolder, pack: true }), onProgress);
+  await mkdir(toFolder, { recursive: true });
+  // what the tenant packed is hostile: no devices, no owner, no path or link that leads outside
+  const unpack = unpackTar({
+    cwd: toFolder,
+    strict: true,
+    preserveOwner: false,
+    preservePaths: false,
+    filter: isPlainEntry,
+  });
+  await pipeline(Readable.from(bytes), unpack as unknown as NodeJS.WritableStream);
+}
+
+/** Devices, pipes and links that lead out are left out. */
+function isPlainEntry(path: string, entry: object): boolean {
+  const { type, linkpath } = entry as { type?: string; linkpath?: string };
+  if (type === 'Link') return !climbs(linkpath ?? '', 0);
+  if (type === 'SymbolicLink') return !climbs(linkpath ?? '', depthOf(path));
+  return type === undefined || PLAIN_TYPES.has(type);
+}
+
+const PLAIN_TYPES: ReadonlySet<string> = new Set(['File', 'OldFile', 'ContiguousFile', 'Directory']);
+const stepsOf = (path: string): string[] => path.split('/').filter((step) => step !== '' && step !== '.');
+const depthOf = (path: string): number => Math.max(0, stepsOf(path).length - 1);
+
+/** Leads above the folder, or climbs after having gone down, where another link may stand. @internal */
+export function climbs(target: string, depth: number): boolean {
+  if (target.startsWith('/')) return true;
+  const steps = stepsOf(target);
+  const up = steps.findIndex((step) => step !== '..');
+  const leading = up === -1 ? steps.length : up;
+  return leading > depth || steps.slice(leading).includes('..');
+}
+
+async function* counted(
+  source: AsyncIterable<Uint8Array>,
+  onProgress: TreeProgress['onProgress'],
+): AsyncGenerator<Uint8Array> {
+  let bytes = 0;
+  for await (const chunk of source) {
+    bytes += chunk.length;
+    onProgress?.({ bytes });
+    yield chunk;
+  }
+}

@@ -1,0 +1,50 @@
+/**
+ * The sdk: everything a program needs to buy a machine, work on it and prove what happened.
+ * Promise: what stands here is the public protocol and nothing more; every change goes through the platform.
+ */
+export { formatUsd, type JsonObject, MICROS_PER_USD, SAFE_MICROS_MAX } from '@tallystick/kernel';
+export {
+  type ApiKey,
+  ApiKeySchema,
+  type Balance,
+  BalanceSchema,
+  type Clamp,
+  type Deposit,
+  DepositSchema,
+  type Event as LiveEvent,
+  EventSchema,
+  type Job as JobState,
+  JobSchema,
+  JobStatus,
+  JobStatusSchema,
+  type Receipt,
+  ReceiptSchema,
+  type Sandbox as SandboxState,
+  SandboxSchema,
+  SandboxStatus,
+  SecurityMode,
+  StopReason,
+  UploadedFileSchema,
+} from '@tallystick/proto';
+export { connect, type Keys, type Sandboxes, type Tally } from './connect.ts';
+export { type ExecOptions, type ExecStream, STDIN_BYTES_MAX } from './exec.ts';
+export type { Source, TreeProgress } from './files.ts';
+export { type Keyed, newExecId } from './ids.ts';
+export type { CreateJobOptions, ExtendOptions, Job, Jobs } from './job.ts';
+export { type FollowOptions, type Live, LiveProblem, LOST_MS_MAX } from './live.ts';
+export { type Login, type LoginOptions, login } from './login.ts';
+export { type ExecEnd, type ExecOutcome, type ExecResult, OUTPUT_KEPT_BYTES_MAX, type OutputChunk } from './output.ts';
+export { plain } from './plain.ts';
+export { type Receipts, writeWhole } from './receipts.ts';
+export { type CreateSandboxOptions, Sandbox } from './sandbox.ts';
+export {
+  ApiError,
+  type Connection,
+  type FileEntry,
+  type Problem,
+  type Retry,
+  type Services,
+  UnreachableError,
+  type UploadedFile,
+} from './services.ts';
+export { type Signer, signerOfPrivateKey } from './wallet.ts';

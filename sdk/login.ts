@@ -1,0 +1,78 @@
+/**
+ * Login with a wallet: Sign-In with Ethereum (EIP-4361), answered by an API key.
+ * Promise: signs only for the domain, uri and nonce that the platform named, and the address that asked.
+ */
+import { formatSiwe } from '@tallystick/kernel';
+import type { ApiKey, Nonce } from '@tallystick/proto';
+import { type Connection, servicesOf } from './services.ts';
+import type { Signer } from './wallet.ts';
+
+export interface LoginOptions extends Pick<Connection, 'baseUrl' | 'fetch' | 'onRetry'> {
+  signer: Signer;
+  /** What the key shall be allowed; absent: all that the login may grant. */
+  scopes?: readonly string[];
+  /** How long the key lives; absent: 30 days. */
+  ttlMs?: bigint;
+  /** A name for the key, shown in lists. */
+  label?: string;
+  /** EIP-155 chain to name; absent: the first that the platform accepts. */
+  chainId?: number;
+}
+
+/** An API key with its secret, which is told this once. */
+export interface Login extends ApiKey {
+  secret: string;
+}
+
+const STATEMENT = 'Sign in to Tallystick. This does not move funds.';
+
+/**
+ * Makes an API key.
+ * @errors ApiError `login_*` when the platform refuses the message; TypeError when it names a foreign domain
+ * @example
+ * const { secret } = await login({ baseUrl, signer: signerOfPrivateKey(key) });
+ * const tally = connect({ baseUrl, apiKey: secret });
+ */
+export async function login(options: LoginOptions): Promise<Login> {
+  const { auth } = servicesOf(options);
+  const nonce = await auth.createNonce({ address: options.signer.address });
+  refuseForeignDomain(nonce, options.baseUrl);
+  const message = loginMessage(nonce, options);
+  const key = await auth.verifyLogin({
+    message,
+    signature: await options.signer.signPersonal(message),
+    scopes: [...(options.scopes ?? [])],
+    label: options.label ?? '',
+    ...(options.ttlMs === undefined ? {} : { ttlMs: options.ttlMs }),
+  });
+  if (!key.secret) throw new TypeError('the platform answered the login without a key');
+  return { ...key, secret: key.secret };
+}
+
+function loginMessage(nonce: Nonce, { signer, chainId }: LoginOptions): string {
+  const chain = chainId ?? Number(nonce.chainIds[0] ?? 1n);
+  return formatSiwe({
+    domain: nonce.domain,
+    address: signer.address,
+    statement: STATEMENT,
+    uri: nonce.uri,
+    version: '1',
+    chainId: chain,
+    nonce: nonce.nonce,
+    issuedAt: new Date().toISOString(),
+    ...(nonce.expiresAt ? { expirationTime: timestampText(nonce.expiresAt) } : {}),
+  });
+}
+
+const timestampText = ({ seconds, nanos }: { seconds: bigint; nanos: number }): string =>
+  new Date(Number(seconds) * 1000 + Math.floor(nanos / 1_000_000)).toISOString();
+
+/** A platform that passes another site's challenge on would get a signature that works there. */
+function refuseForeignDomain({ domain }: Nonce, baseUrl: string): void {
+  const { host, hostname } = new URL(baseUrl);
+  const named = new URL(`http://${domain}`).hostname;
+  if (named === hostname || (isLoopback(named) && isLoopback(hostname))) return;
+  throw new TypeError(`the platform at ${host} asks to sign for ${domain}: refused`);
+}
+
+const isLoopback = (name: string): boolean => name === 'localhost' || name === '127.0.0.1' || name === '[::1]';

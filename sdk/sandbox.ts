@@ -1,0 +1,163 @@
+/**
+ * A sandbox: one real isolated machine, paid minute by minute in advance.
+ * Promise: `await using` destroys it, whatever happens in between.
+ */
+import { type Sandbox as SandboxState, SandboxStatus, type SecurityMode } from '@tallystick/proto';
+import { type ExecOptions, type ExecStream, execute, followExec, startExec } from './exec.ts';
+import { downloadBytes, downloadTree, type Source, type TreeProgress, uploadBytes, uploadTree } from './files.ts';
+import { type Keyed, keyOf } from './ids.ts';
+import type { ExtendOptions } from './job.ts';
+import type { ExecResult } from './output.ts';
+import { ApiError, type FileEntry, type Link, type UploadedFile } from './services.ts';
+
+export interface CreateSandboxOptions extends Keyed {
+  label?: string;
+  /** From the allowlist; absent: the newest sandbox-base. */
+  image?: string;
+  securityMode?: SecurityMode;
+  /** Thousandths of a core. */
+  cpuMillis?: number;
+  ramMib?: number;
+  diskMib?: number;
+  /** Absent: what remains of the job. */
+  maxSpendMicros?: bigint;
+  ttlMs?: bigint;
+  idleTimeoutMs?: bigint;
+  /** Length of one sold step; absent: 60 seconds. */
+  quantumMs?: bigint;
+}
+
+/** @internal */
+export async function createSandbox(link: Link, jobId: string, options: CreateSandboxOptions): Promise<Sandbox> {
+  const { key, ...input } = options;
+  const state = await link.services.sandboxes.createSandbox(
+    { jobId, ...input },
+    keyOf(key === undefined ? {} : { key }),
+  );
+  return new Sandbox(link, state.id, state);
+}
+
+/** A class because it has a lifetime. */
+export class Sandbox implements AsyncDisposable {
+  readonly id: string;
+  readonly #link: Link;
+  #state: SandboxState | undefined;
+
+  /** @internal */
+  constructor(link: Link, id: string, state?: SandboxState) {
+    this.#link = link;
+    this.id = id;
+    this.#state = state;
+  }
+
+  /** As the platform last told it; undefined before the first answer of an attached sandbox. */
+  get state(): SandboxState | undefined {
+    return this.#state;
+  }
+
+  /**
+   * Runs a command to its end. Give `onOutput` to see output while it comes.
+   * @errors ApiError when it is not started; a command that fails is a result, not an error
+   * @example
+   * const { exitCode, stdout } = await sandbox.exec(['ls', '-la']);
+   * await sandbox.exec(['sh', '-c', 'make 2>&1'], { onOutput: ({ bytes }) => process.stdout.write(bytes) });
+   */
+  exec(argv: readonly string[], options: ExecOptions = {}): Promise<ExecResult> {
+    return execute(this.#link, this.id, argv, options);
+  }
+
+  /**
+   * Starts a command and yields its output live; reconnects from the cursor, so no byte is lost or seen twice.
+   * @example
+   * const run = await sandbox.execStream(['sh', '-c', 'for i in 1 2 3; do echo $i; sleep 1; done']);
+   * for await (const { stream, bytes } of run) process[stream].write(bytes);
+   * const { end, exitCode } = await run.outcome;
+   */
+  execStream(argv: readonly string[], options: Omit<ExecOptions, 'onOutput'> = {}): Promise<ExecStream> {
+    return startExec(this.#link, this.id, argv, options);
+  }
+
+  /** Follows a command that was started before, from a cursor; 0n: from its beginning. */
+  attach(execId: string, after = 0n, signal?: AbortSignal): ExecStream {
+    return followExec(this.#link, this.id, execId, { after, ...(signal ? { signal } : {}) });
+  }
+
+  /** Sends a signal, e.g. `SIGTERM`, to a command's process group. */
+  async signal(execId: string, signal: string, options?: Keyed): Promise<void> {
+    await this.#link.services.execs.signalExec({ id: this.id, execId, signal }, keyOf(options));
+  }
+
+  /** Writes one file, whole or not at all. `path` is absolute, or relative to the home directory. */
+  upload(path: string, content: Source, options?: Keyed): Promise<UploadedFile> {
+    return uploadBytes(this.#link, this.id, { path, content, unpack: false }, options);
+  }
+
+  /**
+   * Sends a folder from here to a folder there.
+   * @example await sandbox.uploadTree('node_modules', 'input', { onProgress: ({ bytes }) => console.error(bytes) });
+   */
+  uploadTree(fromFolder: string, toFolder: string, options: Keyed & TreeProgress = {}): Promise<UploadedFile> {
+    return uploadTree(this.#link, this.id, { fromFolder, toFolder }, options);
+  }
+
+  /** One file's bytes as they come. */
+  download(path: string): AsyncIterable<Uint8Array> {
+    return downloadBytes(this.#link, this.id, { path, pack: false });
+  }
+
+  /** Brings a folder from there to a folder here; nothing is written outside it. */
+  downloadTree(fromFolder: string, toFolder: string, options: TreeProgress = {}): Promise<void> {
+    return downloadTree(this.#link, this.id, { fromFolder, toFolder }, options);
+  }
+
+  /** What a folder holds; absent: the home directory. */
+  async list(path = ''): Promise<{ entries: FileEntry[]; truncated: boolean }> {
+    const { entries, truncated } = await this.#link.services.files.listFiles({ id: this.id, path });
+    return { entries, truncated };
+  }
+
+  refresh(): Promise<SandboxState> {
+    return this.#told(this.#link.services.sandboxes.getSandbox({ id: this.id }));
+  }
+
+  /** Says that something is going on, so that the idle timeout does not apply. */
+  touch({ reason = '', forMs, ...options }: Keyed & { reason?: string; forMs?: bigint } = {}): Promise<SandboxState> {
+    const input = { id: this.id, reason, ...(forMs === undefined ? {} : { forMs }) };
+    return this.#told(this.#link.services.sandboxes.touchSandbox(input, keyOf(options)));
+  }
+
+  /** More spend or more time; clamped by policy and by what remains of the job. */
+  extend({ addSpendMicros, addTtlMs, ...options }: ExtendOptions): Promise<SandboxState> {
+    const more = {
+      ...(addSpendMicros === undefined ? {} : { addSpendMicros }),
+      ...(addTtlMs === undefined ? {} : { addTtlMs }),
+    };
+    return this.#told(this.#link.services.sandboxes.extendSandbox({ id: this.id, ...more }, keyOf(options)));
+  }
+
+  /** Ends the machine now; what was paid and not used is given back by the second, minus the one in progress. */
+  stop(options?: Keyed): Promise<SandboxState> {
+    return this.#told(this.#link.services.sandboxes.stopSandbox({ id: this.id }, keyOf(options)));
+  }
+
+  /** Stops it and removes everything of it. */
+  destroy(options?: Keyed): Promise<SandboxState> {
+    return this.#told(this.#link.services.sandboxes.destroySandbox({ id: this.id }, keyOf(options)));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#state?.status === SandboxStatus.ENDED) return;
+    try {
+      await this.destroy();
+    } catch (fault) {
+      if (!(fault instanceof ApiError && GONE.has(fault.code))) throw fault;
+    }
+  }
+
+  async #told(answer: Promise<SandboxState>): Promise<SandboxState> {
+    this.#state = await answer;
+    return this.#state;
+  }
+}
+
+const GONE: ReadonlySet<string> = new Set(['sandbox_ended', 'not_found', 'nothing_to_change']);

@@ -1,0 +1,120 @@
+/**
+ * The typed services of the platform, one per contract, over one connection.
+ * Promise: the API key travels in a header to one origin only and stands in no message that is logged.
+ */
+import {
+  AuthService,
+  BillingService,
+  type DownloadFileRequest,
+  ExecService,
+  FileService,
+  JobService,
+  ReceiptService,
+  SandboxService,
+  type UploadedFile,
+} from '@tallystick/proto';
+import {
+  createRestClient,
+  download,
+  type RestClient,
+  type Retry,
+  type UploadBody,
+  upload,
+} from '@tallystick/surface/client';
+import type { Live } from './live.ts';
+
+export type { FileEntry, UploadedFile } from '@tallystick/proto';
+export { ApiError, type Problem, type Retry } from '@tallystick/surface/client';
+
+/** Where the platform is, and with which credential. */
+export interface Connection {
+  /** `http://` or `https://`, host and port. */
+  baseUrl: string;
+  apiKey?: string;
+  /** Absent: the one of the runtime. */
+  fetch?: typeof globalThis.fetch;
+  /** Sees every attempt that failed and will be repeated with the same key. */
+  onRetry?: (retry: Retry) => void;
+  /** Attempts of one call, the first included; absent: 6. */
+  attemptsMax?: number;
+}
+
+export interface Services {
+  auth: RestClient<typeof AuthService>;
+  jobs: RestClient<typeof JobService>;
+  sandboxes: RestClient<typeof SandboxService>;
+  execs: RestClient<typeof ExecService>;
+  files: RestClient<typeof FileService>;
+  receipts: RestClient<typeof ReceiptService>;
+  billing: RestClient<typeof BillingService>;
+}
+
+/** What every part of the sdk works with. @internal */
+export interface Link {
+  services: Services;
+  live: Live;
+  upload(
+    to: { id: string; path: string; unpack: boolean },
+    body: UploadBody,
+    options: { idempotencyKey: string },
+  ): Promise<UploadedFile>;
+  download(from: Pick<DownloadFileRequest, 'id' | 'path' | 'pack'>): AsyncIterable<Uint8Array>;
+  export(): AsyncIterable<Uint8Array>;
+}
+
+/** The platform did not answer; whether a change happened is unknown, and a repeat with the same key is safe. */
+export class UnreachableError extends TypeError {
+  readonly code = 'unreachable';
+
+  constructor(origin: string, cause: unknown) {
+    super(`${origin} does not answer: ${reasonOf(cause)}`, { cause });
+    this.name = 'UnreachableError';
+  }
+}
+
+/** Fetch hides the reason one level down. */
+function reasonOf(fault: unknown): string {
+  if (!(fault instanceof Error)) return String(fault);
+  return fault.cause instanceof Error ? fault.cause.message || fault.cause.name : fault.message;
+}
+
+/** @internal */
+export function clientOptions({ baseUrl, apiKey, onRetry, attemptsMax, fetch = globalThis.fetch }: Connection) {
+  const { origin } = new URL(baseUrl);
+  const reach: typeof globalThis.fetch = (input, init) =>
+    fetch(input, init).catch((fault: unknown) => {
+      throw fault instanceof TypeError ? new UnreachableError(origin, fault) : fault;
+    });
+  return { baseUrl, token: apiKey, fetch: reach, onRetry, attemptsMax };
+}
+
+/** @internal */
+export function servicesOf(connection: Connection): Services {
+  const options = clientOptions(connection);
+  return {
+    auth: createRestClient(AuthService, options),
+    jobs: createRestClient(JobService, options),
+    sandboxes: createRestClient(SandboxService, options),
+    execs: createRestClient(ExecService, options),
+    files: createRestClient(FileService, options),
+    receipts: createRestClient(ReceiptService, options),
+    billing: createRestClient(BillingService, options),
+  };
+}
+
+/** @internal */
+export function linkOf(connection: Connection, live: Live): Link {
+  const options = clientOptions(connection);
+  return {
+    services: servicesOf(connection),
+    live,
+    upload: (to, body, call) => upload(FileService.method.uploadFile, to, body, options, call),
+    download: (from) => bytesOf(async () => (await download(FileService.method.downloadFile, from, options)).stream),
+    export: () => bytesOf(async () => (await download(ReceiptService.method.exportReceipts, {}, options)).stream),
+  };
+}
+
+/** Asks only when the first byte is wanted. */
+async function* bytesOf(open: () => Promise<ReadableStream<Uint8Array>>): AsyncGenerator<Uint8Array> {
+  yield* await open();
+}

@@ -1,0 +1,172 @@
+/**
+ * `tally exec`: a command in a sandbox as if it ran here.
+ * Promise: its bytes come out as they are, and its exit code is ours; when the paid time ends it, the reason is told.
+ */
+import { readFile } from 'node:fs/promises';
+import { constants } from 'node:os';
+import { resolve } from 'node:path';
+import {
+  type ExecOptions,
+  type ExecResult,
+  newExecId,
+  type OutputChunk,
+  plain,
+  type Sandbox,
+  SandboxSchema,
+  STDIN_BYTES_MAX,
+} from '@tallystick/sdk';
+import { Argument, type Command } from 'commander';
+import {
+  EXEC_EXIT_CODES_HELP,
+  EXIT_EXEC_SANDBOX_ENDED,
+  EXIT_EXEC_SIGNAL,
+  EXIT_EXEC_TIMEOUT,
+  EXIT_REFUSED,
+} from '../exit-code.ts';
+import { type Io, write } from '../io.ts';
+import { UsageError } from '../text/usage-error.ts';
+import { addCommand, duration, given, idOf, onRun, type Run, type World, withKey } from './command.ts';
+
+interface Options {
+  env?: string[];
+  cwd?: string;
+  timeout?: bigint;
+  stdin?: string;
+  execId?: string;
+  key?: string;
+}
+
+export function addExecCommand(program: Command, world: World): void {
+  const command = addCommand(program, {
+    usage: 'exec',
+    summary: "run a command in a sandbox; output comes live, the exit code is the command's",
+    examples: [
+      'tally exec sbx_0192… -- ls -la',
+      'tally exec sbx_0192… --env CI=1 --cwd app --timeout 10m -- npm test',
+      'echo 1 2 3 | tally exec sbx_0192… --stdin - -- wc -w',
+    ],
+    exitCodes: EXEC_EXIT_CODES_HELP,
+  })
+    .addArgument(new Argument('<sandbox>', 'id of the sandbox: sbx_…').argParser(idOf('sbx')))
+    .argument('<command...>', 'program and arguments, after --; no shell is involved')
+    .option('--env <name=value...>', 'additional environment')
+    .option('--cwd <path>', 'working directory (default: the home directory)')
+    .option('--timeout <time>', 'kill it after this long', duration)
+    .option('--stdin <file>', 'standard input: a file, or - for ours; at most 1 MiB')
+    .option('--exec-id <id>', 'name of this run; the same name starts at most once', idOf('exec'));
+  onRun<Options>(world, withKey(command), runCommand);
+}
+
+async function runCommand({ io, out, connect }: Run, [id, ...argv]: string[], options: Options): Promise<number> {
+  const sandbox = (await connect()).sandboxes.attach(id!);
+  const execId = options.execId ?? newExecId();
+  const release = passInterruptsOn(io, sandbox, execId);
+  try {
+    const stdin = options.stdin === undefined ? undefined : await readStdin(io, options.stdin);
+    const wishes: ExecOptions = given({
+      cwd: options.cwd,
+      timeoutMs: options.timeout,
+      key: options.key,
+      stdin,
+      execId,
+    });
+    const live = out.isJson ? {} : { onOutput: ({ stream, bytes }: OutputChunk) => write(io[stream], bytes) };
+    const result = await sandbox.exec(argv, { ...wishes, ...live, env: readEnvironment(options.env ?? []) });
+    if (out.isJson) await out.record(jsonOf(result));
+    await tellEnd(io, sandbox, result);
+    return exitCodeOf(result);
+  } finally {
+    release();
+  }
+}
+
+/** @errors UsageError naming the pair */
+export function readEnvironment(pairs: string[]): Record<string, string> {
+  return Object.fromEntries(
+    pairs.map((pair) => {
+      const at = pair.indexOf('=');
+      if (at < 1) throw new UsageError(`${JSON.stringify(pair)} is no NAME=VALUE.`, 'Write --env NAME=VALUE.');
+      return [pair.slice(0, at), pair.slice(at + 1)];
+    }),
+  );
+}
+
+async function readStdin(io: Io, from: string): Promise<Uint8Array> {
+  const bytes = from === '-' ? await readBounded(io.stdin) : await readFile(resolve(io.folder, from));
+  if (bytes.length > STDIN_BYTES_MAX)
+    throw new UsageError(
+      `Standard input has more than ${STDIN_BYTES_MAX} bytes.`,
+      'Copy a file with `tally cp` and let the command read it.',
+    );
+  return bytes;
+}
+
+async function readBounded(source: AsyncIterable<Uint8Array>): Promise<Buffer> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of source) {
+    chunks.push(chunk);
+    size += chunk.length;
+    if (size > STDIN_BYTES_MAX) break;
+  }
+  return Buffer.concat(chunks);
+}
+
+/** The first interrupt goes to the command as SIGINT, the second as SIGKILL. */
+function passInterruptsOn(io: Io, sandbox: Sandbox, execId: string): () => void {
+  let times = 0;
+  return io.onInterrupt(() => {
+    const signal = times++ === 0 ? 'SIGINT' : 'SIGKILL';
+    sandbox
+      .signal(execId, signal)
+      .catch((fault: Error) => io.stderr.write(`tally: cannot send ${signal}: ${fault.message}\n`));
+  });
+}
+
+const jsonOf = (result: ExecResult) => ({
+  exec_id: result.execId,
+  sandbox_id: result.sandboxId,
+  end: result.end,
+  exit_code: result.exitCode ?? null,
+  signal: result.signal ?? null,
+  stdout: result.stdout,
+  stderr: result.stderr,
+  truncated: result.truncated,
+  receipt_id: result.receiptId,
+});
+
+/** Anything but an exit by itself is explained. */
+async function tellEnd(io: Io, sandbox: Sandbox, { end, signal }: ExecResult): Promise<void> {
+  if (end === 'exited') return;
+  const because = end === 'lease_ended' || end === 'sandbox_lost' ? await reasonOf(sandbox) : (signal ?? '');
+  await write(io.stderr, `tally: the command ended: ${end}${because ? ` (${because})` : ''}\n`);
+}
+
+/** Why the sandbox ended and until when it was paid. A platform that is gone takes nothing away from the end itself. */
+async function reasonOf(sandbox: Sandbox): Promise<string> {
+  try {
+    const { status, stop_reason, paid_until } = plain(SandboxSchema, await sandbox.refresh());
+    const reason = stop_reason === 'unspecified' || stop_reason === null ? String(status) : String(stop_reason);
+    return paid_until ? `${reason}, paid until ${paid_until}` : reason;
+  } catch {
+    return '';
+  }
+}
+
+/** @see EXEC_EXIT_CODES_HELP */
+export function exitCodeOf({ end, exitCode, signal }: Pick<ExecResult, 'end' | 'exitCode' | 'signal'>): number {
+  switch (end) {
+    case 'exited':
+      return exitCode ?? EXIT_REFUSED;
+    case 'timeout':
+      return EXIT_EXEC_TIMEOUT;
+    case 'lease_ended':
+    case 'sandbox_lost':
+      return EXIT_EXEC_SANDBOX_ENDED;
+    case 'oom':
+    case 'killed':
+      return EXIT_EXEC_SIGNAL + constants.signals.SIGKILL;
+    case 'signaled':
+      return EXIT_EXEC_SIGNAL + (constants.signals[signal as NodeJS.Signals] ?? 0);
+  }
+}
