@@ -18,8 +18,8 @@ export interface OpenOptions extends Partial<EmbeddedOptions> {
  * Opens the server at `url`, or starts (attaches to, when it already runs) the embedded one in `folder`.
  * @errors throws when neither is given, when the server is too old, or when it does not start; the message holds the end of its log.
  */
-export function openDatabase({ url, folder, settings }: OpenOptions): Promise<Database> {
+export function openDatabase({ url, folder, ...options }: OpenOptions): Promise<Database> {
   if (url) return openServer(url);
   if (!folder) throw new TypeError('openDatabase needs a url or a folder');
-  return openEmbedded({ folder, ...(settings ? { settings } : {}) });
+  return openEmbedded({ folder, ...options });
 }
