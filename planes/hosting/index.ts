@@ -1,0 +1,16 @@
+/**
+ * The one door of the hosting plane: jobs, sandboxes and the leases of their minutes.
+ * Promise: nothing here reads a clock or the world; money moves only as postings that a decision returns.
+ */
+export type { ClampState } from './clamp.ts';
+export type { StopReason } from './ending.ts';
+export { IMAGES } from './images.ts';
+export { job } from './job.ts';
+export type { AttachedSandbox, JobState, JobStatus } from './job-state.ts';
+export { REPORT_ALLOWANCE_MS, renewBeforeMs, START_ALLOWANCE_MS } from './lease.ts';
+export { DEFAULT_POLICY, type HostingPolicy, POLICY } from './policy.ts';
+export { pricePerMinute, pricePerQuantum } from './price.ts';
+export { HOSTING_REACTIONS } from './reactions.ts';
+export { sandbox } from './sandbox.ts';
+export type { SandboxState, SandboxStatus, Step } from './sandbox-state.ts';
+export { EXECS_IN_FLIGHT_MAX } from './use.ts';

@@ -1,0 +1,133 @@
+/**
+ * The arithmetic of sold time: when the next step is sold, what is settled, what is given back.
+ * Promise: pure integers; whole seconds are given back, a second in progress is not, and never more than was charged.
+ */
+import { type JsonObject, mulDivFloor } from '@tallystick/kernel';
+import type { SandboxState, Step } from './sandbox-state.ts';
+
+/** A machine may take this long until it is ready; its first step counts from then. */
+export const START_ALLOWANCE_MS = 30_000;
+/** A provider may take this long, beyond the grace time, to report an end. */
+export const REPORT_ALLOWANCE_MS = 60_000;
+const RENEW_BEFORE_MS_MAX = 20_000;
+const RENEW_BEFORE_MS_MIN = 500;
+const FUNDS_RETRY_MS_MAX = 1_000;
+const STEP_MS_MIN = 1_000;
+const US_PER_MS = 1_000n;
+const US_PER_SECOND = 1_000_000n;
+
+/** How long before the paid time is over the next step is sold. */
+export const renewBeforeMs = (quantumMs: number): number =>
+  Math.min(RENEW_BEFORE_MS_MAX, Math.max(RENEW_BEFORE_MS_MIN, Math.floor((quantumMs * 2) / 5)));
+
+/** How long to wait for money before trying again. */
+export const fundsRetryMs = (quantumMs: number): number => Math.min(FUNDS_RETRY_MS_MAX, Math.floor(quantumMs / 2));
+
+/** A step is sold only if at least this much of the time to live remains. */
+export const stepUsMin = (quantumMs: number): bigint => BigInt(Math.min(quantumMs, STEP_MS_MIN)) * US_PER_MS;
+
+export const quantumUs = (state: SandboxState): bigint => BigInt(state.quantum_ms) * US_PER_MS;
+export const graceEndsUs = (state: SandboxState): bigint =>
+  BigInt(state.paid_until_us) + BigInt(state.grace_ms) * US_PER_MS;
+
+/** When the next step is to be sold. */
+export const sellAtUs = (state: SandboxState): bigint =>
+  BigInt(state.paid_until_us) - BigInt(renewBeforeMs(state.quantum_ms)) * US_PER_MS;
+
+/** The moment from which it counts as idle; undefined while a command runs in it or it has no idle timeout. */
+export function sandboxIdleAtUs(state: SandboxState): bigint | undefined {
+  if (state.idle_timeout_ms === null || state.execs.length > 0) return undefined;
+  const lastUs = laterOf(BigInt(state.last_activity_at_us), BigInt(state.active_until_us));
+  return lastUs + BigInt(state.idle_timeout_ms) * US_PER_MS;
+}
+
+/** The first step of a sandbox that opens now: it may begin any time within the allowance. */
+export const firstStep = (quantumMs: number, priceMicros: bigint, atUs: bigint): Step => ({
+  seq: 1,
+  starts_at_us: String(atUs),
+  ends_at_us: String(atUs + BigInt(START_ALLOWANCE_MS + quantumMs) * US_PER_MS),
+  price_micros: String(priceMicros),
+});
+
+/** The step after the last one; it begins now when the paid time is over already. */
+export function nextStep(state: SandboxState, atUs: bigint): Step {
+  const startsAtUs = laterOf(atUs, BigInt(state.paid_until_us));
+  return {
+    seq: state.minutes_sold + 1,
+    starts_at_us: String(startsAtUs),
+    ends_at_us: String(startsAtUs + quantumUs(state)),
+    price_micros: state.price_micros_per_quantum,
+  };
+}
+
+/** Paid, neither delivered nor given back. */
+export const escrowMicros = (state: SandboxState): bigint =>
+  BigInt(state.charged_micros) - BigInt(state.refunded_micros) - BigInt(state.settled_micros);
+
+/** Steps that are over, as they go to the provider. */
+export function settlementAt(state: SandboxState, atUs: bigint): { seq: number; amountMicros: bigint } {
+  const over = state.open_steps.filter(({ ends_at_us }) => BigInt(ends_at_us) <= atUs);
+  const amountMicros = over.reduce((sum, { price_micros }) => sum + BigInt(price_micros), 0n);
+  return { seq: over.at(-1)?.seq ?? 0, amountMicros };
+}
+
+/** How much of the open steps lies between two moments. */
+export function paidBetweenUs(state: SandboxState, fromUs: bigint, toUs: bigint): bigint {
+  const overlaps = state.open_steps.map(({ starts_at_us, ends_at_us }) => {
+    const lengthUs = earlierOf(BigInt(ends_at_us), toUs) - laterOf(BigInt(starts_at_us), fromUs);
+    return lengthUs > 0n ? lengthUs : 0n;
+  });
+  return overlaps.reduce((sum, one) => sum + one, 0n);
+}
+
+/** When it stopped running, if it ended at that moment: not after the paid time and not after it froze. */
+export function stoppedAtUs(state: SandboxState, endUs: bigint): bigint {
+  const ends = [
+    endUs,
+    BigInt(state.paid_until_us),
+    ...(state.frozen_at_us === null ? [] : [BigInt(state.frozen_at_us)]),
+  ];
+  return laterOf(ends.reduce(earlierOf), BigInt(state.started_at_us ?? state.created_at_us));
+}
+
+/** What is given back to the payer when the machine ran until then: at most what lies in escrow. */
+export function refundMicros(state: SandboxState, ranUntilUs: bigint): bigint {
+  const escrow = escrowMicros(state);
+  if (state.started_at_us === null) return escrow;
+  const unused = state.open_steps.map((step) => unusedMicros(state, step, ranUntilUs));
+  const stoodStill = shareMicros(state, BigInt(state.price_micros_per_quantum), BigInt(state.undelivered_us));
+  return earlierOf(
+    escrow,
+    unused.reduce((sum, one) => sum + one, stoodStill),
+  );
+}
+
+function unusedMicros(state: SandboxState, step: Step, ranUntilUs: bigint): bigint {
+  const [startsUs, endsUs] = [BigInt(step.starts_at_us), BigInt(step.ends_at_us)];
+  if (ranUntilUs <= startsUs) return BigInt(step.price_micros);
+  return ranUntilUs >= endsUs ? 0n : shareMicros(state, BigInt(step.price_micros), endsUs - ranUntilUs);
+}
+
+/** The price of the whole seconds in a stretch of time, rounded down. */
+function shareMicros(state: SandboxState, priceMicros: bigint, lengthUs: bigint): bigint {
+  const wholeUs = (lengthUs / US_PER_SECOND) * US_PER_SECOND;
+  const shareMicrosFloor = mulDivFloor(priceMicros, wholeUs, quantumUs(state));
+  return earlierOf(shareMicrosFloor, priceMicros);
+}
+
+/** What a RunTicket says of a step, as far as the rule knows it; the receipt's id and hash are added by who signs. */
+export const ticketOf = (state: SandboxState, step: Step): JsonObject => ({
+  sandbox: state.id,
+  incarnation: state.incarnation,
+  seq: step.seq,
+  minutes: step.seq,
+  starts_at_us: step.starts_at_us,
+  paid_until_us: step.ends_at_us,
+  duration_ms: state.quantum_ms,
+  price_micros: step.price_micros,
+  job: state.job,
+  final: false,
+});
+
+export const earlierOf = (a: bigint, b: bigint): bigint => (a < b ? a : b);
+export const laterOf = (a: bigint, b: bigint): bigint => (a > b ? a : b);

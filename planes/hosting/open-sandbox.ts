@@ -1,0 +1,237 @@
+/**
+ * Opening a sandbox: limits, checks, the first step.
+ * Promise: a machine is only ever asked for by the decision that took the money for its first step.
+ */
+import {
+  CAP_ISSUER,
+  type Command,
+  countIn,
+  type Decision,
+  type DomainEvent,
+  escrowAccount,
+  type JsonObject,
+  jobCapAccount,
+  jobSlotAccount,
+  microsIn,
+  type OutboxMessage,
+  optionalIn,
+  type Reads,
+  type Rejection,
+  type Seen,
+  SLOT_RUNNING,
+  sandboxCapAccount,
+  textIn,
+  timeTextOf,
+  userAccount,
+} from '@tallystick/kernel';
+import { NOT_FOUND } from './access.ts';
+import { type Bound, type ClampState, clamp, countClamp, ruleOf, spendClamp } from './clamp.ts';
+import { IMAGES, imageOf } from './images.ts';
+import type { JobState } from './job-state.ts';
+import { earlierOf, firstStep, stepUsMin, ticketOf } from './lease.ts';
+import { tierOf } from './policy.ts';
+import { pricePerMinute, pricePerQuantum } from './price.ts';
+import { evolveSandbox, type SandboxState, type Step } from './sandbox-state.ts';
+import { paymentOf, soldEvent } from './sell.ts';
+import { startTimer, ttlTimer } from './timers.ts';
+
+const PREFIX = 'sandbox:';
+const US_PER_MS = 1_000n;
+
+/** What opening looks at. */
+export function openingReads(command: Command): Reads {
+  const [job, payer] = [textIn(command.body, 'job'), textIn(command.body, 'payer')];
+  return { streams: [`job:${job}`], accounts: [userAccount(payer), jobCapAccount(job), jobSlotAccount(job)] };
+}
+
+/** The order of checks is the order of the lines. */
+export function openSandbox(state: SandboxState, command: Command, seen: Seen): Decision {
+  const { body, principal } = command;
+  const job = seen.state(`job:${textIn(body, 'job')}`) as JobState;
+  if (job.owner === '' || job.owner !== principal || textIn(body, 'payer') !== principal) return NOT_FOUND;
+  if (state.status !== '') return existing(state, principal);
+  const securityMode = textIn(body, 'security_mode');
+  if (securityMode !== 'standard')
+    return { rejection: 'SECURITY_MODE_NOT_ENABLED', facts: { security_mode: securityMode } };
+  const image = imageOf(textIn(body, 'image'));
+  if (image === undefined)
+    return { rejection: 'UNKNOWN_IMAGE', facts: { image: textIn(body, 'image'), allowed: [...IMAGES] } };
+  if (job.status !== 'active')
+    return { rejection: 'JOB_NOT_ACTIVE', facts: { status: job.status, reason: job.stop_reason } };
+  const limits = limitsOf(body, job, seen);
+  const refused = overLimits(body, job, seen, limits);
+  if (refused) return refused;
+  return opened(state, openedBody(command, job, image, limits, seen), limits, seen);
+}
+
+const existing = (state: SandboxState, principal: string): Rejection =>
+  state.owner === principal ? { rejection: 'ALREADY_EXISTS', facts: { id: state.id } } : NOT_FOUND;
+
+interface Limits {
+  shape: { cpu_millis: number; ram_mib: number; disk_mib: number };
+  ttlMs: number;
+  quantumMs: number;
+  /** Asked for and allowed by policy; undefined: no cap of its own. */
+  ownSpend: bigint | undefined;
+  spend: bigint;
+  pricePerMinute: bigint;
+  price: bigint;
+  clamps: ClampState[];
+}
+
+/** min(asked, policy, what remains of the job), with a line for each limit that was asked for. */
+function limitsOf(body: JsonObject, job: JobState, seen: Seen): Limits {
+  const tier = tierOf();
+  const clamps: ClampState[] = [];
+  const policy = (max: number): Bound => ({ rule: 'user_policy', max: BigInt(max) });
+  const limit = (field: string, asked: number | null, ...bounds: Bound[]): number => {
+    const clamped = clamp(asked === null ? bounds[0]!.max : BigInt(asked), ...bounds);
+    if (asked !== null) clamps.push(countClamp(field, asked, clamped));
+    return Number(clamped.effective);
+  };
+  const shape = {
+    cpu_millis: limit('cpu_millis', countIn(body, 'cpu_millis'), policy(tier.cpu_millis_max)),
+    ram_mib: limit('ram_mib', countIn(body, 'ram_mib'), policy(tier.ram_mib_max)),
+    disk_mib: limit('disk_mib', countIn(body, 'disk_mib'), policy(tier.disk_mib_max)),
+  };
+  const jobTtl: Bound = { rule: 'job_remaining', max: (BigInt(job.expires_at_us) - seen.atUs) / US_PER_MS };
+  const ttlMs = limit('ttl_ms', optionalIn(body, 'ttl_ms', countIn), policy(tier.ttl_ms_max), jobTtl);
+  const quantumMs = quantumOf(body, clamps);
+  const { spend, ownSpend } = spendOf(body, job, seen, clamps);
+  const perMinute = pricePerMinute(shape);
+  return {
+    ...{ shape, ttlMs, quantumMs, ownSpend, spend, clamps, pricePerMinute: perMinute },
+    price: pricePerQuantum(perMinute, quantumMs),
+  };
+}
+
+function quantumOf(body: JsonObject, clamps: ClampState[]): number {
+  const { quantum_ms_min, quantum_ms_max } = tierOf();
+  const asked = optionalIn(body, 'quantum_ms', countIn);
+  const effective = Math.min(quantum_ms_max, Math.max(quantum_ms_min, asked ?? countIn(body, 'default_quantum_ms')));
+  const rule = effective === asked ? '' : 'user_policy';
+  if (asked !== null) clamps.push({ field: 'quantum_ms', requested: asked, effective, rule });
+  return effective;
+}
+
+function spendOf(body: JsonObject, job: JobState, seen: Seen, clamps: ClampState[]) {
+  const policyMax = BigInt(tierOf().spend_micros_per_job_max);
+  const remaining = seen.availableMicros(jobCapAccount(job.id)) ?? 0n;
+  const asked = optionalIn(body, 'max_spend_micros', microsIn);
+  if (asked === null) return { spend: earlierOf(policyMax, remaining), ownSpend: undefined };
+  const clamped = clamp(asked, { rule: 'user_policy', max: policyMax }, { rule: 'job_remaining', max: remaining });
+  clamps.push(spendClamp('max_spend_micros', asked, clamped));
+  return { spend: clamped.effective, ownSpend: earlierOf(asked, policyMax) };
+}
+
+function overLimits(body: JsonObject, job: JobState, seen: Seen, limits: Limits): Rejection | undefined {
+  if (BigInt(limits.ttlMs) * US_PER_MS < stepUsMin(limits.quantumMs))
+    return { rejection: 'TTL_REACHED', facts: { expires_at: timeTextOf(BigInt(job.expires_at_us)) } };
+  const isolation = textIn(body, 'isolation');
+  const levels = tierOf().isolation;
+  if (!levels.includes(isolation))
+    return {
+      rejection: 'POLICY_CAP_EXCEEDED',
+      facts: { cap: 'isolation', asked: isolation, available: levels.join(' ') },
+    };
+  const slots = Number(seen.availableMicros(jobSlotAccount(job.id)) ?? 0n);
+  if (slots < 1)
+    return {
+      rejection: 'SANDBOX_COUNT_EXCEEDED',
+      facts: { cap: job.sandboxes_max, running: job.sandboxes_max - slots },
+    };
+  const { price, ownSpend } = limits;
+  if (ownSpend !== undefined && ownSpend < price)
+    return { rejection: 'SANDBOX_CAP_EXCEEDED', facts: capFacts(ownSpend, price, ownSpend) };
+  const remaining = seen.availableMicros(jobCapAccount(job.id)) ?? 0n;
+  if (remaining < price)
+    return { rejection: 'JOB_CAP_EXCEEDED', facts: capFacts(BigInt(job.max_total_spend_micros), price, remaining) };
+  return underfunded(price, seen.availableMicros(userAccount(job.owner)) ?? 0n);
+}
+
+const capFacts = (cap: bigint, required: bigint, available: bigint): JsonObject => ({
+  cap_micros: String(cap),
+  required_micros: String(required),
+  available_micros: String(available),
+});
+
+function underfunded(required: bigint, available: bigint): Rejection | undefined {
+  if (available >= required) return undefined;
+  const facts = {
+    required_micros: String(required),
+    available_micros: String(available),
+    shortfall_micros: String(required - available),
+  };
+  return { rejection: 'INSUFFICIENT_FUNDS', facts };
+}
+
+function openedBody(command: Command, job: JobState, image: string, limits: Limits, seen: Seen): JsonObject {
+  const { body } = command;
+  const atUs = String(seen.atUs);
+  return {
+    id: command.stream.slice(PREFIX.length),
+    owner: command.principal,
+    job: job.id,
+    label: textIn(body, 'label'),
+    provider: textIn(body, 'provider'),
+    isolation: textIn(body, 'isolation'),
+    image,
+    security_mode: textIn(body, 'security_mode'),
+    incarnation: countIn(body, 'incarnation'),
+    ...limits.shape,
+    price_micros_per_minute: String(limits.pricePerMinute),
+    quantum_ms: limits.quantumMs,
+    price_micros_per_quantum: String(limits.price),
+    max_spend_micros: String(limits.spend),
+    follows_job_cap: limits.ownSpend === undefined,
+    ttl_ms: limits.ttlMs,
+    expires_at_us: String(seen.atUs + BigInt(limits.ttlMs) * US_PER_MS),
+    idle_timeout_ms: optionalIn(body, 'idle_timeout_ms', countIn),
+    touches_job: job.idle_timeout_ms !== null,
+    last_activity_at_us: atUs,
+    last_activity_cause: 'create',
+    created_at_us: atUs,
+    grace_ms: countIn(body, 'grace_ms'),
+    clamps: limits.clamps,
+  };
+}
+
+function opened(state: SandboxState, body: JsonObject, limits: Limits, seen: Seen): Decision {
+  const open: DomainEvent = { type: 'SandboxOpened', body };
+  const fresh = evolveSandbox(state, open);
+  const step = firstStep(limits.quantumMs, limits.price, seen.atUs);
+  const sold = soldEvent(fresh, step, { settledSeq: 0, settledMicros: 0n, capAddedMicros: 0n });
+  const after = evolveSandbox(fresh, sold);
+  const [escrow, cap] = [escrowAccount(after.id), sandboxCapAccount(after.id)];
+  return {
+    events: [open, sold],
+    opens: [
+      { account: escrow, asset: 'usd', noOverdraft: true },
+      { account: cap, asset: 'cap', noOverdraft: true },
+    ],
+    postings: [
+      { asset: 'cap', debit: CAP_ISSUER, credit: cap, amountMicros: limits.spend },
+      { asset: 'slot', debit: jobSlotAccount(after.job), credit: SLOT_RUNNING, amountMicros: 1n },
+      ...paymentOf(after, limits.price),
+    ],
+    timers: [startTimer(after), ttlTimer(after, seen.atUs)],
+    outbox: [createMessage(after, step)],
+    answer: { sandbox: after, cap_available_micros: String(limits.spend - limits.price) },
+    rule: ruleOf(limits.clamps),
+  };
+}
+
+const createMessage = (state: SandboxState, step: Step): OutboxMessage => ({
+  topic: 'create-sandbox',
+  body: {
+    sandbox: state.id,
+    incarnation: state.incarnation,
+    provider: state.provider,
+    image: state.image,
+    cpu_millis: state.cpu_millis,
+    ram_mib: state.ram_mib,
+    disk_mib: state.disk_mib,
+    grace_ms: state.grace_ms,
+    ticket: ticketOf(state, step),
+  },
+});

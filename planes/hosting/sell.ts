@@ -1,0 +1,178 @@
+/**
+ * Selling time: the first step with the sandbox itself, every further one before the paid time is over.
+ * Promise: money, caps and the lease move in one decision or not at all; the order of checks is part of the contract.
+ */
+import {
+  type Accepted,
+  CAP_ISSUER,
+  CAP_SPENT,
+  type Command,
+  type Decision,
+  type DomainEvent,
+  escrowAccount,
+  jobCapAccount,
+  type Posting,
+  providerAccount,
+  type Reads,
+  type Seen,
+  sandboxCapAccount,
+  textIn,
+  userAccount,
+} from '@tallystick/kernel';
+import { NOT_FOUND, notRunning } from './access.ts';
+import { type StopReason, stopping } from './ending.ts';
+import { type JobState, jobIdleAtUs } from './job-state.ts';
+import {
+  earlierOf,
+  graceEndsUs,
+  laterOf,
+  nextStep,
+  sandboxIdleAtUs,
+  sellAtUs,
+  settlementAt,
+  stepUsMin,
+  ticketOf,
+} from './lease.ts';
+import { allowsShape, tierOf } from './policy.ts';
+import { evolveSandbox, type SandboxState, type Step } from './sandbox-state.ts';
+import { leaseTimer, retryTimer } from './timers.ts';
+
+/** What selling a step looks at. */
+export function salesReads(sandbox: string, command: Command): Reads {
+  const [job, payer] = [textIn(command.body, 'job'), textIn(command.body, 'payer')];
+  return {
+    streams: [`job:${job}`],
+    accounts: [userAccount(payer), jobCapAccount(job), sandboxCapAccount(sandbox)],
+  };
+}
+
+/** The postings that pay for a step: money into escrow, permission used up. */
+export function paymentOf(state: SandboxState, priceMicros: bigint): Posting[] {
+  return [
+    { asset: 'usd', debit: userAccount(state.owner), credit: escrowAccount(state.id), amountMicros: priceMicros },
+    { asset: 'cap', debit: jobCapAccount(state.job), credit: CAP_SPENT, amountMicros: priceMicros },
+    { asset: 'cap', debit: sandboxCapAccount(state.id), credit: CAP_SPENT, amountMicros: priceMicros },
+  ];
+}
+
+/** The event of a sold step. */
+export const soldEvent = (
+  state: SandboxState,
+  step: Step,
+  more: { settledSeq: number; settledMicros: bigint; capAddedMicros: bigint },
+): DomainEvent => ({
+  type: 'MinuteSold',
+  body: {
+    seq: step.seq,
+    starts_at_us: step.starts_at_us,
+    paid_until_us: step.ends_at_us,
+    duration_ms: state.quantum_ms,
+    price_micros: step.price_micros,
+    settled_seq: more.settledSeq,
+    settled_micros: String(more.settledMicros),
+    cap_added_micros: String(more.capAddedMicros),
+  },
+});
+
+/** Sells the next step, or says why none will be sold any more, or waits for money within the grace time. */
+export function sellMinute(state: SandboxState, command: Command, seen: Seen): Decision {
+  if (command.principal !== 'timer' || !isAbout(state, command)) return NOT_FOUND;
+  const refused = notRunning(state, 'running', 'frozen');
+  if (refused) return refused;
+  if (seen.atUs < sellAtUs(state)) return { events: [], timers: [leaseTimer(state, seen.atUs)] };
+  const paidUntilUs = BigInt(state.paid_until_us);
+  if (seen.atUs >= graceEndsUs(state) && seen.atUs > paidUntilUs)
+    return stopping(state, seen, state.is_unfunded ? 'insufficient_funds' : 'provider_lost', seen.atUs);
+  const job = seen.state(`job:${state.job}`) as JobState;
+  const stop = stopBefore(state, job, seen);
+  if (stop) return stopping(state, seen, stop.reason, earlierOf(stop.latestUs ?? paidUntilUs, paidUntilUs));
+  const available = seen.availableMicros(userAccount(state.owner)) ?? 0n;
+  const priceMicros = BigInt(state.price_micros_per_quantum);
+  return available < priceMicros ? waitForFunds(state, seen, available) : sold(state, seen);
+}
+
+const isAbout = (state: SandboxState, { body }: Command): boolean =>
+  state.job === textIn(body, 'job') && state.owner === textIn(body, 'payer');
+
+interface Stop {
+  reason: string;
+  /** It must not run longer than this although it is paid. */
+  latestUs?: bigint;
+}
+
+/** The first reason for which no further step is sold. */
+function stopBefore(state: SandboxState, job: JobState, seen: Seen): Stop | undefined {
+  if (job.status !== 'active') return { reason: job.stop_reason, latestUs: seen.atUs };
+  const capReason = capReasonOf(state, seen);
+  if (capReason) return { reason: capReason };
+  const startsAtUs = laterOf(seen.atUs, BigInt(state.paid_until_us));
+  const isTooShort = (expiresAtUs: bigint): boolean => expiresAtUs - startsAtUs < stepUsMin(state.quantum_ms);
+  const [jobEndUs, ownEndUs] = [BigInt(job.expires_at_us), BigInt(state.expires_at_us)];
+  if (isTooShort(jobEndUs)) return { reason: 'job_ttl', latestUs: jobEndUs };
+  if (isTooShort(ownEndUs)) return { reason: 'sandbox_ttl', latestUs: ownEndUs };
+  const isIdle = [sandboxIdleAtUs(state), jobIdleAtUs(job)].some(
+    (idleAtUs) => idleAtUs !== undefined && idleAtUs <= seen.atUs,
+  );
+  if (isIdle) return { reason: 'idle' };
+  return allowsShape(tierOf(), state) ? undefined : { reason: 'policy' };
+}
+
+/** A sandbox without a cap of its own lives on what its job may spend, so only the job can run out. */
+function capReasonOf(state: SandboxState, seen: Seen): StopReason | undefined {
+  const priceMicros = BigInt(state.price_micros_per_quantum);
+  const isShort = (account: string): boolean => (seen.availableMicros(account) ?? 0n) < priceMicros;
+  const [isSandboxShort, isJobShort] = [isShort(sandboxCapAccount(state.id)), isShort(jobCapAccount(state.job))];
+  if (isSandboxShort && !state.follows_job_cap) return 'sandbox_cap';
+  return isJobShort ? 'job_cap' : undefined;
+}
+
+function waitForFunds(state: SandboxState, seen: Seen, available: bigint): Accepted {
+  const required = BigInt(state.price_micros_per_quantum);
+  const body = {
+    required_micros: String(required),
+    available_micros: String(available),
+    shortfall_micros: String(required - available),
+    paid_until_us: state.paid_until_us,
+  };
+  return {
+    events: state.is_unfunded ? [] : [{ type: 'FundsMissing', body }],
+    timers: [retryTimer(state, seen.atUs)],
+    rule: 'insufficient_funds',
+  };
+}
+
+function sold(state: SandboxState, seen: Seen): Accepted {
+  const step = nextStep(state, seen.atUs);
+  const priceMicros = BigInt(step.price_micros);
+  const { seq: settledSeq, amountMicros: settledMicros } = settlementAt(state, seen.atUs);
+  const cap = sandboxCapAccount(state.id);
+  const shortMicros = laterOf(0n, priceMicros - (seen.availableMicros(cap) ?? 0n));
+  const event = soldEvent(state, step, { settledSeq, settledMicros, capAddedMicros: shortMicros });
+  const after = evolveSandbox(state, event);
+  const postings: Posting[] = [
+    { asset: 'cap', debit: CAP_ISSUER, credit: cap, amountMicros: shortMicros },
+    ...paymentOf(state, priceMicros),
+    {
+      asset: 'usd',
+      debit: escrowAccount(state.id),
+      credit: providerAccount(state.provider),
+      amountMicros: settledMicros,
+    },
+  ];
+  return {
+    events: [event],
+    postings: postings.filter(({ amountMicros }) => amountMicros > 0n),
+    timers: [leaseTimer(after, seen.atUs)],
+    outbox: [renewMessage(after, step)],
+  };
+}
+
+const renewMessage = (state: SandboxState, step: Step) => ({
+  topic: 'renew-lease',
+  body: {
+    sandbox: state.id,
+    incarnation: state.incarnation,
+    provider: state.provider,
+    ticket: ticketOf(state, step),
+  },
+});
