@@ -39,6 +39,15 @@ function headersOf(refusal: ApiRefusal, waitMs: number | undefined): Record<stri
   };
 }
 
+/** Members that mean something else in RFC 9457 than a fact of that name would. */
+const RESERVED: ReadonlySet<string> = new Set(['type', 'title', 'status', 'code', 'detail', 'instance', 'errors']);
+
+/** Facts beside the members of RFC 9457; a fact named like one is spelled `current_<name>`. */
+const factMembers = (facts: Readonly<JsonObject>): JsonObject =>
+  Object.fromEntries(
+    Object.entries(facts).map(([name, value]) => [RESERVED.has(name) ? `current_${name}` : name, value]),
+  );
+
 /** Turns a refusal into status, headers and body. */
 export function problemOf(refusal: ApiRefusal, traceId: string): ProblemAnswer {
   const { httpStatus, sentence, suggestion } = ERROR_CATALOGUE[refusal.code];
@@ -46,7 +55,7 @@ export function problemOf(refusal: ApiRefusal, traceId: string): ProblemAnswer {
   const code = wireCode(refusal.code);
   const errors = refusal.errors.map(({ pointer, detail, rule }): Json => ({ pointer, detail, rule }));
   const body: JsonObject = {
-    ...refusal.facts,
+    ...factMembers(refusal.facts),
     type: `urn:tallystick:problem:${code}`,
     title: sentence,
     status: httpStatus,

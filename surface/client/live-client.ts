@@ -31,6 +31,13 @@ export interface LiveClient {
   close(): void;
 }
 
+/** Closes after which coming back cannot help, and the code that says why. */
+const REFUSED_CLOSE: Readonly<Record<number, string>> = {
+  [CLOSE.unauthenticated]: 'credential_refused',
+  [CLOSE.badFrame]: 'invalid_request',
+  [CLOSE.tooMuch]: 'queue_full',
+};
+
 type Say = NonNullable<MessageInitShape<typeof ClientFrameSchema>['frame']>;
 type Told = ServerFrame['frame'];
 
@@ -160,29 +167,25 @@ class Link {
   }
 
   #dealWith(queue: TopicQueue, frame: Told): void {
-    switch (frame.case) {
-      case 'subscribed':
-        this.#delayMs = RECONNECT_MS_MIN;
-        return queue.subscribed(frame.value.epoch, frame.value.head);
-      case 'batch':
-        return queue.push(frame.value.events);
-      case 'caughtUp':
-        return queue.options.onState?.('caught_up');
-      case 'reset': {
-        const { reason, oldest, epoch } = frame.value;
-        if (queue.reset({ reason, oldest }, epoch)) this.#subscribe(queue);
-        return;
-      }
-      case 'problem':
-        return queue.fail(new LiveProblem(frame.value.code, frame.value.detail));
+    if (frame.case === 'batch') queue.push(frame.value.events);
+    else if (frame.case === 'caughtUp') queue.options.onState?.('caught_up');
+    else if (frame.case === 'problem') queue.fail(new LiveProblem(frame.value.code, frame.value.detail));
+    else if (frame.case === 'subscribed') {
+      this.#delayMs = RECONNECT_MS_MIN;
+      queue.subscribed(frame.value.epoch, frame.value.head);
+    } else if (frame.case === 'reset') {
+      const { reason, oldest, epoch } = frame.value;
+      if (queue.reset({ reason, oldest }, epoch)) this.#subscribe(queue);
     }
   }
 
   #lost(code: number, reason: string): void {
     this.#disconnect();
-    if (code === CLOSE.unauthenticated) return this.#failAll(new LiveProblem('credential_refused', reason));
-    if (code === CLOSE.badFrame || code === CLOSE.tooMuch)
-      return this.#failAll(new LiveProblem('invalid_request', reason));
+    const refusal = REFUSED_CLOSE[code];
+    if (refusal) {
+      this.#failAll(new LiveProblem(refusal, reason));
+      return;
+    }
     for (const queue of this.#topics.values()) queue.disconnected();
     if (this.#topics.size === 0) return;
     this.#reconnectTimer = setTimeout(() => this.#connect(), this.#delayMs * (0.5 + Math.random()));

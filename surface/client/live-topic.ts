@@ -62,6 +62,7 @@ export class TopicQueue {
     this.epoch = options.epoch ?? '';
     this.cursor = options.after;
     this.#received = options.after;
+    options.signal?.addEventListener('abort', () => this.#wake(), { once: true });
   }
 
   get isDrained(): boolean {
@@ -119,7 +120,6 @@ export class TopicQueue {
       if (this.#failure) throw this.#failure;
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
-        this.options.signal?.addEventListener('abort', () => resolve(), { once: true });
       });
     }
   }

@@ -111,7 +111,8 @@ export function printPage(entries: CatalogueEntry[]): string {
 
 Written by \`npm run gen\` from proto/tallystick/errors/v1/errors.proto; do not edit. Every refusal is an RFC 9457
 problem (\`application/problem+json\`) with \`type\`, \`title\`, \`status\`, \`code\`, \`detail\`, \`suggestion\`, \`trace_id\`, the facts
-below and, for \`invalid_request\`, \`errors\`: every violation with its RFC 6901 pointer.
+below and, for \`invalid_request\`, \`errors\`: every violation with its RFC 6901 pointer. A fact named like a member of RFC
+9457 is spelled \`current_<name>\`.
 
 | code | family | HTTP | what happened | what to do | facts |
 | --- | --- | --- | --- | --- | --- |
