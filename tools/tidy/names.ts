@@ -13,7 +13,9 @@ const PAPERS = /^(README|LICENSE|SECURITY|CONTRIBUTING|CHANGELOG|ARCHITECTURE|GL
 /** Wherever they stand in a name, they hide what the thing is. */
 const EMPTY_WORDS = new Set(['manager', 'helper', 'helpers', 'util', 'utils', 'misc']);
 /** As the main noun, the last word, they say nothing. */
-const EMPTY_NOUNS = new Set(['data', 'info', 'service', 'common', 'process', 'handle', 'do']);
+const EMPTY_NOUNS = new Set(['data', 'info', 'service']);
+/** Alone they say nothing; behind another word (`warden-process`) they may. */
+const EMPTY_ALONE = new Set(['common', 'process', 'handle', 'do']);
 
 /** Words of a camelCase, PascalCase, UPPER_CASE or kebab-case name. */
 const wordsOf = (name: string): string[] =>
@@ -27,7 +29,8 @@ const wordsOf = (name: string): string[] =>
 export function emptyWordIn(name: string): string | undefined {
   const words = wordsOf(name);
   const noun = words.at(-1) ?? '';
-  return words.find((word) => EMPTY_WORDS.has(word)) ?? (EMPTY_NOUNS.has(noun) ? noun : undefined);
+  const isEmptyNoun = EMPTY_NOUNS.has(noun) || (words.length === 1 && EMPTY_ALONE.has(noun));
+  return words.find((word) => EMPTY_WORDS.has(word)) ?? (isEmptyNoun ? noun : undefined);
 }
 
 function checkPath(path: string): Problem[] {

@@ -152,8 +152,26 @@ describe('names', () => {
   ]);
 
   it('knows words in every way of writing', () => {
-    const names = ['jobInfo', 'JOB_INFO', 'job-info', 'JobManagerLike', 'informed', 'jobData'];
-    assert.deepEqual(names.map(emptyWordIn), ['info', 'info', 'info', 'manager', undefined, 'data']);
+    const names = [
+      'jobInfo',
+      'JOB_INFO',
+      'job-info',
+      'JobManagerLike',
+      'informed',
+      'jobData',
+      'process',
+      'wardenProcess',
+    ];
+    assert.deepEqual(names.map(emptyWordIn), [
+      'info',
+      'info',
+      'info',
+      'manager',
+      undefined,
+      'data',
+      'process',
+      undefined,
+    ]);
   });
 });
 
