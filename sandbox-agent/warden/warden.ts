@@ -6,7 +6,7 @@ import { setPriority } from 'node:os';
 import { join } from 'node:path';
 import type { Envelope } from '@tallystick/kernel';
 import { type Admission, admitSpec, type SandboxSpec } from './admission.ts';
-import { type Clock, WARDEN_MARGIN_MS } from './clock.ts';
+import { type Clock, REAPER_MARGIN_MS, WARDEN_MARGIN_MS } from './clock.ts';
 import { removeDeadline, writeDeadline } from './deadline-file.ts';
 import type { EventLog, EventName } from './events.ts';
 import { type ExecEnd, Execs } from './execs.ts';
@@ -310,10 +310,17 @@ export class Warden {
   }
 
   #freeze(held: Held, lateMs: number): void {
+    const wasFrozen = held.sandbox?.cgroup.isFrozen() === true;
     held.sandbox?.cgroup.freeze();
-    held.frozenAtMonotonicMs = this.#clock.monotonicMs();
+    held.frozenAtMonotonicMs = wasFrozen ? this.#reaperMomentMs(lateMs) : this.#clock.monotonicMs();
     held.frozenSinceUs = this.#nowUs();
-    this.#tell(held, 'frozen', { late_ms: Math.round(lateMs) });
+    this.#tell(held, 'frozen', { late_ms: Math.round(lateMs), by_reaper: wasFrozen });
+  }
+
+  /** When the reaper has acted while this process hung: `lateMs` after the warden's own moment it is now. */
+  #reaperMomentMs(lateMs: number): number {
+    const nowMs = this.#clock.monotonicMs();
+    return Math.min(nowMs, nowMs - lateMs + WARDEN_MARGIN_MS - REAPER_MARGIN_MS);
   }
 
   #thaw(held: Held): void {
@@ -328,8 +335,12 @@ export class Warden {
 
   #lost(held: Held): void {
     if (held.isEnding || held.readyAtMonotonicMs === undefined) return;
+    const left = leftMs(held, this.#clock, WARDEN_MARGIN_MS);
+    const isOver = left <= 0 && held.frozenAtMonotonicMs === undefined;
+    if (isOver) held.frozenAtMonotonicMs = this.#reaperMomentMs(-left);
     const isOom = (held.sandbox?.cgroup.oomKills() ?? 0) > 0;
-    void this.#end(held, isOom ? 'oom' : 'sandbox_lost');
+    const reasonOfLoss = isOom ? 'oom' : 'sandbox_lost';
+    void this.#end(held, left <= 0 ? (held.finish?.reason ?? 'lease_ended') : reasonOfLoss);
   }
 
   async #end(held: Held, reason: EndReason, cause?: string): Promise<void> {
