@@ -8,8 +8,8 @@ import { openDatabase } from '@tallystick/engine/database';
 import { logKeyFromSeed, signingKeyFromSeed } from '@tallystick/kernel';
 import { RULES } from '@tallystick/planes';
 import {
-  attachLive,
   type Authenticate,
+  attachLive,
   createDispatch,
   createRestServer,
   type LogFault,
@@ -43,7 +43,10 @@ export async function startApi(settings: ApiSettings, log: Logger): Promise<Api>
   const engine = createEngine({ database, role: 'api', rules: RULES, logKey });
   const stopWatching = engine.watchHead();
   await openGenesis(engine, [settings.provider]);
-  const provider = localProvider({ socketPath: settings.wardenSocket, callerKey: signingKeyFromSeed(settings.callerSeed) });
+  const provider = localProvider({
+    socketPath: settings.wardenSocket,
+    callerKey: signingKeyFromSeed(settings.callerSeed),
+  });
   const server = await serve(settings, { engine, provider }, log);
   return {
     url: server.url,
@@ -61,7 +64,11 @@ interface Parts {
   provider: Provider;
 }
 
-async function serve(settings: ApiSettings, parts: Parts, log: Logger): Promise<{ url: string; close(): Promise<void> }> {
+async function serve(
+  settings: ApiSettings,
+  parts: Parts,
+  log: Logger,
+): Promise<{ url: string; close(): Promise<void> }> {
   const { engine } = parts;
   const logFault: LogFault = (fault, traceId) => log.error({ fault, traceId }, 'a request failed in a way it must not');
   const check: Authenticate = (credential) => authenticate(engine, credential);

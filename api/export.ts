@@ -2,7 +2,17 @@
  * Writes everything that one principal needs to verify its receipts offline.
  * Promise: streamed page by page, in the order of the log, all against one signed checkpoint.
  */
-import { type Engine, FROM_START, inclusion, latestCheckpoint, PAGE_MAX, listStreams, type ReceiptRow, readReceipts, readTickets } from '@tallystick/engine';
+import {
+  type Engine,
+  FROM_START,
+  inclusion,
+  latestCheckpoint,
+  listStreams,
+  PAGE_MAX,
+  type ReceiptRow,
+  readReceipts,
+  readTickets,
+} from '@tallystick/engine';
 import {
   createExportDigest,
   type ExportLeaseKey,
@@ -36,7 +46,10 @@ export async function* exportLines(options: ExportOptions, owner: string): Async
   const counts: Counts = { receipts: 0, tickets: 0 };
   yield bytes(digest.add(headerLine(options, owner, checkpoint)));
   for await (const page of receiptPages(engine, owner, checkpoint.size)) {
-    const tickets = await readTickets(engine, page.map(({ pos }) => pos));
+    const tickets = await readTickets(
+      engine,
+      page.map(({ pos }) => pos),
+    );
     for (const row of page) {
       counts.receipts += 1;
       yield bytes(digest.add(exportReceiptLine(row.pos, row.bytes, await inclusion(engine, row.pos, checkpoint.size))));
@@ -51,8 +64,14 @@ export async function* exportLines(options: ExportOptions, owner: string): Async
 
 const bytes = (line: string): Uint8Array => Buffer.from(line, 'utf8');
 
-function headerLine({ engine, leaseKeys }: ExportOptions, owner: string, checkpoint: { size: number; note: string }): string {
-  const keys = leaseKeys.map((public_key): ExportLeaseKey => ({ keyid: keyIdOf(Buffer.from(public_key, 'base64')), public_key }));
+function headerLine(
+  { engine, leaseKeys }: ExportOptions,
+  owner: string,
+  checkpoint: { size: number; note: string },
+): string {
+  const keys = leaseKeys.map(
+    (public_key): ExportLeaseKey => ({ keyid: keyIdOf(Buffer.from(public_key, 'base64')), public_key }),
+  );
   return exportHeaderLine({
     origin: engine.origin,
     log_verifier: logVerifierOf(engine.logKey),
@@ -84,7 +103,12 @@ async function loginBeginnings(engine: Engine, owner: string): Promise<ReceiptRo
   const rows: ReceiptRow[] = [];
   let after: number | undefined;
   for (;;) {
-    const logins = await listStreams(engine, { kind: 'login', owner, limit: PAGE_MAX, ...(after === undefined ? {} : { after }) });
+    const logins = await listStreams(engine, {
+      kind: 'login',
+      owner,
+      limit: PAGE_MAX,
+      ...(after === undefined ? {} : { after }),
+    });
     for (const { stream } of logins) {
       const receipts = await readReceipts(engine, { stream, after: FROM_START, limit: PAGE_MAX });
       rows.push(...receipts.filter((row) => receiptOf(row).owner === null));

@@ -7,5 +7,11 @@ import type { Engine } from '@tallystick/engine';
 /** @errors throws when the database cannot be asked. */
 export async function openGenesis(engine: Engine, providers: string[]): Promise<void> {
   const key = `open-ledger:${providers.toSorted().join(',')}`;
-  await engine.execute({ principal: 'platform', key, stream: 'ledger:platform', type: 'OpenLedger', body: { providers } });
+  await engine.execute({
+    principal: 'platform',
+    key,
+    stream: 'ledger:platform',
+    type: 'OpenLedger',
+    body: { providers },
+  });
 }

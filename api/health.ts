@@ -22,7 +22,9 @@ export function registerHealth(app: FastifyInstance, engine: Engine, provider: P
   app.get('/readyz', async (_request, reply) => {
     const results = await Promise.all(checks.map(async (check) => [check.name, await outcomeOf(check)] as const));
     const isReady = results.every(([, outcome]) => outcome === 'ok');
-    return reply.code(isReady ? 200 : 503).send({ status: isReady ? 'ok' : 'not_ready', checks: Object.fromEntries(results) });
+    return reply
+      .code(isReady ? 200 : 503)
+      .send({ status: isReady ? 'ok' : 'not_ready', checks: Object.fromEntries(results) });
   });
 }
 

@@ -16,7 +16,11 @@ export interface LiveSources {
 }
 
 /** Undefined for what does not exist or is somebody else's. */
-export async function openTopic(sources: LiveSources, topic: string, principal: Principal): Promise<LiveTopic | undefined> {
+export async function openTopic(
+  sources: LiveSources,
+  topic: string,
+  principal: Principal,
+): Promise<LiveTopic | undefined> {
   const { engine, provider } = sources;
   const [kind = '', id = '', execId] = topic.split('/');
   if (topic === 'account') return receiptTopic(engine, { owner: principal.id });

@@ -2,10 +2,10 @@
  * From what the engine answered to what a handler returns.
  * Promise: a rejection becomes the problem its code names, with its facts; nothing is swallowed.
  */
-import { Fault, type Engine, type Outcome } from '@tallystick/engine';
+import { type Engine, Fault, type Outcome } from '@tallystick/engine';
 import type { Command, JsonObject } from '@tallystick/kernel';
-import { type Call, refuse } from '@tallystick/surface';
 import { type ErrorCodeName, isErrorCode } from '@tallystick/proto';
+import { type Call, refuse } from '@tallystick/surface';
 
 /** An accepted outcome; the answer is the one the decider gave. */
 export interface Accepted {

@@ -28,12 +28,20 @@ export function outputTopic(provider: Provider, sandbox: string, execId: string)
     async read(after) {
       if (isDone) return [];
       const page = await ask(Number(after), 0);
-      const events = [...page.chunks.map(outputEvent), ...(page.at_end && page.end ? [endEvent(page.next_cursor, page.end)] : [])];
+      const events = [
+        ...page.chunks.map(outputEvent),
+        ...(page.at_end && page.end ? [endEvent(page.next_cursor, page.end)] : []),
+      ];
       isDone = page.at_end;
       seenUpTo = Math.max(seenUpTo, page.next_cursor);
       return events;
     },
-    onAppend: (wake) => pollForMore(() => ask(seenUpTo, WAIT_MS), () => isDone, wake),
+    onAppend: (wake) =>
+      pollForMore(
+        () => ask(seenUpTo, WAIT_MS),
+        () => isDone,
+        wake,
+      ),
     done: () => isDone,
   };
 }
@@ -57,7 +65,11 @@ function pollForMore(ask: () => Promise<OutputPage>, isDone: () => boolean, wake
 const nowTime = () => timestampFromUs(BigInt(Date.now()) * US_PER_MS);
 
 const outputEvent = ({ stream, cursor, bytes }: OutputChunk): LiveEvent =>
-  liveEvent({ cursor: BigInt(cursor + bytes.length), at: nowTime(), body: { case: 'output', value: { stream, bytes } } });
+  liveEvent({
+    cursor: BigInt(cursor + bytes.length),
+    at: nowTime(),
+    body: { case: 'output', value: { stream, bytes } },
+  });
 
 function endEvent(cursor: number, end: ExecEnd): LiveEvent {
   const value = {

@@ -9,7 +9,11 @@ import { refuse } from '@tallystick/surface';
 const RETRY_AFTER_MS = 1_000;
 
 /** Runs a provider call; `refusal` is the code for what the machine itself refuses. */
-export async function askProvider<T>(refusal: ErrorCodeName, facts: { path?: string }, ask: () => Promise<T>): Promise<T> {
+export async function askProvider<T>(
+  refusal: ErrorCodeName,
+  facts: { path?: string },
+  ask: () => Promise<T>,
+): Promise<T> {
   try {
     return await ask();
   } catch (fault) {
@@ -19,6 +23,7 @@ export async function askProvider<T>(refusal: ErrorCodeName, facts: { path?: str
 }
 
 function refusalOf(fault: ProviderFault, refusal: ErrorCodeName, facts: { path?: string }): Error {
-  if (fault.kind === 'unreachable') return refuse('PROVIDER_UNREACHABLE', { provider: 'local', retry_after_ms: RETRY_AFTER_MS });
+  if (fault.kind === 'unreachable')
+    return refuse('PROVIDER_UNREACHABLE', { provider: 'local', retry_after_ms: RETRY_AFTER_MS });
   return refuse(refusal, { ...facts, cause: fault.code, ...fault.facts }, `${fault.message} (${fault.code})`);
 }

@@ -41,7 +41,11 @@ export function readApiSettings(env: Environment): ApiSettings {
     leaseKeys: textSetting(env, 'TALLY_LEASE_PUBLIC_KEYS').split(','),
     wardenSocket: textSetting(env, 'TALLY_WARDEN_SOCKET'),
     provider: textSetting(env, 'TALLY_PROVIDER', 'local'),
-    quantumMsDefault: integerSetting(env, 'TALLY_QUANTUM_MS', { fallback: QUANTUM_MS_DEFAULT, min: 1_000, max: 60_000 }),
+    quantumMsDefault: integerSetting(env, 'TALLY_QUANTUM_MS', {
+      fallback: QUANTUM_MS_DEFAULT,
+      min: 1_000,
+      max: 60_000,
+    }),
     graceMs: integerSetting(env, 'TALLY_GRACE_MS', { fallback: GRACE_MS_DEFAULT, min: 0, max: HOUR_MS }),
     chainIds: textSetting(env, 'TALLY_CHAIN_IDS', String(MAINNET)).split(',').map(Number),
     development: switchSetting(env, 'TALLY_DEVELOPMENT'),

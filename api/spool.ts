@@ -32,7 +32,11 @@ export async function spoolBody(body: AsyncIterable<Uint8Array>, bytesMax = UPLO
   }
 }
 
-async function writeHashed(body: AsyncIterable<Uint8Array>, path: string, bytesMax: number): Promise<{ bytes: number; sha256: string }> {
+async function writeHashed(
+  body: AsyncIterable<Uint8Array>,
+  path: string,
+  bytesMax: number,
+): Promise<{ bytes: number; sha256: string }> {
   const hash = createHash('sha256');
   const file = await open(path, 'wx', 0o600);
   let bytes = 0;

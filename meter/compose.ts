@@ -21,14 +21,20 @@ export async function startMeter(settings: MeterSettings, log: Logger): Promise<
   const logKey = logKeyFromSeed(settings.origin, settings.logSeed);
   const engine = createEngine({ database, role: 'meter', rules: RULES, logKey });
   const stopWatching = engine.watchHead();
-  const provider = localProvider({ socketPath: settings.wardenSocket, callerKey: signingKeyFromSeed(settings.callerSeed) });
+  const provider = localProvider({
+    socketPath: settings.wardenSocket,
+    callerKey: signingKeyFromSeed(settings.callerSeed),
+  });
   const parts = { engine, provider, providerName: settings.provider, log };
   const end = new AbortController();
   const { signal } = end;
   const onError = (fault: unknown): void => log.warn({ fault: String(fault) }, 'will be tried again');
   const loops = [
     runTimers(engine, { signal, everyMs: TIMER_EVERY_MS, onError }),
-    runOutbox(engine, outboxHandlers({ ...parts, leaseKey: signingKeyFromSeed(settings.leaseSeed) }), { signal, onError }),
+    runOutbox(engine, outboxHandlers({ ...parts, leaseKey: signingKeyFromSeed(settings.leaseSeed) }), {
+      signal,
+      onError,
+    }),
     followReports(parts, signal),
     reconcileForEver({ ...parts, lostAfterMs: settings.lostAfterMs }, signal),
   ];

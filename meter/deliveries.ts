@@ -67,11 +67,15 @@ async function settled(deliveries: Deliveries, delivery: Delivery, carry: () => 
     await carry();
   } catch (fault) {
     if (!isFinal(fault)) throw fault;
-    deliveries.log.warn({ delivery: delivery.id, topic: delivery.topic, code: fault.code }, 'the machine refused a delivery');
+    deliveries.log.warn(
+      { delivery: delivery.id, topic: delivery.topic, code: fault.code },
+      'the machine refused a delivery',
+    );
   }
 }
 
-const isFinal = (fault: unknown): fault is ProviderFault => fault instanceof ProviderFault && fault.kind !== 'unreachable';
+const isFinal = (fault: unknown): fault is ProviderFault =>
+  fault instanceof ProviderFault && fault.kind !== 'unreachable';
 
 function specOf(body: JsonObject): SandboxSpec {
   return {

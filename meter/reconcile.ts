@@ -34,7 +34,8 @@ export async function reconcileForEver(reconciling: Reconciling, signal: AbortSi
     } catch (fault) {
       reconciling.log.warn({ fault: (fault as Error).message }, 'could not compare with the machine');
       const silentMs = Date.now() - heardAtMs;
-      if (fault instanceof ProviderFault && silentMs > reconciling.lostAfterMs) await loseAll(reconciling, heardAtMs).catch(() => undefined);
+      if (fault instanceof ProviderFault && silentMs > reconciling.lostAfterMs)
+        await loseAll(reconciling, heardAtMs).catch(() => undefined);
     }
     await pause(EVERY_MS, signal);
   }
@@ -56,7 +57,12 @@ async function liveSandboxes({ engine, providerName }: Reconciling): Promise<San
   for (const status of LIVE_STATUSES) {
     for (let after: number | undefined; ; ) {
       const filter = { status, provider: providerName };
-      const rows = await listStreams(engine, { kind: 'sandbox', limit: PAGE_MAX, filter, ...(after === undefined ? {} : { after }) });
+      const rows = await listStreams(engine, {
+        kind: 'sandbox',
+        limit: PAGE_MAX,
+        filter,
+        ...(after === undefined ? {} : { after }),
+      });
       found.push(...rows.map(({ state }) => state as unknown as SandboxState));
       after = rows.at(-1)?.createdPos;
       if (rows.length < PAGE_MAX || after === undefined) break;

@@ -25,13 +25,23 @@ export async function reportCreated(reporting: Reporting, created: Created): Pro
 
 export async function reportStartFailed(reporting: Reporting, spec: SandboxSpec, cause: string): Promise<void> {
   const { sandbox, incarnation } = spec;
-  await report(reporting, sandbox, `start-failed:${sandbox}:${incarnation}`, 'ReportStartFailed', { incarnation, cause });
+  await report(reporting, sandbox, `start-failed:${sandbox}:${incarnation}`, 'ReportStartFailed', {
+    incarnation,
+    cause,
+  });
 }
 
-async function report({ engine, providerName, log }: Reporting, sandbox: string, key: string, type: string, body: JsonObject): Promise<void> {
+async function report(
+  { engine, providerName, log }: Reporting,
+  sandbox: string,
+  key: string,
+  type: string,
+  body: JsonObject,
+): Promise<void> {
   const command: Command = { principal: `provider:${providerName}`, key, stream: `sandbox:${sandbox}`, type, body };
   const outcome = await engine.execute(command);
-  if (outcome.rejection !== undefined && !outcome.replayed) log.info({ sandbox, type, rejection: outcome.rejection }, 'a report was refused');
+  if (outcome.rejection !== undefined && !outcome.replayed)
+    log.info({ sandbox, type, rejection: outcome.rejection }, 'a report was refused');
 }
 
 /** Follows the machine's own list of events until told to stop; a restart of either side reads again from its start. */
@@ -68,7 +78,10 @@ function commandOf(event: ProviderEvent): { type: string; body: JsonObject } | u
       return { type: 'ReportThawed', body: at };
     case 'ended': {
       const { ran_ms = 0, cpu_us = 0, reason = '' } = event;
-      return { type: 'ReportEnded', body: { ...at, ran_ms: Math.floor(ran_ms), cpu_us: String(Math.floor(cpu_us)), reason } };
+      return {
+        type: 'ReportEnded',
+        body: { ...at, ran_ms: Math.floor(ran_ms), cpu_us: String(Math.floor(cpu_us)), reason },
+      };
     }
     case 'exec_ended':
       return { type: 'FinishExec', body: execEnd(event) };

@@ -6,9 +6,9 @@ import type { Delivery } from '@tallystick/engine';
 import {
   type Envelope,
   type JsonObject,
-  readRunTicket,
   RUN_TICKET_TYPE,
   type RunTicket,
+  readRunTicket,
   type SigningKey,
   signEnvelope,
 } from '@tallystick/kernel';

@@ -21,7 +21,10 @@ export const billingHandlers = ({ engine, development }: BillingOptions) =>
     async getBalance(_request, call) {
       const principal = call.principal!.id;
       const account = userAccount(principal);
-      const [balances, head] = await Promise.all([readBalances(engine, [account]), readStream(engine, `account:${principal}`)]);
+      const [balances, head] = await Promise.all([
+        readBalances(engine, [account]),
+        readStream(engine, `account:${principal}`),
+      ]);
       const balanceMicros = (balances[0]?.creditsPostedMicros ?? 0n) - (balances[0]?.debitsPostedMicros ?? 0n);
       const depositedMicros = BigInt((head?.state as unknown as AccountState | undefined)?.deposited_micros ?? '0');
       return {
@@ -37,7 +40,12 @@ export const billingHandlers = ({ engine, development }: BillingOptions) =>
       if (!development || !call.remoteIsLoopback) throw refuse('DEVELOPMENT_ONLY');
       const principal = call.principal!.id;
       const id = freshId('dep');
-      const body = { deposit_id: id, amount_micros: String(amountMicros), source: 'development', reference: call.principal!.keyId };
+      const body = {
+        deposit_id: id,
+        amount_micros: String(amountMicros),
+        source: 'development',
+        reference: call.principal!.keyId,
+      };
       const { answer, receiptId } = await executeFor(engine, call, {
         principal: 'platform',
         key: `deposit:${principal}:${call.idempotencyKey}`,

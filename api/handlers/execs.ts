@@ -10,7 +10,7 @@ import { implement } from '@tallystick/surface';
 import { execIdOf } from '../ids.ts';
 import { commandFrom, executeFor } from '../outcome.ts';
 import { askProvider } from '../provider-refusal.ts';
-import { ownSandbox } from './sandboxes.ts';
+import { readySandbox } from './ready-sandbox.ts';
 
 const WAIT_MS_DEFAULT = 10_000;
 const OUTPUT_BYTES_MAX = 1024 * 1024;
@@ -30,7 +30,7 @@ export const execHandlers = (engine: Engine, provider: Provider) =>
   implement(ExecService, {
     async execSandbox(request, call) {
       const { id } = request;
-      await ownSandbox(engine, call, id);
+      await readySandbox(engine, call, id);
       const execId = request.execId || execIdOf(call.principal!.id, call.idempotencyKey);
       const timeoutMs = request.timeoutMs === undefined ? undefined : Number(request.timeoutMs);
       const body = {
@@ -39,7 +39,11 @@ export const execHandlers = (engine: Engine, provider: Provider) =>
         program: request.argv[0]!.slice(0, PROGRAM_CHARS_MAX),
         timeout_ms: timeoutMs ?? null,
       };
-      const { receiptId } = await executeFor(engine, call, commandFrom(call, { stream: `sandbox:${id}`, type: 'StartExec', body }));
+      const { receiptId } = await executeFor(
+        engine,
+        call,
+        commandFrom(call, { stream: `sandbox:${id}`, type: 'StartExec', body }),
+      );
       const spec = {
         exec_id: execId,
         argv: request.argv,
@@ -51,17 +55,19 @@ export const execHandlers = (engine: Engine, provider: Provider) =>
       await askProvider('EXEC_REFUSED', {}, () => provider.startExec(id, spec));
       const waitMs = request.waitMs === undefined ? WAIT_MS_DEFAULT : Number(request.waitMs);
       const view = await untilEnded(provider, id, execId, waitMs);
-      const page = await askProvider('EXEC_REFUSED', {}, () => provider.output(id, execId, { after: 0, maxBytes: OUTPUT_BYTES_MAX }));
+      const page = await askProvider('EXEC_REFUSED', {}, () =>
+        provider.output(id, execId, { after: 0, maxBytes: OUTPUT_BYTES_MAX }),
+      );
       return execMessage(id, view, page, receiptId);
     },
     async getExec({ id, execId, after, waitMs }, call) {
-      await ownSandbox(engine, call, id);
+      await readySandbox(engine, call, id);
       const query = { after: Number(after), waitMs: Number(waitMs), maxBytes: OUTPUT_BYTES_MAX };
       const page = await askProvider('NOT_FOUND', {}, () => provider.output(id, execId, query));
       return execMessage(id, page, page, '');
     },
     async signalExec({ id, execId, signal }, call) {
-      await ownSandbox(engine, call, id);
+      await readySandbox(engine, call, id);
       const view = await askProvider('EXEC_REFUSED', {}, () => provider.signalExec(id, execId, signal));
       return execMessage(id, view, undefined, '');
     },
@@ -94,4 +100,6 @@ function execMessage(sandboxId: string, view: ExecView, page: OutputPage | undef
 }
 
 const textOf = (page: OutputPage | undefined, isWanted: (stream: number) => boolean): string =>
-  Buffer.concat((page?.chunks ?? []).filter(({ stream }) => isWanted(stream)).map(({ bytes }) => bytes)).toString('utf8');
+  Buffer.concat((page?.chunks ?? []).filter(({ stream }) => isWanted(stream)).map(({ bytes }) => bytes)).toString(
+    'utf8',
+  );

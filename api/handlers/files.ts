@@ -11,17 +11,24 @@ import { commandFrom, executeFor } from '../outcome.ts';
 import { askProvider } from '../provider-refusal.ts';
 import { spoolBody } from '../spool.ts';
 import { timestampFromUs } from '../view-parts.ts';
-import { ownSandbox } from './sandboxes.ts';
+import { readySandbox } from './ready-sandbox.ts';
 
 export const fileHandlers = (engine: Engine, provider: Provider) =>
   implement(FileService, {
     async uploadFile({ id, path, unpack }, call) {
-      await ownSandbox(engine, call, id);
-      if (!call.body) throw refuseInvalid([{ pointer: '', detail: 'the request needs a body: the bytes to write', rule: 'body.required' }]);
+      await readySandbox(engine, call, id);
+      if (!call.body)
+        throw refuseInvalid([
+          { pointer: '', detail: 'the request needs a body: the bytes to write', rule: 'body.required' },
+        ]);
       await using spool = await spoolBody(call.body);
       const { bytes, sha256 } = spool;
       const fingerprint = createHash('sha256').update(`${call.fingerprint}\n${sha256}`).digest('hex');
-      const command = commandFrom(call, { stream: `sandbox:${id}`, type: 'RecordUpload', body: { path, bytes, sha256, unpack } });
+      const command = commandFrom(call, {
+        stream: `sandbox:${id}`,
+        type: 'RecordUpload',
+        body: { path, bytes, sha256, unpack },
+      });
       const { receiptId } = await executeFor(engine, call, { ...command, fingerprint });
       await askProvider('FILE_REFUSED', { path }, async () =>
         unpack ? provider.putTree(id, path, spool.stream()) : provider.putFile(id, path, spool.stream(), sha256),
@@ -29,13 +36,17 @@ export const fileHandlers = (engine: Engine, provider: Provider) =>
       return { sandboxId: id, path, bytes: BigInt(bytes), sha256, receiptId };
     },
     async downloadFile({ id, path, pack }, call) {
-      await ownSandbox(engine, call, id);
-      const stream = await askProvider('FILE_REFUSED', { path }, () => (pack ? provider.getTree(id, path) : provider.getFile(id, path)));
+      await readySandbox(engine, call, id);
+      const stream = await askProvider('FILE_REFUSED', { path }, () =>
+        pack ? provider.getTree(id, path) : provider.getFile(id, path),
+      );
       return { stream };
     },
     async listFiles({ id, path }, call) {
-      await ownSandbox(engine, call, id);
-      const { entries, truncated } = await askProvider('FILE_REFUSED', { path }, () => provider.listFiles(id, path || '.'));
+      await readySandbox(engine, call, id);
+      const { entries, truncated } = await askProvider('FILE_REFUSED', { path }, () =>
+        provider.listFiles(id, path || '.'),
+      );
       return {
         truncated,
         entries: entries.map(({ name, type, bytes, mode, modified_us }) => ({

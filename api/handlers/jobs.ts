@@ -31,7 +31,9 @@ export const jobHandlers = (engine: Engine) =>
       const owner = call.principal!.id;
       const wanted = jobStatusWords(request.status);
       const rows = await jobRows(engine, owner, page, wanted);
-      const jobs = await Promise.all(rows.map(({ state, receiptId }) => jobOf(engine, state as unknown as JobState, receiptId)));
+      const jobs = await Promise.all(
+        rows.map(({ state, receiptId }) => jobOf(engine, state as unknown as JobState, receiptId)),
+      );
       return { jobs, nextPageToken: nextToken(page, rows.length, rows.at(-1)?.createdPos) };
     },
     async getJob({ id }, call) {
@@ -40,7 +42,10 @@ export const jobHandlers = (engine: Engine) =>
     },
     async extendJob({ id, addSpendMicros, addTtlMs }, call) {
       await ownJob(engine, call, id);
-      const body = { add_spend_micros: addSpendMicros === undefined ? null : String(addSpendMicros), add_ttl_ms: numberOrNull(addTtlMs) };
+      const body = {
+        add_spend_micros: addSpendMicros === undefined ? null : String(addSpendMicros),
+        add_ttl_ms: numberOrNull(addTtlMs),
+      };
       return changeJob(engine, call, id, 'ExtendJob', body);
     },
     async stopJob({ id }, call) {
@@ -60,7 +65,9 @@ async function changeJob(engine: Engine, call: Call, id: string, type: string, b
 /** One status is filtered by the database; of several, each page is read per status and merged, newest first. */
 async function jobRows(engine: Engine, owner: string, page: Page, statuses: string[]): Promise<StreamRow[]> {
   const filters = statuses.length === 0 ? [{}] : statuses.map((status) => ({ status }));
-  const lists = await Promise.all(filters.map((filter) => listStreams(engine, { kind: 'job', owner, ...page, filter })));
+  const lists = await Promise.all(
+    filters.map((filter) => listStreams(engine, { kind: 'job', owner, ...page, filter })),
+  );
   const newestFirst = lists.flat().sort((a, b) => (b.createdPos ?? 0) - (a.createdPos ?? 0));
   return newestFirst.slice(0, page.limit);
 }

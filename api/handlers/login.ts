@@ -33,8 +33,22 @@ export const loginHandlers = ({ engine, chainIds }: LoginOptions) =>
       const nonce = randomBytes(NONCE_BYTES).toString('hex');
       const expiresAtUs = (BigInt(Date.now()) + BigInt(NONCE_MS)) * US_PER_MS;
       const uri = `http://${call.host}`;
-      const body = { address: address.toLowerCase(), domain: call.host, uri, chain_ids: chainIds, expires_at_us: String(expiresAtUs) };
-      accepted(await engine.execute({ principal: PLATFORM, key: `nonce:${nonce}`, stream: `login:${nonce}`, type: 'IssueNonce', body }));
+      const body = {
+        address: address.toLowerCase(),
+        domain: call.host,
+        uri,
+        chain_ids: chainIds,
+        expires_at_us: String(expiresAtUs),
+      };
+      accepted(
+        await engine.execute({
+          principal: PLATFORM,
+          key: `nonce:${nonce}`,
+          stream: `login:${nonce}`,
+          type: 'IssueNonce',
+          body,
+        }),
+      );
       return { nonce, expiresAt: timestampFromUs(expiresAtUs), domain: call.host, uri, chainIds: chainIds.map(BigInt) };
     },
     async verifyLogin(request) {
@@ -52,13 +66,17 @@ export const loginHandlers = ({ engine, chainIds }: LoginOptions) =>
         key_ttl_ms: request.ttlMs === undefined ? KEY_TTL_MS_DEFAULT : Number(request.ttlMs),
       });
       await openAccount(engine, String(login['principal']));
-      const key = accepted(await platformCommand(engine, `key:${keyId}`, 'MintKey', { nonce })).answer['key'] as unknown as KeyState;
+      const key = accepted(await platformCommand(engine, `key:${keyId}`, 'MintKey', { nonce })).answer[
+        'key'
+      ] as unknown as KeyState;
       return { ...apiKeyMessage(keyId, key), secret: `tally_${keyId}_${secret}` };
     },
     async listApiKeys(request, call) {
       const page = pageOf(request, KEYS_PER_PAGE);
       const rows = await listStreams(engine, { kind: 'key', owner: call.principal!.id, ...page });
-      const keys = rows.map(({ stream, state }) => apiKeyMessage(stream.slice('key:'.length), state as unknown as KeyState));
+      const keys = rows.map(({ stream, state }) =>
+        apiKeyMessage(stream.slice('key:'.length), state as unknown as KeyState),
+      );
       return { keys, nextPageToken: nextToken(page, rows.length, rows.at(-1)?.createdPos) };
     },
     async revokeApiKey({ id }, call) {
@@ -70,10 +88,13 @@ export const loginHandlers = ({ engine, chainIds }: LoginOptions) =>
 
 /** @errors throws the refusal that the burnt nonce's decision names. */
 async function verify(engine: Engine, nonce: string, body: JsonObject): Promise<JsonObject> {
-  const { answer } = accepted(await platformCommand(engine, `login:${nonce}`, 'VerifyLogin', body, randomBytes(NONCE_BYTES).toString('hex')));
+  const { answer } = accepted(
+    await platformCommand(engine, `login:${nonce}`, 'VerifyLogin', body, randomBytes(NONCE_BYTES).toString('hex')),
+  );
   const refused = answer['refused'];
   if (refused === undefined) return answer;
-  if (!isErrorCode(String(refused))) throw new TypeError(`the refusal ${String(refused)} is not in the error catalogue`);
+  if (!isErrorCode(String(refused)))
+    throw new TypeError(`the refusal ${String(refused)} is not in the error catalogue`);
   throw refuse(refused as ErrorCodeName, (answer['facts'] ?? {}) as JsonObject);
 }
 

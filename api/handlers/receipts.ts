@@ -15,7 +15,7 @@ import {
 import { logVerifierOf, type Receipt, receiptIdOf, sha256Hex } from '@tallystick/kernel';
 import { ReceiptService } from '@tallystick/proto';
 import { implement, refuse, refuseInvalid } from '@tallystick/surface';
-import { exportLines, type ExportOptions } from '../export.ts';
+import { type ExportOptions, exportLines } from '../export.ts';
 import { nextToken, pageOf } from '../page.ts';
 import { timestampFromUs } from '../view-parts.ts';
 
@@ -27,8 +27,14 @@ export const receiptHandlers = (options: ExportOptions) => {
     async listReceipts(request, call) {
       const page = pageOf(request, RECEIPTS_PER_PAGE);
       const owner = call.principal!.id;
-      const rows = await ownReceipts(engine, owner, request.stream, { after: page.after ?? FROM_START, limit: page.limit });
-      return { receipts: rows.map((row) => receiptMessage(engine, row)), nextPageToken: nextToken(page, rows.length, rows.at(-1)?.pos) };
+      const rows = await ownReceipts(engine, owner, request.stream, {
+        after: page.after ?? FROM_START,
+        limit: page.limit,
+      });
+      return {
+        receipts: rows.map((row) => receiptMessage(engine, row)),
+        nextPageToken: nextToken(page, rows.length, rows.at(-1)?.pos),
+      };
     },
     exportReceipts: (_request, call) => ({ stream: exportLines(options, call.principal!.id) }),
     async getReceipt({ id }, call) {
@@ -47,7 +53,9 @@ export const receiptHandlers = (options: ExportOptions) => {
       const newest = (await signedCheckpoint(engine)).size;
       const [oldSize, newSize] = [Number(from), to === 0n ? newest : Number(to)];
       if (oldSize > newSize || newSize > newest) {
-        throw refuseInvalid([{ pointer: '/to', detail: `the log has ${newest} receipts; from must not be above to`, rule: 'log.range' }]);
+        throw refuseInvalid([
+          { pointer: '/to', detail: `the log has ${newest} receipts; from must not be above to`, rule: 'log.range' },
+        ]);
       }
       const path = oldSize === 0 || oldSize === newSize ? [] : await consistency(engine, oldSize, newSize);
       return { from: BigInt(oldSize), to: BigInt(newSize), path: path.map(base64) };
@@ -56,7 +64,12 @@ export const receiptHandlers = (options: ExportOptions) => {
 };
 
 /** Of one stream only those that are the caller's: a refusal that somebody else caused is not. */
-async function ownReceipts(engine: Engine, owner: string, stream: string, page: { after: number; limit: number }): Promise<ReceiptRow[]> {
+async function ownReceipts(
+  engine: Engine,
+  owner: string,
+  stream: string,
+  page: { after: number; limit: number },
+): Promise<ReceiptRow[]> {
   if (stream === '') return readReceipts(engine, { owner, ...page });
   const rows = await readReceipts(engine, { stream, ...page });
   return rows.filter(({ bytes }) => parsed(bytes).owner === owner);

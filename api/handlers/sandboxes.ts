@@ -69,7 +69,10 @@ export const sandboxHandlers = (options: SandboxOptions) => {
     },
     async extendSandbox({ id, addSpendMicros, addTtlMs }, call) {
       const { state } = await ownSandbox(engine, call, id);
-      const add = { add_spend_micros: addSpendMicros === undefined ? null : String(addSpendMicros), add_ttl_ms: numberOrNull(addTtlMs) };
+      const add = {
+        add_spend_micros: addSpendMicros === undefined ? null : String(addSpendMicros),
+        add_ttl_ms: numberOrNull(addTtlMs),
+      };
       return changeSandbox(engine, call, id, 'ExtendSandbox', { job: state.job, ...add });
     },
     async touchSandbox({ id, reason, forMs }, call) {
@@ -89,12 +92,20 @@ export const sandboxHandlers = (options: SandboxOptions) => {
 };
 
 async function changeSandbox(engine: Engine, call: Call, id: string, type: string, body: JsonObject) {
-  const { answer, receiptId } = await executeFor(engine, call, commandFrom(call, { stream: `sandbox:${id}`, type, body }));
+  const { answer, receiptId } = await executeFor(
+    engine,
+    call,
+    commandFrom(call, { stream: `sandbox:${id}`, type, body }),
+  );
   return sandboxMessage(answer['sandbox'] as unknown as SandboxState, receiptId);
 }
 
 /** @errors throws NOT_FOUND also when it is somebody else's. */
-export async function ownSandbox(engine: Engine, call: Call, id: string): Promise<{ state: SandboxState; receiptId: string }> {
+export async function ownSandbox(
+  engine: Engine,
+  call: Call,
+  id: string,
+): Promise<{ state: SandboxState; receiptId: string }> {
   const head = await readStream(engine, `sandbox:${id}`);
   if (!head || head.owner !== call.principal!.id) throw refuse('NOT_FOUND', {}, `there is no sandbox ${id} for you`);
   return { state: head.state as unknown as SandboxState, receiptId: head.receiptId };

@@ -97,7 +97,10 @@ export class Child implements AsyncDisposable {
       const startedAtMs = performance.now();
       await ended(this.#process!);
       if (this.#isStopping) return;
-      pauseMs = performance.now() - startedAtMs > STEADY_MS ? RESTART_PAUSE_MS_MIN : Math.min(pauseMs * 2, RESTART_PAUSE_MS_MAX);
+      pauseMs =
+        performance.now() - startedAtMs > STEADY_MS
+          ? RESTART_PAUSE_MS_MIN
+          : Math.min(pauseMs * 2, RESTART_PAUSE_MS_MAX);
       await sleep(pauseMs);
       if (this.#isStopping) return;
       await this.#launch().then(

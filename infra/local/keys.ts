@@ -24,6 +24,7 @@ export function ensureKeys(folder: string): KeyFiles {
 
 function ensureSeed(folder: string, name: string): string {
   const file = join(folder, `${name}.seed`);
-  if (!existsSync(file)) writeFileSync(file, `${randomBytes(SEED_BYTES).toString('base64')}\n`, { mode: 0o600, flag: 'wx' });
+  if (!existsSync(file))
+    writeFileSync(file, `${randomBytes(SEED_BYTES).toString('base64')}\n`, { mode: 0o600, flag: 'wx' });
   return file;
 }

@@ -2,10 +2,9 @@
  * The whole platform on this machine: database, warden, meter and api as programs of their own.
  * Promise: everything keeps its data in one folder, and the next start goes on where the last one stopped.
  */
-import { createPublicKey, createPrivateKey } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createHash, createPrivateKey, createPublicKey } from 'node:crypto';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { Child, type Program, type ReadyFacts } from './child.ts';
 import { ensureKeys, type KeyFiles } from './keys.ts';
@@ -43,35 +42,49 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
   const run = prepareFolders(options.folder);
   const keys = ensureKeys(join(options.folder, 'keys'));
   const children: Child[] = [];
+  const facts: PlatformFacts = { url: '', isolation: '', database: '', addressFile: join(run.folder, 'api.json') };
   const startProgram = async (program: Program): Promise<ReadyFacts> => {
-    const child = new Child(program, (name) => say(`${name} had died and runs again`));
+    const child = new Child(program, (name) => {
+      say(`${name} had died and runs again`);
+      writeAddress(facts, children);
+    });
     children.push(child);
     return child.start();
   };
   try {
-    const database = await startProgram(databaseProgram(options));
-    say(`database ready: ${String(database['database'] ?? 'PostgreSQL')}`);
-    const warden = await startProgram(wardenProgram(options, run, keys));
-    say(`warden ready: isolation ${String(warden['isolation'])}`);
+    facts.database = String((await startProgram(databaseProgram(options)))['at']);
+    say(`database ready: ${facts.database}`);
+    facts.isolation = String((await startProgram(wardenProgram(options, run, keys)))['isolation']);
+    say(`warden ready: isolation ${facts.isolation}`);
     const shared = sharedEnvironment(options, run, keys);
     await startProgram(meterProgram(options, keys, shared));
     say('meter ready');
-    const api = await startProgram(apiProgram(options, keys, shared));
-    say(`api ready: ${String(api['url'])}`);
-    const addressFile = join(run.folder, 'api.json');
-    writeFileSync(addressFile, `${JSON.stringify({ url: api['url'] })}\n`);
-    return platformOf(children, { url: String(api['url']), isolation: String(warden['isolation']), database: String(database['database'] ?? ''), addressFile });
+    const api = apiProgram(options, keys, shared);
+    facts.url = String((await startProgram(api))['url']);
+    api.env['TALLY_PORT'] = new URL(facts.url).port; // a restart must be found where it was
+    say(`api ready: ${facts.url}`);
+    writeAddress(facts, children);
+    return platformOf(children, facts);
   } catch (fault) {
     await stopAll(children);
     throw fault;
   }
 }
 
-function platformOf(children: Child[], facts: Pick<Platform, 'url' | 'isolation' | 'database' | 'addressFile'>): Platform {
+type PlatformFacts = Pick<Platform, 'url' | 'isolation' | 'database' | 'addressFile'>;
+
+const pidsOf = (children: Child[]): Platform['pids'] =>
+  Object.fromEntries(children.map((child) => [child.program.name, child.pid]));
+
+/** For whoever looks for the platform of this folder. */
+const writeAddress = ({ url, addressFile }: PlatformFacts, children: Child[]): void =>
+  writeFileSync(addressFile, `${JSON.stringify({ url, pids: pidsOf(children) })}\n`, { mode: 0o600 });
+
+function platformOf(children: Child[], facts: PlatformFacts): Platform {
   return {
     ...facts,
     get pids() {
-      return Object.fromEntries(children.map((child) => [child.program.name, child.pid]));
+      return pidsOf(children);
     },
     async [Symbol.asyncDispose]() {
       rmSync(facts.addressFile, { force: true });
@@ -167,11 +180,4 @@ function apiProgram(options: PlatformOptions, keys: KeyFiles, shared: Record<str
     },
     logFile: logFile(options, 'api'),
   };
-}
-
-/** The address of a platform that runs on this folder, if one does. */
-export function runningAddress(folder: string): string | undefined {
-  const file = join(folder, 'run', 'api.json');
-  if (!existsSync(file)) return undefined;
-  return (JSON.parse(readFileSync(file, 'utf8')) as { url: string }).url;
 }

@@ -3,7 +3,7 @@
  * Promise: reads only below the folder it is given; what it lists as a secret it names by place and kind, never by value.
  * Usage: node audit.mjs FOLDER REPORT_FOLDER. Plain JavaScript, because it runs inside a sandbox as it is.
  */
-import { lstatSync, mkdirSync, openSync, readdirSync, readFileSync, readSync, closeSync, writeFileSync } from 'node:fs';
+import { closeSync, lstatSync, mkdirSync, openSync, readdirSync, readFileSync, readSync, writeFileSync } from 'node:fs';
 import { basename, extname, join, relative } from 'node:path';
 
 const SCAN_BYTES_MAX = 256 * 1024;
@@ -22,7 +22,28 @@ const SECRET_CONTENTS = [
   [/\bxox[baprs]-[0-9A-Za-z-]{20,}/, 'Slack token'],
   [/_authToken\s*=\s*[A-Za-z0-9_-]{20,}/, 'npm token'],
 ];
-const TEXT_ENDINGS = new Set(['', '.js', '.mjs', '.cjs', '.ts', '.json', '.md', '.txt', '.yml', '.yaml', '.toml', '.ini', '.sh', '.env', '.npmrc', '.pem', '.key', '.py', '.html', '.xml']);
+const TEXT_ENDINGS = new Set([
+  '',
+  '.js',
+  '.mjs',
+  '.cjs',
+  '.ts',
+  '.json',
+  '.md',
+  '.txt',
+  '.yml',
+  '.yaml',
+  '.toml',
+  '.ini',
+  '.sh',
+  '.env',
+  '.npmrc',
+  '.pem',
+  '.key',
+  '.py',
+  '.html',
+  '.xml',
+]);
 
 const [folder, reportFolder] = process.argv.slice(2);
 
@@ -37,7 +58,9 @@ console.log(JSON.stringify(report.totals));
 /** `owner` is the package that a file's bytes count for. */
 function walk(directory, owner) {
   const entries = readdirSync(directory, { withFileTypes: true });
-  const manifest = entries.some((entry) => entry.name === 'package.json' && entry.isFile()) ? readManifest(directory) : undefined;
+  const manifest = entries.some((entry) => entry.name === 'package.json' && entry.isFile())
+    ? readManifest(directory)
+    : undefined;
   const current = manifest ?? owner;
   for (const entry of entries) {
     const path = join(directory, entry.name);
@@ -56,7 +79,15 @@ function readManifest(directory) {
   }
   if (typeof manifest.name !== 'string' || typeof manifest.version !== 'string') return undefined;
   const scripts = INSTALL_SCRIPTS.filter((name) => typeof manifest.scripts?.[name] === 'string');
-  const found_ = { name: manifest.name, version: manifest.version, licence: licenceOf(manifest), path: relative(folder, directory) || '.', scripts, files: 0, bytes: 0 };
+  const found_ = {
+    name: manifest.name,
+    version: manifest.version,
+    licence: licenceOf(manifest),
+    path: relative(folder, directory) || '.',
+    scripts,
+    files: 0,
+    bytes: 0,
+  };
   found.packages.push(found_);
   return found_;
 }
@@ -105,7 +136,9 @@ function readStart(path, size) {
 function summarise() {
   const versions = new Map();
   for (const { name, version } of found.packages) versions.set(name, new Set([...(versions.get(name) ?? []), version]));
-  const duplicates = [...versions].filter(([, set]) => set.size > 1).map(([name, set]) => ({ name, versions: [...set].sort() }));
+  const duplicates = [...versions]
+    .filter(([, set]) => set.size > 1)
+    .map(([name, set]) => ({ name, versions: [...set].sort() }));
   const licences = Object.groupBy(found.packages, ({ licence }) => licence);
   return {
     folder,
@@ -118,30 +151,73 @@ function summarise() {
       duplicate_versions: duplicates.length,
       secret_like_files: found.secrets.length,
     },
-    licences: Object.entries(licences).map(([licence, list]) => ({ licence, packages: list.length })).sort((a, b) => b.packages - a.packages),
-    install_scripts: found.packages.filter(({ scripts }) => scripts.length > 0).map(({ name, version, scripts }) => ({ name, version, scripts })),
+    licences: Object.entries(licences)
+      .map(([licence, list]) => ({ licence, packages: list.length }))
+      .sort((a, b) => b.packages - a.packages),
+    install_scripts: found.packages
+      .filter(({ scripts }) => scripts.length > 0)
+      .map(({ name, version, scripts }) => ({ name, version, scripts })),
     duplicates,
     secrets: found.secrets,
-    endings: [...found.byEnding].map(([ending, sums]) => ({ ending, ...sums })).sort((a, b) => b.bytes - a.bytes).slice(0, LISTED_MAX),
+    endings: [...found.byEnding]
+      .map(([ending, sums]) => ({ ending, ...sums }))
+      .sort((a, b) => b.bytes - a.bytes)
+      .slice(0, LISTED_MAX),
     packages: found.packages.sort((a, b) => b.bytes - a.bytes),
   };
 }
 
 function markdown({ totals, licences, install_scripts, duplicates, secrets, packages, endings }) {
   const mib = (bytes) => `${(bytes / 1_048_576).toFixed(1)} MiB`;
-  const table = (head, rows) => [`| ${head.join(' | ')} |`, `|${head.map(() => ' --- ').join('|')}|`, ...rows.map((row) => `| ${row.join(' | ')} |`)].join('\n');
+  const table = (head, rows) =>
+    [
+      `| ${head.join(' | ')} |`,
+      `|${head.map(() => ' --- ').join('|')}|`,
+      ...rows.map((row) => `| ${row.join(' | ')} |`),
+    ].join('\n');
   const listed = (rows) => (rows.length > LISTED_MAX ? `\n\n(${rows.length - LISTED_MAX} more in report.json)` : '');
-  const section = (title, head, rows, none) => `## ${title}\n\n${rows.length === 0 ? none : table(head, rows.slice(0, LISTED_MAX)) + listed(rows)}\n`;
+  const section = (title, head, rows, none) =>
+    `## ${title}\n\n${rows.length === 0 ? none : table(head, rows.slice(0, LISTED_MAX)) + listed(rows)}\n`;
   return [
     '# What is in this folder\n',
     `${totals.files} files, ${mib(totals.bytes)}, ${totals.packages} packages under ${totals.licences} licences; ` +
       `${totals.with_install_scripts} with install scripts, ${totals.duplicate_versions} in more than one version, ` +
       `${totals.secret_like_files} files that look like secrets.\n`,
-    section('Licences', ['licence', 'packages'], licences.map((row) => [row.licence, row.packages]), 'No package states one.'),
-    section('Largest packages', ['package', 'version', 'licence', 'files', 'size'], packages.map((p) => [p.name, p.version, p.licence, p.files, mib(p.bytes)]), 'No package found.'),
-    section('Install scripts', ['package', 'version', 'scripts'], install_scripts.map((p) => [p.name, p.version, p.scripts.join(', ')]), 'None.'),
-    section('More than one version', ['package', 'versions'], duplicates.map((d) => [d.name, d.versions.join(', ')]), 'None.'),
-    section('Files that look like secrets', ['file', 'kind'], secrets.map((s) => [s.path, s.kind]), 'None.'),
-    section('Kinds of files', ['ending', 'files', 'size'], endings.map((e) => [e.ending, e.files, mib(e.bytes)]), 'None.'),
+    section(
+      'Licences',
+      ['licence', 'packages'],
+      licences.map((row) => [row.licence, row.packages]),
+      'No package states one.',
+    ),
+    section(
+      'Largest packages',
+      ['package', 'version', 'licence', 'files', 'size'],
+      packages.map((p) => [p.name, p.version, p.licence, p.files, mib(p.bytes)]),
+      'No package found.',
+    ),
+    section(
+      'Install scripts',
+      ['package', 'version', 'scripts'],
+      install_scripts.map((p) => [p.name, p.version, p.scripts.join(', ')]),
+      'None.',
+    ),
+    section(
+      'More than one version',
+      ['package', 'versions'],
+      duplicates.map((d) => [d.name, d.versions.join(', ')]),
+      'None.',
+    ),
+    section(
+      'Files that look like secrets',
+      ['file', 'kind'],
+      secrets.map((s) => [s.path, s.kind]),
+      'None.',
+    ),
+    section(
+      'Kinds of files',
+      ['ending', 'files', 'size'],
+      endings.map((e) => [e.ending, e.files, mib(e.bytes)]),
+      'None.',
+    ),
   ].join('\n');
 }

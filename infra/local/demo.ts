@@ -1,0 +1,71 @@
+/**
+ * `npm run demo`: one agent's life from a new wallet to a verified export, on a real platform, a real machine, real input.
+ * Promise: nothing needs a keypress; nothing printed is prepared beforehand; the exit code is 0 only when every claim held.
+ */
+import { writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { liveOneLife } from './demo/life.ts';
+import { narrator } from './demo/narrator.ts';
+import { budgetOption, quantumOption } from './demo/options.ts';
+import { lifeAsData, printSummary } from './demo/summary.ts';
+import { startPlatform } from './platform.ts';
+
+const HELP = `npm run demo -- [options]
+
+One agent's life: wallet, login, money, job, machine, real work, the end of its money, receipts, offline verification.
+
+  --budget AMOUNT  what the job may spend, e.g. 400micros or '$0.001'      (default: 400micros)
+  --quantum TIME   length of a sold minute, 1s to 60s                       (default: 3s)
+  --input DIR      folder to audit                                          (default: node_modules of this clone)
+  --json FILE      write the result as data
+  --data DIR       where the platform keeps everything                      (default: .tally in this clone, or TALLY_DATA)
+  --allow-lite     accept weaker isolation where this machine offers no better one (development only)`;
+
+const ROOT = join(import.meta.dirname, '..', '..');
+
+const { values } = parseArgs({
+  options: {
+    budget: { type: 'string', default: '400micros' },
+    quantum: { type: 'string', default: '3s' },
+    input: { type: 'string', default: join(ROOT, 'node_modules') },
+    json: { type: 'string' },
+    data: { type: 'string', default: process.env['TALLY_DATA'] ?? join(ROOT, '.tally') },
+    'allow-lite': { type: 'boolean', default: false },
+    help: { type: 'boolean', short: 'h' },
+  },
+});
+
+async function main(): Promise<number> {
+  if (values.help) {
+    console.log(HELP);
+    return 0;
+  }
+  const say = narrator();
+  const budgetMicros = budgetOption(values.budget);
+  const quantumMs = quantumOption(values.quantum);
+  const folder = resolve(values.data);
+  say.chapter('Starting the platform');
+  await using platform = await startPlatform({
+    folder,
+    development: true,
+    allowLite: values['allow-lite'],
+    onProgress: say.line,
+  });
+  const life = await liveOneLife({
+    url: platform.url,
+    budgetMicros,
+    quantumMs,
+    input: resolve(values.input),
+    outputFolder: join(folder, 'demo'),
+    say,
+  });
+  printSummary(life, say);
+  if (values.json) writeFileSync(values.json, `${JSON.stringify(lifeAsData(life), null, 2)}\n`);
+  return life.failures.length === 0 ? 0 : 1;
+}
+
+process.exitCode = await main().catch((fault: Error) => {
+  console.error(`\nThe demo could not be finished: ${fault.message}`);
+  return 1;
+});
