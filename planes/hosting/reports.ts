@@ -28,7 +28,8 @@ export function reportStarted(state: SandboxState, command: Command, seen: Seen)
   if (refused) return refused;
   if (state.started_at_us !== null) return { rejection: 'NOTHING_TO_CHANGE' };
   const isolation = textIn(command.body, 'isolation');
-  const event = startedEvent(state, seen, timeUsIn(command.body, 'started_at_us'), isolation);
+  const imageVersion = optionalIn(command.body, 'image_version', textIn) ?? '';
+  const event = startedEvent(state, seen, timeUsIn(command.body, 'started_at_us'), { isolation, imageVersion });
   const after = evolveSandbox(state, event);
   const answer = { sandbox: after };
   if (after.status === 'stopping') return { events: [event], answer };
@@ -39,12 +40,22 @@ export function reportStarted(state: SandboxState, command: Command, seen: Seen)
 }
 
 /** Between its creation and now, and never beyond the bound that the first ticket names. */
-function startedEvent(state: SandboxState, seen: Seen, reportedUs: bigint, isolation: string): DomainEvent {
+function startedEvent(
+  state: SandboxState,
+  seen: Seen,
+  reportedUs: bigint,
+  { isolation, imageVersion }: { isolation: string; imageVersion: string },
+): DomainEvent {
   const startedUs = laterOf(BigInt(state.created_at_us), earlierOf(reportedUs, seen.atUs));
   const paidUntilUs = earlierOf(BigInt(state.paid_until_us), startedUs + quantumUs(state));
   return {
     type: 'MachineStarted',
-    body: { started_at_us: String(startedUs), paid_until_us: String(paidUntilUs), isolation },
+    body: {
+      started_at_us: String(startedUs),
+      paid_until_us: String(paidUntilUs),
+      isolation,
+      image_version: imageVersion,
+    },
   };
 }
 
@@ -107,7 +118,10 @@ export function reportEnded(state: SandboxState, command: Command, seen: Seen): 
 /** A machine may end before anybody heard that it was ready: it then ran as long as its provider measured. */
 function endNow(state: SandboxState, seen: Seen, end: End): Accepted {
   if (state.started_at_us !== null || end.ranMs === 0) return ended(state, end);
-  const started = startedEvent(state, seen, end.atUs - BigInt(end.ranMs) * US_PER_MS, state.isolation);
+  const started = startedEvent(state, seen, end.atUs - BigInt(end.ranMs) * US_PER_MS, {
+    isolation: state.isolation,
+    imageVersion: '',
+  });
   const after = ended(evolveSandbox(state, started), end);
   return { ...after, events: [started, ...after.events] };
 }
