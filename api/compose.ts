@@ -29,6 +29,7 @@ import { sandboxHandlers } from './handlers/sandboxes.ts';
 import { registerHealth } from './health.ts';
 import { openTopic } from './live-topics.ts';
 import type { ApiSettings } from './settings.ts';
+import { siteRule } from './site.ts';
 
 const OPENAPI_INFO = { title: 'Tallystick', version: '0.1.0' };
 
@@ -95,7 +96,7 @@ async function serve(
 function implementations(settings: ApiSettings, { engine, provider }: Parts) {
   const { development, chainIds, leaseKeys, quantumMsDefault, graceMs, provider: providerName } = settings;
   return [
-    loginHandlers({ engine, chainIds }),
+    loginHandlers({ engine, chainIds, siteOf: siteRule(settings.host, settings.publicUrl) }),
     billingHandlers({ engine, development }),
     jobHandlers(engine),
     sandboxHandlers({ engine, provider, providerName, quantumMsDefault, graceMs }),

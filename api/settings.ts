@@ -26,6 +26,8 @@ export interface ApiSettings {
   quantumMsDefault: number;
   graceMs: number;
   chainIds: number[];
+  /** Under which URL callers reach the api; needed when it does not listen on loopback. */
+  publicUrl: string | undefined;
   /** Development deposits are allowed (and only on loopback). */
   development: boolean;
 }
@@ -48,6 +50,7 @@ export function readApiSettings(env: Environment): ApiSettings {
     }),
     graceMs: integerSetting(env, 'TALLY_GRACE_MS', { fallback: GRACE_MS_DEFAULT, min: 0, max: HOUR_MS }),
     chainIds: textSetting(env, 'TALLY_CHAIN_IDS', String(MAINNET)).split(',').map(Number),
+    publicUrl: env['TALLY_PUBLIC_URL'] || undefined,
     development: switchSetting(env, 'TALLY_DEVELOPMENT'),
   };
 }

@@ -11,6 +11,7 @@ import { implement, refuse } from '@tallystick/surface';
 import { freshId } from '../ids.ts';
 import { accepted, commandFrom, executeFor } from '../outcome.ts';
 import { nextToken, pageOf } from '../page.ts';
+import type { SiteOf } from '../site.ts';
 import { optionalTime, timestampFromUs } from '../view-parts.ts';
 
 const NONCE_BYTES = 16;
@@ -24,18 +25,19 @@ const PLATFORM = 'platform';
 export interface LoginOptions {
   engine: Engine;
   chainIds: number[];
+  siteOf: SiteOf;
 }
 
 /** Nonces and logins are nobody's mutation: the platform acts, and the nonce itself makes them single. */
-export const loginHandlers = ({ engine, chainIds }: LoginOptions) =>
+export const loginHandlers = ({ engine, chainIds, siteOf }: LoginOptions) =>
   implement(AuthService, {
     async createNonce({ address }, call) {
       const nonce = randomBytes(NONCE_BYTES).toString('hex');
       const expiresAtUs = (BigInt(Date.now()) + BigInt(NONCE_MS)) * US_PER_MS;
-      const uri = `http://${call.host}`;
+      const { domain, uri } = siteOf(call.host);
       const body = {
         address: address.toLowerCase(),
-        domain: call.host,
+        domain,
         uri,
         chain_ids: chainIds,
         expires_at_us: String(expiresAtUs),
@@ -49,7 +51,7 @@ export const loginHandlers = ({ engine, chainIds }: LoginOptions) =>
           body,
         }),
       );
-      return { nonce, expiresAt: timestampFromUs(expiresAtUs), domain: call.host, uri, chainIds: chainIds.map(BigInt) };
+      return { nonce, expiresAt: timestampFromUs(expiresAtUs), domain, uri, chainIds: chainIds.map(BigInt) };
     },
     async verifyLogin(request) {
       const nonce = /^Nonce: ([0-9a-f]{32})$/m.exec(request.message)?.[1];
