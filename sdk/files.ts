@@ -2,10 +2,9 @@
  * Files between here and a sandbox.
  * Promise: bytes stream both ways; nothing is written here outside the folder that was named.
  */
+import { once } from 'node:events';
 import { createReadStream } from 'node:fs';
 import { mkdir, stat } from 'node:fs/promises';
-import { Readable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
 import type { UploadBody } from '@tallystick/surface/client';
 import { create as packTar, extract as unpackTar } from 'tar';
 import { type Keyed, keyOf } from './ids.ts';
@@ -69,15 +68,30 @@ export async function downloadTree(
 ): Promise<void> {
   const bytes = counted(downloadBytes(link, id, { path: fromFolder, pack: true }), onProgress);
   await mkdir(toFolder, { recursive: true });
-  // what the tenant packed is hostile: no devices, no owner, no path or link that leads outside
+  await unpackInto(toFolder, bytes);
+}
+
+/** What the tenant packed is hostile: no devices, no owner, no path or link that leads outside. @internal */
+export async function unpackInto(folder: string, source: AsyncIterable<Uint8Array>): Promise<void> {
   const unpack = unpackTar({
-    cwd: toFolder,
+    cwd: folder,
     strict: true,
     preserveOwner: false,
     preservePaths: false,
     filter: isPlainEntry,
   });
-  await pipeline(Readable.from(bytes), unpack as unknown as NodeJS.WritableStream);
+  const done = new Promise<void>((resolve, reject) => {
+    unpack.on('error', reject);
+    unpack.on('close', resolve);
+  });
+  const fed = (async () => {
+    for await (const { buffer, byteOffset, length } of source) {
+      if (!unpack.write(Buffer.from(buffer, byteOffset, length))) await Promise.race([once(unpack, 'drain'), done]);
+    }
+    unpack.end();
+    await done;
+  })();
+  await Promise.all([done, fed]);
 }
 
 /** Devices, pipes and links that lead out are left out. */

@@ -12,8 +12,16 @@ export interface OutputChunk {
   cursor: bigint;
 }
 
-/** How a command ended; `lease_ended`: the paid time of its sandbox was over. */
-export type ExecEnd = 'exited' | 'signaled' | 'oom' | 'timeout' | 'lease_ended' | 'killed' | 'sandbox_lost';
+/** How a command ended. `lease_ended`: the paid time of its sandbox was over; `not_started`: there is no such program. */
+export type ExecEnd =
+  | 'not_started'
+  | 'exited'
+  | 'signaled'
+  | 'oom'
+  | 'timeout'
+  | 'lease_ended'
+  | 'killed'
+  | 'sandbox_lost';
 
 export interface ExecOutcome {
   end: ExecEnd;
@@ -57,7 +65,8 @@ export function endOfEvent(event: Event): ExecOutcome | undefined {
 
 /** The command's end as the platform tells it; undefined while it runs. */
 export function endOfExec(exec: Exec): ExecOutcome | undefined {
-  if (exec.running || exec.end === ExecEndKind.UNSPECIFIED) return undefined;
+  if (exec.running) return undefined;
+  if (exec.end === ExecEndKind.UNSPECIFIED) return { end: 'not_started' };
   const word = ExecEndKindSchema.value[exec.end]?.localName.toLowerCase();
   if (word === undefined) throw new TypeError(`a command ended in an unknown way: ${exec.end}`);
   return outcomeOf(word as ExecEnd, exec.exitCode, exec.signal);

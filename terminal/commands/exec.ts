@@ -18,6 +18,7 @@ import {
 import { Argument, type Command } from 'commander';
 import {
   EXEC_EXIT_CODES_HELP,
+  EXIT_EXEC_NOT_STARTED,
   EXIT_EXEC_SANDBOX_ENDED,
   EXIT_EXEC_SIGNAL,
   EXIT_EXEC_TIMEOUT,
@@ -158,6 +159,8 @@ export function exitCodeOf({ end, exitCode, signal }: Pick<ExecResult, 'end' | '
   switch (end) {
     case 'exited':
       return exitCode ?? EXIT_REFUSED;
+    case 'not_started':
+      return EXIT_EXEC_NOT_STARTED;
     case 'timeout':
       return EXIT_EXEC_TIMEOUT;
     case 'lease_ended':
@@ -168,5 +171,7 @@ export function exitCodeOf({ end, exitCode, signal }: Pick<ExecResult, 'end' | '
       return EXIT_EXEC_SIGNAL + constants.signals.SIGKILL;
     case 'signaled':
       return EXIT_EXEC_SIGNAL + (constants.signals[signal as NodeJS.Signals] ?? 0);
+    default:
+      return EXIT_REFUSED;
   }
 }

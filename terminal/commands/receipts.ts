@@ -29,7 +29,7 @@ export function addReceiptCommands(program: Command, world: World): void {
   const get = addCommand(receipts, {
     usage: 'get',
     summary: 'read one receipt with its proof',
-    examples: ['tally receipts get rcp_17'],
+    examples: ['tally receipts get rcp_0192…'],
   });
   onRun(world, get.argument('<receipt>', 'id of the receipt: rcp_…'), async ({ connect, out }, [id]) => {
     const receipt = plain(ReceiptSchema, await (await connect()).receipts.get(id!));

@@ -40,7 +40,7 @@ const BORDERLESS = {
 
 /** The empty string for what is absent. */
 export function cellText(field: string, value: Plain | undefined): string {
-  if (value === null || value === undefined) return '';
+  if (value === null || value === undefined || value === 'unspecified') return '';
   if (field.endsWith('_micros') || field.includes('_micros_')) return formatUsd(BigInt(value as number));
   if (field.endsWith('_ms') && typeof value === 'number') return formatDuration(BigInt(value));
   if (Array.isArray(value)) return value.map((item) => cellText('', item)).join(', ');
