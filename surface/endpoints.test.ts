@@ -1,7 +1,8 @@
 /** Bad input at every endpoint, generated from the operations: a problem, and no handler runs. */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import type { DescField } from '@bufbuild/protobuf';
+import { type DescField, getOption } from '@bufbuild/protobuf';
+import { field as fieldRulesOption } from '@bufbuild/protovalidate/gen/buf/validate/validate_pb.js';
 import { ERROR_CATALOGUE, wireCode } from '@tallystick/proto';
 import { type Operation, type Route, readOperations } from './contract.ts';
 import { ALL_SERVICES } from './derive/services.ts';
@@ -15,20 +16,14 @@ before(async () => {
 after(() => toy.app.close());
 
 const HEX = '0'.repeat(32);
-const ID_PREFIX: Readonly<Record<string, string>> = {
-  JobService: 'job',
-  SandboxService: 'sbx',
-  ExecService: 'sbx',
-  FileService: 'sbx',
-  AuthService: 'key',
-};
 
-/** A value of a path field that satisfies its pattern. */
+/** A value of a path field that satisfies its pattern, which is a prefix and 32 hex digits. */
 function pathValue(operation: Operation, name: string): string {
-  if (name === 'job_id') return `job_${HEX}`;
-  if (name === 'exec_id') return `exec_${HEX}`;
-  if (operation.method.parent.name === 'ReceiptService') return 'rcp_1';
-  return `${ID_PREFIX[operation.method.parent.name]}_${HEX}`;
+  const field = operation.method.input.fields.find((candidate) => candidate.name === name)!;
+  const { type } = getOption(field, fieldRulesOption);
+  const prefix = type.case === 'string' ? /^\^([a-z]+_)/.exec(type.value.pattern)?.[1] : undefined;
+  assert.ok(prefix, `${operation.name}: ${name} has no pattern`);
+  return `${prefix}${HEX}`;
 }
 
 const pathOf = (operation: Operation, route: Route): string =>
@@ -71,7 +66,7 @@ function assertRefused(sent: Awaited<ReturnType<typeof send>>, code: keyof typeo
     [wireCode(code), ERROR_CATALOGUE[code].httpStatus],
     response.body,
   );
-  assert.equal(response.headers['content-type'], 'application/problem+json');
+  assert.match(String(response.headers['content-type']), /^application\/problem\+json/);
   assert.equal(problem.status, response.statusCode);
   for (const member of ['type', 'title', 'detail', 'suggestion', 'trace_id'])
     assert.ok(typeof problem[member] === 'string' && problem[member] !== '', member);

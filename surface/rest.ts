@@ -62,10 +62,7 @@ export function registerRest(app: FastifyInstance, dispatch: Dispatch, options: 
   });
   void app.register((scope, _options, done) => {
     scope.removeAllContentTypeParsers();
-    const bodyLimit = options.jsonBodyBytesMax ?? JSON_BODY_BYTES_MAX;
-    scope.addContentTypeParser('application/json', { parseAs: 'buffer', bodyLimit }, (_request, body, done) =>
-      done(null, body),
-    );
+    scope.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
     addRoutes(scope, dispatch, options, (operation) => !operation.rawRequest);
     addOptions(scope, dispatch);
     done();
@@ -93,6 +90,7 @@ function addRoutes(
       app.route({
         method: route.verb,
         url: fastifyPath(route.template),
+        bodyLimit: options.jsonBodyBytesMax ?? JSON_BODY_BYTES_MAX,
         onRequest: async (request) => {
           const principal = await dispatch.admit(operation, request.headers.authorization);
           if (principal) principals.set(request, principal);

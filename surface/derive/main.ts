@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs';
 import { readOperations } from '../contract.ts';
 import { openapiDocument } from '../openapi.ts';
 import { readComments } from './comments.ts';
-import { apiPage, contractLock, toolDocuments } from './documents.ts';
+import { apiPage, contractLock, scopesByMethod, toolDocuments } from './documents.ts';
 import { ALL_SERVICES } from './services.ts';
 
 const INFO = {
@@ -26,6 +26,7 @@ process.stdout.write(
     'proto/derived/openapi.json': json(openapiDocument(operations, INFO, comment)),
     'proto/derived/mcp-tools.json': json(toolDocuments(operations, comment)),
     'proto/derived/contract.lock': contractLock(operations),
+    'proto/vectors/scopes-by-method.txt': scopesByMethod(operations),
     'docs/reference/api.md': apiPage(operations, comment),
   }),
 );

@@ -3,18 +3,9 @@
  * Promise: handlers count their calls, so that a test can show that a refused request changed nothing.
  */
 import type { Message } from '@bufbuild/protobuf';
-import {
-  AuthService,
-  BillingService,
-  ExecService,
-  FileService,
-  JobService,
-  ReceiptService,
-  SandboxService,
-} from '@tallystick/proto';
 import type { FastifyInstance } from 'fastify';
+import { ALL_SERVICES } from '../derive/services.ts';
 import {
-  ApiRefusal,
   type Call,
   createDispatch,
   createRestServer,
@@ -23,16 +14,6 @@ import {
   refuse,
   registerRest,
 } from '../index.ts';
-
-export const SERVICES = [
-  AuthService,
-  BillingService,
-  ExecService,
-  FileService,
-  JobService,
-  ReceiptService,
-  SandboxService,
-] as const;
 
 /** One call that reached a handler. */
 export interface SeenCall {
@@ -78,7 +59,13 @@ function checkKey(keys: Map<string, string>, call: Call): void {
   keys.set(key, call.fingerprint);
 }
 
-export async function startToy({ listen = false } = {}): Promise<Toy> {
+export interface ToyOptions {
+  listen?: boolean;
+  /** Adds more routes. */
+  describe?: (app: FastifyInstance, dispatch: Dispatch) => void;
+}
+
+export async function startToy({ listen = false, describe }: ToyOptions = {}): Promise<Toy> {
   const seen: SeenCall[] = [];
   const faults: unknown[] = [];
   const keys = new Map<string, string>();
@@ -90,7 +77,7 @@ export async function startToy({ listen = false } = {}): Promise<Toy> {
     const answer = answers.get(method)?.(request, call) ?? (isRaw ? { stream: bytesOf('raw bytes') } : {});
     return (await answer) as never;
   };
-  const implementations: Implementation[] = SERVICES.map((service) => ({
+  const implementations: Implementation[] = ALL_SERVICES.map((service) => ({
     service,
     handlers: Object.fromEntries(
       service.methods.map((method) => {
@@ -108,6 +95,7 @@ export async function startToy({ listen = false } = {}): Promise<Toy> {
     jsonBodyBytesMax: JSON_BODY_BYTES_MAX_TOY,
     rawBodyBytesMax: RAW_BODY_BYTES_MAX_TOY,
   });
+  describe?.(app, dispatch);
   const url = listen ? await app.listen({ port: 0, host: '127.0.0.1' }) : '';
   if (!listen) await app.ready();
   return { app, dispatch, seen, faults, answers, url, [Symbol.asyncDispose]: () => app.close() };
@@ -116,5 +104,3 @@ export async function startToy({ listen = false } = {}): Promise<Toy> {
 export async function* bytesOf(...texts: string[]): AsyncGenerator<Uint8Array, void> {
   for (const text of texts) yield Buffer.from(text);
 }
-
-export const isRefusal = (fault: unknown): fault is ApiRefusal => fault instanceof ApiRefusal;
