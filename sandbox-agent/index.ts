@@ -6,6 +6,7 @@ import { join } from 'node:path';
 
 export { Cgroup, detectLayout, killAndRemove, type Layout, type Limits, prepareSlice } from './warden/cgroup.ts';
 export { planDisk } from './warden/disk.ts';
+export { type Ground, prepareGround, removeGround } from './warden/ground.ts';
 export { type Isolation, launch } from './warden/isolate.ts';
 export { REFUSED_CALLS, seccompFilter } from './warden/seccomp.ts';
 
