@@ -172,7 +172,7 @@ export async function exportLines(
   const leaves = stored.map((bytes) => leafHash(bytes));
   const source = sourceOf(leaves);
   const kept = world.receipts.flatMap((receipt, pos) => (owner === null || receipt.owner === owner ? [pos] : []));
-  const root = rootOf(appendLeaves({ size: 0, roots: [] }, leaves).frontier);
+  const root = rootOfAll(leaves);
   const lines = [
     exportHeaderLine({
       origin: logKey.origin,
@@ -208,7 +208,7 @@ export function ticketFor(receipt: Receipt, pos: number, key: SigningKey, other:
     ...terms,
     sandbox: receipt.stream.slice('sandbox:'.length),
     incarnation: 1,
-    minutes: 1,
+    minutes: terms['seq']!,
     job: 'job_1',
     receipt: receiptIdOf(0, pos, BigInt(receipt.at_us)),
     receipt_hash: sha256Hex(jcs(receipt as unknown as JsonObject)),
@@ -221,10 +221,19 @@ export function ticketFor(receipt: Receipt, pos: number, key: SigningKey, other:
 const ticketsOf = (receipt: Receipt, pos: number, key: SigningKey): Envelope[] =>
   receipt.events.filter(({ type }) => type === 'MinuteSold').map(() => ticketFor(receipt, pos, key));
 
-const sourceOf = (leaves: Buffer[]): HashSource => ({
-  tileRoot: async (level, index) => {
-    const width = 2 ** level;
-    return rootOf(appendLeaves({ size: 0, roots: [] }, leaves.slice(index * width, (index + 1) * width)).frontier);
-  },
-  leaves: async (from, to) => leaves.slice(from, to),
-});
+/** Roots of full tiles are computed once: a proof reads many. */
+function sourceOf(leaves: Buffer[]): HashSource {
+  const roots = new Map<string, Buffer>();
+  return {
+    leaves: async (from, to) => leaves.slice(from, to),
+    tileRoot: async (level, index) => {
+      const name = `${level}/${index}`;
+      const width = 2 ** level;
+      const root = roots.get(name) ?? rootOfAll(leaves.slice(index * width, (index + 1) * width));
+      roots.set(name, root);
+      return root;
+    },
+  };
+}
+
+const rootOfAll = (leaves: Buffer[]): Buffer => rootOf(appendLeaves({ size: 0, roots: [] }, leaves).frontier);

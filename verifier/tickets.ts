@@ -38,7 +38,7 @@ interface Sale {
 const SOLD = 'MinuteSold';
 const US_PER_MS = 1_000n;
 /** Members of a ticket that its sale must have named. */
-const TERMS = ['seq', 'minutes', 'starts_at_us', 'paid_until_us', 'duration_ms', 'price_micros', 'final'] as const;
+const TERMS = ['seq', 'starts_at_us', 'paid_until_us', 'duration_ms', 'price_micros'] as const;
 
 export function createTicketCheck(leaseKeys: ReadonlyMap<string, Buffer>): TicketCheck {
   const sales = new Map<string, Sale>();
@@ -66,8 +66,11 @@ export function createTicketCheck(leaseKeys: ReadonlyMap<string, Buffer>): Ticke
   };
 }
 
+/** A ticket counts minutes as steps sold so far, and a sale is never the last word: `final` is false. */
 function termsOf({ body }: DomainEvent, stream: string, life: Partial<RunTicket>): Partial<RunTicket> {
-  return { ...life, ...pick(body, TERMS), sandbox: stream.slice(stream.indexOf(':') + 1) };
+  const terms = pick(body, TERMS);
+  const sandbox = stream.slice(stream.indexOf(':') + 1);
+  return { ...life, ...terms, sandbox, final: false, ...(terms.seq === undefined ? {} : { minutes: terms.seq }) };
 }
 
 function pick(body: DomainEvent['body'], members: readonly (keyof RunTicket)[]): Partial<RunTicket> {

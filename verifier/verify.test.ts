@@ -308,6 +308,8 @@ describe('[I-02] a ticket', () => {
     ['for another life', () => forgedTicket({ incarnation: 2 }), /incarnation is 2/],
     ['for another job', () => forgedTicket({ job: 'job_2' }), /job is job_2/],
     ['for a later minute', () => forgedTicket({ seq: 2 }), /seq is 2/],
+    ['for more minutes', () => forgedTicket({ minutes: 9 }), /minutes is 9, sold was 1/],
+    ['that says it is the last', () => forgedTicket({ final: true }), /final is true/],
     ['at another price', () => forgedTicket({ price_micros: '1' }), /price_micros is 1/],
     ['without a sale', () => forgedTicket({ receipt_hash: 'a'.repeat(64) }), /no receipt of this export sold/],
     [
