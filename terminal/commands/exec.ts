@@ -6,6 +6,7 @@ import { readFile } from 'node:fs/promises';
 import { constants } from 'node:os';
 import { resolve } from 'node:path';
 import {
+  type ExecEnd,
   type ExecOptions,
   type ExecResult,
   newExecId,
@@ -74,8 +75,8 @@ async function runCommand({ io, out, connect }: Run, [id, ...argv]: string[], op
     const live = out.isJson ? {} : { onOutput: ({ stream, bytes }: OutputChunk) => write(io[stream], bytes) };
     const result = await sandbox.exec(argv, { ...wishes, ...live, env: readEnvironment(options.env ?? []) });
     if (out.isJson) await out.record(jsonOf(result));
-    await tellEnd(io, sandbox, result);
-    return exitCodeOf(result);
+    const hasSandboxEnded = await tellEnd(io, sandbox, result);
+    return hasSandboxEnded ? EXIT_EXEC_SANDBOX_ENDED : exitCodeOf(result);
   } finally {
     release();
   }
@@ -136,19 +137,26 @@ const jsonOf = (result: ExecResult) => ({
   receipt_id: result.receiptId,
 });
 
-/** Anything but an exit by itself is explained. */
-async function tellEnd(io: Io, sandbox: Sandbox, { end, signal }: ExecResult): Promise<void> {
-  if (end === 'exited') return;
-  const because = end === 'lease_ended' || end === 'sandbox_lost' ? await reasonOf(sandbox) : (signal ?? '');
+const MAY_BE_THE_SANDBOXS: ReadonlySet<ExecEnd> = new Set(['lease_ended', 'sandbox_lost', 'killed']);
+
+/** Explains anything but an exit by itself, and says whether the sandbox ended under the command. */
+async function tellEnd(io: Io, sandbox: Sandbox, { end, signal }: ExecResult): Promise<boolean> {
+  if (end === 'exited') return false;
+  const reason = MAY_BE_THE_SANDBOXS.has(end) ? await reasonOf(sandbox) : '';
+  const because = reason || signal;
   await write(io.stderr, `tally: the command ended: ${end}${because ? ` (${because})` : ''}\n`);
+  return reason !== '';
 }
 
-/** Why the sandbox ended and until when it was paid. A platform that is gone takes nothing away from the end itself. */
+/**
+ * Why the sandbox runs no more and until when it was paid; empty while it runs. A platform that is gone takes nothing away
+ * from the command's end itself.
+ */
 async function reasonOf(sandbox: Sandbox): Promise<string> {
   try {
     const { status, stop_reason, paid_until } = plain(SandboxSchema, await sandbox.refresh());
-    const reason = stop_reason === 'unspecified' || stop_reason === null ? String(status) : String(stop_reason);
-    return paid_until ? `${reason}, paid until ${paid_until}` : reason;
+    if (status === 'running') return '';
+    return `sandbox ${status}: ${stop_reason}${paid_until ? `, paid until ${paid_until}` : ''}`;
   } catch {
     return '';
   }
