@@ -139,8 +139,8 @@ export const SMALL_RULES: Rules = {
 };
 
 /** One user, `sandboxes` machines with 5 minutes each, a refusal at the end. */
-export function smallWorld(sandboxes = 1): World {
-  const world = memoryWorld(SMALL_RULES, { isStrict: false });
+export function smallWorld(sandboxes = 1, rules = SMALL_RULES): World {
+  const world = memoryWorld(rules, { isStrict: false });
   let key = 0;
   const run = (stream: string, type: string, body: JsonObject = {}): void => {
     world.execute({ principal: 'platform', key: `k${++key}`, stream, type, body }, BigInt(key) * 1_000_000n);
@@ -161,13 +161,17 @@ export interface ExportOptions {
   owner?: string | null;
   logKey?: typeof LOG_KEY;
   leaseKey?: SigningKey;
+  /** The tickets of a receipt; those of the small world by default. */
+  tickets?: (receipt: Receipt, pos: number) => Envelope[];
 }
 
 /** The lines of an export of the world's receipts: header, receipts, tickets, end. */
 export async function exportLines(
-  world: World,
-  { owner = null, logKey = LOG_KEY, leaseKey = LEASE_KEY }: ExportOptions = {},
+  world: Pick<World, 'receipts' | 'rules'>,
+  options: ExportOptions = {},
 ): Promise<string[]> {
+  const { owner = null, logKey = LOG_KEY, leaseKey = LEASE_KEY } = options;
+  const tickets = options.tickets ?? ((receipt: Receipt, pos: number) => ticketsOf(receipt, pos, leaseKey));
   const stored = world.receipts.map((receipt) => jcs(receipt as unknown as JsonObject));
   const leaves = stored.map((bytes) => leafHash(bytes));
   const source = sourceOf(leaves);
@@ -187,7 +191,7 @@ export async function exportLines(
   ];
   for (const pos of kept)
     lines.push(exportReceiptLine(pos, stored[pos]!, await inclusionProof(pos, leaves.length, source)));
-  for (const pos of kept) lines.push(...ticketsOf(world.receipts[pos]!, pos, leaseKey).map(exportTicketLine));
+  for (const pos of kept) lines.push(...tickets(world.receipts[pos]!, pos).map(exportTicketLine));
   return seal(lines);
 }
 
