@@ -3,6 +3,7 @@
  * Promise: every value is checked before anything starts.
  */
 import { type Environment, integerSetting, seedSetting, switchSetting, textSetting } from '@tallystick/engine/program';
+import { isLoopbackAddress } from './site.ts';
 
 const PORT_MAX = 65_535;
 const HOUR_MS = 3_600_000;
@@ -32,7 +33,18 @@ export interface ApiSettings {
   development: boolean;
 }
 
+/** @errors throws when development money is asked for where others could take it. */
 export function readApiSettings(env: Environment): ApiSettings {
+  const settings = readAll(env);
+  if (settings.development && !isLoopbackAddress(settings.host)) {
+    throw new Error(
+      `TALLY_DEVELOPMENT is on and the api listens on ${settings.host}: development money exists on loopback only`,
+    );
+  }
+  return settings;
+}
+
+function readAll(env: Environment): ApiSettings {
   return {
     dataFolder: textSetting(env, 'TALLY_DATA'),
     host: textSetting(env, 'TALLY_HOST', '127.0.0.1'),

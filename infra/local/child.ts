@@ -12,6 +12,8 @@ const STOP_MS_MAX = 15_000;
 const RESTART_PAUSE_MS_MIN = 250;
 const RESTART_PAUSE_MS_MAX = 5_000;
 const STEADY_MS = 10_000;
+/** How much of a dead program's standard error is shown. */
+const SAID_LINES_MAX = 12;
 
 export interface Program {
   name: string;
@@ -79,7 +81,10 @@ export class Child implements AsyncDisposable {
   async #readyLine(child: ChildProcess): Promise<ReadyFacts> {
     const { name, logFile } = this.program;
     const { promise, resolve, reject } = Promise.withResolvers<ReadyFacts>();
-    const fail = (why: string): void => reject(new Error(`${name} ${why}; see ${logFile}`));
+    const said: string[] = [];
+    createInterface({ input: child.stderr! }).on('line', (line) => said.push(line) > SAID_LINES_MAX && said.shift());
+    const fail = (why: string): void =>
+      reject(new Error([`${name} ${why}; its last words (all: ${logFile}):`, ...said].join('\n  ')));
     const timer = setTimeout(() => fail(`was not ready after ${READY_MS_MAX} ms`), READY_MS_MAX);
     child.once('exit', (code, signal) => fail(`ended with ${signal ?? `exit code ${code}`} before it was ready`));
     child.once('error', (fault) => fail(`could not be started: ${fault.message}`));

@@ -8,7 +8,7 @@ import { parseArgs } from 'node:util';
 import { liveOneLife } from './demo/life.ts';
 import { narrator } from './demo/narrator.ts';
 import { budgetOption, quantumOption } from './demo/options.ts';
-import { lifeAsData, printSummary } from './demo/summary.ts';
+import { lifeRecord, printSummary } from './demo/summary.ts';
 import { startPlatform } from './platform.ts';
 
 const HELP = `npm run demo -- [options]
@@ -61,7 +61,7 @@ async function main(): Promise<number> {
     say,
   });
   printSummary(life, say);
-  if (values.json) writeFileSync(values.json, `${JSON.stringify(lifeAsData(life), null, 2)}\n`);
+  if (values.json) writeFileSync(values.json, `${JSON.stringify(lifeRecord(life), null, 2)}\n`);
   return life.failures.length === 0 ? 0 : 1;
 }
 

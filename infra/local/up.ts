@@ -55,4 +55,7 @@ Ctrl-C stops everything.`);
   console.log(`\nstopping (${await stopped})`);
 }
 
-await main();
+await main().catch((fault: Error) => {
+  console.error(`\nTallystick could not be started: ${fault.message}`);
+  process.exitCode = 1;
+});

@@ -9,7 +9,7 @@ import { msOf, reasonWord, timeText, usd } from './text.ts';
 const iso = (ms: number): string | null => (Number.isNaN(ms) ? null : new Date(ms).toISOString());
 
 /** Amounts are micro-USD; times RFC 3339 UTC. */
-export function lifeAsData(life: Life) {
+export function lifeRecord(life: Life) {
   const { sandbox, balance, verification, work } = life;
   return {
     wallet: life.wallet,
