@@ -12,7 +12,8 @@ import Fastify, {
   type FastifyRequest,
   type FastifyServerOptions,
 } from 'fastify';
-import { limitedBody } from './body.ts';
+import { discardLeftOver, limitedBody } from './body.ts';
+import { boundClose } from './bounded-close.ts';
 import type { Operation, Route } from './contract.ts';
 import type { Dispatch, Incoming, Principal, RawReply } from './dispatch.ts';
 import { type LogFault, type ProblemAnswer, problemOfThrown } from './problem.ts';
@@ -48,7 +49,11 @@ const serverOptions = (log: LogFault): FastifyServerOptions => ({
 });
 
 /** A Fastify server set up for `registerRest`. */
-export const createRestServer = (log: LogFault): FastifyInstance => Fastify(serverOptions(log)) as FastifyInstance;
+export function createRestServer(log: LogFault): FastifyInstance {
+  const app = Fastify(serverOptions(log)) as FastifyInstance;
+  boundClose(app);
+  return app;
+}
 
 /** Adds a route for every HTTP binding of the dispatch's operations, and an OPTIONS answer for each path. */
 export function registerRest(app: FastifyInstance, dispatch: Dispatch, options: RestOptions): void {
@@ -132,6 +137,7 @@ async function answer(exchange: Exchange, principal: Principal | undefined): Pro
     query: queryOf(request),
     body: operation.rawRequest ? undefined : (request.body as Uint8Array | undefined),
   });
+  if (operation.rawRequest) discardLeftOver(request.raw, reply.raw);
   const result = await dispatch.run(operation, principal, message, incomingOf(exchange));
   if (operation.rawResponseType !== undefined) return sendRaw(reply, operation.rawResponseType, result as RawReply);
   return reply.type('application/json').send(JSON.stringify(restPrinter(operation.method.output)(result as Message)));
