@@ -250,6 +250,24 @@ test('raw bytes pass in both directions, and a body beyond the limit is refused 
   assert.deepEqual([bytes.body, bytes.headers['content-type']], ['raw bytes', 'application/octet-stream']);
 });
 
+test('HEAD of raw bytes tells the headers and reads nothing', async () => {
+  let isRead = false;
+  const endless = async function* () {
+    for (;;) {
+      isRead = true;
+      yield Buffer.from('x');
+    }
+  };
+  toy.answers.set('DownloadFile', () => ({ stream: endless(), headers: { 'x-file-bytes': '6' } }));
+  const url = `/v1/sandboxes/sbx_${HEX}/download?path=a`;
+  const response = await toy.app.inject({ method: 'HEAD', url, headers: { authorization: 'Bearer key1' } });
+  toy.answers.clear();
+  assert.deepEqual(
+    [response.statusCode, response.headers['x-file-bytes'], response.body, isRead],
+    [200, '6', '', false],
+  );
+});
+
 test('an unexpected exception is INTERNAL with a trace id, and only the log knows more', async () => {
   toy.answers.set('GetBalance', () => {
     throw new Error('secret detail');

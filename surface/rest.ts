@@ -139,7 +139,7 @@ async function answer(exchange: Exchange, principal: Principal | undefined): Pro
   });
   if (operation.rawRequest) discardLeftOver(request.raw, reply.raw);
   const result = await dispatch.run(operation, principal, message, incomingOf(exchange));
-  if (operation.rawResponseType !== undefined) return sendRaw(reply, operation.rawResponseType, result as RawReply);
+  if (operation.rawResponseType !== undefined) return sendRaw(exchange, operation.rawResponseType, result as RawReply);
   return reply.type('application/json').send(JSON.stringify(restPrinter(operation.method.output)(result as Message)));
 }
 
@@ -173,11 +173,15 @@ function signalOf(reply: FastifyReply): AbortSignal {
   return controller.signal;
 }
 
-function sendRaw(reply: FastifyReply, mediaType: string, { stream, headers }: RawReply): FastifyReply {
-  return reply
-    .type(mediaType)
-    .headers(headers ?? {})
-    .send(Readable.from(stream, { objectMode: false }));
+async function sendRaw(
+  { request, reply }: Exchange,
+  mediaType: string,
+  { stream, headers }: RawReply,
+): Promise<FastifyReply> {
+  reply.type(mediaType).headers(headers ?? {});
+  if (request.method !== 'HEAD') return reply.send(Readable.from(stream, { objectMode: false }));
+  await stream[Symbol.asyncIterator]().return?.();
+  return reply.send();
 }
 
 const pathOf = (request: FastifyRequest): string => request.url.split('?', 1)[0] ?? '';

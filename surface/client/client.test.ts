@@ -199,6 +199,23 @@ test('download: bytes as they come, and a stream that breaks off is an error', a
   assert.equal(all.headers.get('content-type'), 'application/jsonl');
 });
 
+test('a caller that leaves a download ends its stream', async () => {
+  const ended = Promise.withResolvers<void>();
+  const endless = async function* () {
+    try {
+      for (;;) yield Buffer.alloc(1000);
+    } finally {
+      ended.resolve();
+    }
+  };
+  toy.answers.set('DownloadFile', () => ({ stream: endless() }));
+  const { stream } = await download(FileService.method.downloadFile, { id: SANDBOX, path: 'a' }, connection());
+  const reader = stream.getReader();
+  await reader.read();
+  await reader.cancel();
+  await ended.promise;
+});
+
 test('a caller that leaves aborts the signal of the handler', async () => {
   const gone = Promise.withResolvers<void>();
   const controller = new AbortController();
