@@ -30,6 +30,7 @@ const LOOK_EVERY_MS = 250;
 /** The sandbox must have ended so long after its money did, or something is wrong. */
 const END_MS_MAX = 180_000;
 const DEPOSIT_PER_BUDGET = 2n;
+const ASKED_PER_BUDGET = 3n;
 
 export interface LifeOptions {
   url: string;
@@ -95,7 +96,13 @@ async function buyMachine(tally: Tally, options: LifeOptions): Promise<{ job: Jo
   const { bytes, files } = await measureFolder(input);
   say.line(`the input has ${files} files, ${mib(bytes)}`);
   const diskMib = Math.max(DISK_MIB_MIN, Math.ceil((bytes / MIB) * 1.25) + DISK_MIB_MIN);
-  const sandbox = await job.sandboxes.create({ cpuMillis: CPU_MILLIS, ramMib: RAM_MIB, diskMib, quantumMs });
+  const sandbox = await job.sandboxes.create({
+    cpuMillis: CPU_MILLIS,
+    ramMib: RAM_MIB,
+    diskMib,
+    quantumMs,
+    maxSpendMicros: budgetMicros * ASKED_PER_BUDGET, // more than the job has, to show what clamps it
+  });
   const state = sandbox.state!;
   say.good(`sandbox ${sandbox.id}: ${state.image}, isolation ${state.isolation}`);
   for (const clamp of [...job.state.clamps, ...state.clamps]) say.line(clampText(clamp));
