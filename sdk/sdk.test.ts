@@ -1,0 +1,307 @@
+import assert from 'node:assert/strict';
+import { mkdir, mkdtemp, readdir, readFile, readlink, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import test from 'node:test';
+import { Header } from 'tar';
+import { climbs, unpackInto } from './files.ts';
+import {
+  ApiError,
+  connect,
+  JobSchema,
+  LiveProblem,
+  login,
+  plain,
+  type Retry,
+  SandboxSchema,
+  SandboxStatus,
+  signerOfPrivateKey,
+  type Tally,
+  UnreachableError,
+} from './index.ts';
+import { outputKeeper } from './output.ts';
+import { type FakePlatform, startFakePlatform } from './testing/fake-platform.ts';
+
+const PRIVATE_KEY = Buffer.alloc(32, 7);
+const signer = signerOfPrivateKey(PRIVATE_KEY);
+
+async function loggedIn(fake: FakePlatform, more: { onRetry?: (retry: Retry) => void } = {}): Promise<Tally> {
+  const { secret } = await login({ baseUrl: fake.url, signer });
+  return connect({ baseUrl: fake.url, apiKey: secret, ...more });
+}
+
+/** Where a platform was a moment ago. */
+async function deadUrl(): Promise<string> {
+  await using fake = await startFakePlatform();
+  return fake.url;
+}
+
+const openSandbox = async (tally: Tally) =>
+  (await tally.jobs.create({ maxTotalSpendMicros: 1_000_000n })).sandboxes.create();
+
+test('a wallet logs in by signing what the platform named, and the key works', async () => {
+  await using fake = await startFakePlatform();
+  const key = await login({ baseUrl: fake.url, signer, scopes: ['billing:read'], label: 'mine' });
+  assert.equal(key.principal, `eip155:8453:${signer.address.toLowerCase()}`);
+  assert.equal(key.label, 'mine');
+  const tally = connect({ baseUrl: fake.url, apiKey: key.secret });
+  assert.equal((await tally.balance()).principal, key.principal);
+  await assert.rejects(
+    tally.jobs.create({ maxTotalSpendMicros: 1n }),
+    (fault) => fault instanceof ApiError && fault.code === 'scope_missing' && fault.status === 403,
+  );
+});
+
+test('[I-29] a challenge of another domain is not signed', async () => {
+  await using fake = await startFakePlatform();
+  const relay: typeof fetch = async (input, init) => {
+    const answer = await fetch(input, init);
+    return Response.json({ ...((await answer.json()) as object), domain: 'bank.example' });
+  };
+  let isSigned = false;
+  const watched = {
+    address: signer.address,
+    signPersonal: (message: string) => {
+      isSigned = true;
+      return signer.signPersonal(message);
+    },
+  };
+  await assert.rejects(login({ baseUrl: fake.url, signer: watched, fetch: relay }), /asks to sign for bank.example/);
+  assert.equal(isSigned, false);
+});
+
+test('a job and its sandbox live, and await using destroys the sandbox', async () => {
+  await using fake = await startFakePlatform();
+  const tally = await loggedIn(fake);
+  const job = await tally.jobs.create({ maxTotalSpendMicros: 9_000_000n, label: 'audit' });
+  assert.deepEqual(plain(JobSchema, job.state)['clamps'], [
+    { field: 'max_total_spend_micros', requested: 9_000_000, effective: 5_000_000, rule: 'user_policy' },
+  ]);
+  let id = '';
+  {
+    await using sandbox = await job.sandboxes.create({ label: 'one' });
+    id = sandbox.id;
+    await sandbox.touch({ reason: 'thinking' });
+    assert.equal((await sandbox.extend({ addSpendMicros: 5n })).maxSpendMicros, 5_000_005n);
+  }
+  assert.equal((await tally.sandboxes.get(id)).state?.status, SandboxStatus.ENDED);
+  {
+    await using gone = tally.sandboxes.attach(id);
+    assert.equal(gone.state, undefined);
+  }
+  await tally.jobs.create({ maxTotalSpendMicros: 1n });
+  await assert.rejects((await tally.jobs.create({ maxTotalSpendMicros: 1n })).sandboxes.create(), {
+    code: 'job_cap_exceeded',
+    status: 422,
+  });
+  assert.equal((await Array.fromAsync(tally.jobs.list())).length, 3);
+  assert.equal((await job.stop()).stopReason, 'stopped_by_owner');
+});
+
+test('[I-15] a platform that is busy is asked again with the same key, and nothing happens twice', async () => {
+  await using fake = await startFakePlatform();
+  const retries: Retry[] = [];
+  const tally = await loggedIn(fake, { onRetry: (retry) => retries.push(retry) });
+  fake.unavailable = 2;
+  await tally.depositDevelopment(5n, { key: 'mine' });
+  assert.equal(retries.length, 2);
+  assert.deepEqual(fake.changes, ['mine deposit']);
+});
+
+test('a platform that is not there is told as unreachable, without the key', async () => {
+  const tally = connect({ baseUrl: await deadUrl(), apiKey: 'tly_secret', attemptsMax: 2 });
+  await assert.rejects(
+    tally.balance(),
+    (fault) =>
+      fault instanceof UnreachableError && !JSON.stringify([fault.message, String(fault.stack)]).includes('tly_secret'),
+  );
+});
+
+test('a command runs to its end: output, exit code, environment, standard input', async () => {
+  await using fake = await startFakePlatform();
+  const sandbox = await openSandbox(await loggedIn(fake));
+  const echoed = await sandbox.exec(['echo', 'hello']);
+  assert.deepEqual([echoed.stdout, echoed.end, echoed.exitCode, echoed.receiptId], ['hello\n', 'exited', 0, 'rcp_3']);
+  const failed = await sandbox.exec(['exit', '7']);
+  assert.deepEqual([failed.stderr, failed.exitCode], ['oh no\n', 7]);
+  assert.equal((await sandbox.exec(['cat'], { stdin: 'ïn' })).stdout, 'ïn');
+  assert.equal((await sandbox.exec(['env'], { env: { A: 'b' } })).stdout, 'A=b\n');
+  assert.equal((await sandbox.exec(['lease'])).end, 'lease_ended');
+});
+
+test('a start that is repeated under its exec id runs once', async () => {
+  await using fake = await startFakePlatform();
+  const sandbox = await openSandbox(await loggedIn(fake));
+  const execId = `exec_${'a'.repeat(32)}`;
+  for (const _ of [1, 2]) await sandbox.exec(['echo', 'x'], { execId });
+  assert.equal(fake.changes.filter((change) => change.endsWith('exec echo x')).length, 1);
+});
+
+test('a program that does not exist is a result of its own', async () => {
+  await using fake = await startFakePlatform();
+  const sandbox = await openSandbox(await loggedIn(fake));
+  assert.equal((await sandbox.exec(['nothing'])).end, 'not_started');
+  assert.equal((await sandbox.exec(['nothing'], { onOutput: () => undefined })).end, 'not_started');
+});
+
+test('[I-27] live output has no gap and no duplicate across cut connections', async () => {
+  await using fake = await startFakePlatform();
+  const sandbox = await openSandbox(await loggedIn(fake));
+  const run = await sandbox.execStream(['ticker']);
+  const exec = fake.execs.get(run.execId)!;
+  const seen: string[] = [];
+  exec.print('0 ');
+  for await (const { bytes, stream } of run) {
+    assert.equal(stream, 'stdout');
+    for (const word of Buffer.from(bytes).toString().trim().split(' ')) seen.push(word);
+    if (seen.length % 3 === 0) fake.cutLive();
+    if (seen.length < 10) exec.print(`${seen.length} `);
+    else exec.finish('exited', 3);
+  }
+  assert.deepEqual(seen, ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9']);
+  assert.deepEqual(await run.outcome, { end: 'exited', exitCode: 3 });
+});
+
+test('a running command can be attached to from a cursor, signalled, and left', async () => {
+  await using fake = await startFakePlatform();
+  const sandbox = await openSandbox(await loggedIn(fake));
+  const run = await sandbox.execStream(['ticker']);
+  const exec = fake.execs.get(run.execId)!;
+  exec.print('one');
+  exec.print('two');
+  const [first] = await take(run, 1);
+  const again = sandbox.attach(run.execId, first!.cursor);
+  await sandbox.signal(run.execId, 'SIGTERM');
+  assert.equal(Buffer.concat((await Array.fromAsync(again)).map(({ bytes }) => bytes)).toString(), 'two');
+  assert.equal((await again.outcome).end, 'killed');
+  await assert.rejects(run.outcome, /was not read to its end/);
+});
+
+async function take<T>(source: AsyncIterable<T>, max: number): Promise<T[]> {
+  const taken: T[] = [];
+  for await (const item of source) {
+    taken.push(item);
+    if (taken.length === max) break;
+  }
+  return taken;
+}
+
+test('a topic that is not there is a live problem', async () => {
+  await using fake = await startFakePlatform();
+  const tally = await loggedIn(fake);
+  await assert.rejects(take(tally.live.follow('job/none'), 1), LiveProblem);
+});
+
+test('a live platform that stays away is told as unreachable', async () => {
+  const tally = connect({ baseUrl: await deadUrl(), apiKey: 'k' });
+  await assert.rejects(take(tally.live.follow('account', { lostMsMax: 50 }), 1), UnreachableError);
+});
+
+test('files and folders go up and come down; an export arrives whole', async () => {
+  await using fake = await startFakePlatform();
+  const tally = await loggedIn(fake);
+  const sandbox = await openSandbox(tally);
+  const root = await mkdtemp(join(tmpdir(), 'tally-sdk-'));
+  try {
+    await mkdir(join(root, 'in', 'deep'), { recursive: true });
+    await writeFile(join(root, 'in', 'deep', 'a.txt'), 'alpha');
+    await symlink('a.txt', join(root, 'in', 'deep', 'link'));
+    assert.equal((await sandbox.upload('b.txt', { file: join(root, 'in', 'deep', 'a.txt') })).bytes, 5n);
+    assert.equal(Buffer.concat(await Array.fromAsync(sandbox.download('b.txt'))).toString(), 'alpha');
+    let passed = 0;
+    const sent = await sandbox.uploadTree(join(root, 'in'), 'tree', { onProgress: ({ bytes }) => (passed = bytes) });
+    assert.equal(sent.bytes, BigInt(passed));
+    await sandbox.downloadTree('tree', join(root, 'out'));
+    assert.equal(await readFile(join(root, 'out', 'deep', 'a.txt'), 'utf8'), 'alpha');
+    assert.equal(await readlink(join(root, 'out', 'deep', 'link')), 'a.txt');
+    const { bytes } = await tally.receipts.export(join(root, 'all.jsonl'));
+    assert.equal((await readFile(join(root, 'all.jsonl'))).length, bytes);
+    await assert.rejects(sandbox.downloadTree('nothing', join(root, 'none')), { code: 'file_refused' });
+  } finally {
+    await rm(root, { recursive: true });
+  }
+});
+
+test('a hostile folder writes nothing outside and leaves no way out', async () => {
+  const root = await mkdtemp(join(tmpdir(), 'tally-sdk-'));
+  try {
+    const entry = (path: string, type: 'File' | 'SymbolicLink' | 'Link' | 'CharacterDevice', linkpath = '') => {
+      const header = new Header({ path, type, linkpath, size: 0, mode: 0o644, mtime: new Date(0) });
+      header.encode();
+      return header.block!;
+    };
+    const hostile = [
+      entry('ok/', 'File'),
+      entry('a/out', 'SymbolicLink', '../../etc'),
+      entry('abs', 'SymbolicLink', '/etc'),
+      entry('hard', 'Link', '/etc/passwd'),
+      entry('null', 'CharacterDevice'),
+      entry('in', 'SymbolicLink', 'a'),
+      entry('fine', 'File'),
+    ];
+    await unpackInto(
+      root,
+      (async function* () {
+        yield Buffer.concat([...hostile, Buffer.alloc(1024)]);
+      })(),
+    );
+    assert.deepEqual(
+      (await readdir(root)).sort().filter((name) => name !== 'ok'),
+      ['fine', 'in'],
+    );
+    const above = [entry('../above', 'File'), Buffer.alloc(1024)];
+    await assert.rejects(
+      unpackInto(
+        root,
+        (async function* () {
+          yield Buffer.concat(above);
+        })(),
+      ),
+    );
+    await assert.rejects(
+      unpackInto(
+        root,
+        (async function* () {
+          yield Buffer.alloc(512, 1);
+        })(),
+      ),
+    );
+  } finally {
+    await rm(root, { recursive: true });
+  }
+});
+
+test('a link may climb to the folder and no further', () => {
+  const rows: [string, number, boolean][] = [
+    ['a', 0, false],
+    ['../a', 1, false],
+    ['../a', 0, true],
+    ['../..', 1, true],
+    ['a/../b', 3, true],
+    ['/a', 9, true],
+    ['./a', 0, false],
+    ['..', 1, false],
+  ];
+  for (const [target, depth, wanted] of rows) assert.equal(climbs(target, depth), wanted, `${target} at ${depth}`);
+});
+
+test('kept output is bounded and says so', () => {
+  const kept = outputKeeper(4);
+  kept.keep({ stream: 'stdout', bytes: Buffer.from('abc'), cursor: 1n });
+  assert.equal(kept.truncated, false);
+  kept.keep({ stream: 'stdout', bytes: Buffer.from('def'), cursor: 2n });
+  assert.deepEqual([kept.text('stdout'), kept.text('stderr'), kept.truncated], ['abcd', '', true]);
+});
+
+test('[I-30] plain values are spelled as REST answers are, and hold no secret', async () => {
+  await using fake = await startFakePlatform();
+  const tally = await loggedIn(fake);
+  const sandbox = await openSandbox(tally);
+  const answer = await fetch(`${fake.url}/v1/sandboxes/${sandbox.id}`, {
+    headers: { authorization: `Bearer ${[...fake.keys.values()][0]!.secret}` },
+  });
+  assert.deepEqual(plain(SandboxSchema, await sandbox.refresh()), await answer.json());
+  const key = await login({ baseUrl: fake.url, signer });
+  const { ApiKeySchema } = await import('./index.ts');
+  assert.ok(!JSON.stringify(plain(ApiKeySchema, key)).includes(key.secret));
+});

@@ -1,0 +1,123 @@
+/**
+ * Programs of the fake platform: `echo`, `cat`, `exit N`, `lease`, `missing`, and `ticker` that a test feeds by hand.
+ * Promise: their output can be followed live by cursor, as real output can.
+ */
+import { create, toBinary } from '@bufbuild/protobuf';
+import { EventSchema, type ExecSandboxRequest } from '@tallystick/proto';
+import type { LiveEvent, LiveTopic } from '@tallystick/surface';
+
+export interface FakeExec {
+  execId: string;
+  sandboxId: string;
+  argv: readonly string[];
+  env: Readonly<Record<string, string>>;
+  stdout: string;
+  stderr: string;
+  end: { end: string; exitCode?: number } | undefined;
+  topic: LiveTopic;
+  /** Appends output. */
+  print(text: string, stream?: 1 | 2): void;
+  finish(end: string, exitCode?: number): void;
+  kill(): void;
+}
+
+/** Runs a program to its end, but `ticker`. */
+export function runFake({
+  id,
+  execId,
+  argv,
+  env,
+  stdin,
+}: Pick<ExecSandboxRequest, 'id' | 'execId' | 'argv' | 'env' | 'stdin'>): FakeExec {
+  const { topic, append, wake } = memoryTopic();
+  const run: FakeExec = {
+    execId,
+    sandboxId: id,
+    argv,
+    env,
+    stdout: '',
+    stderr: '',
+    end: undefined,
+    topic,
+    print(text, stream = 1) {
+      if (stream === 1) run.stdout += text;
+      else run.stderr += text;
+      append({ case: 'output', value: { stream, bytes: Buffer.from(text) } });
+    },
+    finish(end, exitCode) {
+      if (run.end) return;
+      run.end = { end, ...(exitCode === undefined ? {} : { exitCode }) };
+      append({ case: 'execEnd', value: { end, ...(exitCode === undefined ? {} : { exitCode }) } });
+      wake();
+    },
+    kill: () => run.finish('killed'),
+  };
+  start(run, stdin);
+  return run;
+}
+
+/** The fake programs; one that says no end goes on. */
+const PROGRAMS: Record<
+  string,
+  (run: FakeExec, words: string[], stdin: Uint8Array) => { end: string; exitCode?: number } | undefined
+> = {
+  echo: (run, words) => {
+    run.print(`${words.join(' ')}\n`);
+    return { end: 'exited', exitCode: 0 };
+  },
+  cat: (run, _, stdin) => {
+    run.print(Buffer.from(stdin).toString());
+    return { end: 'exited', exitCode: 0 };
+  },
+  env: (run) => {
+    for (const [name, value] of Object.entries(run.env)) run.print(`${name}=${value}\n`);
+    return { end: 'exited', exitCode: 0 };
+  },
+  exit: (run, [code]) => {
+    run.print('oh no\n', 2);
+    return { end: 'exited', exitCode: Number(code) };
+  },
+  lease: (run) => {
+    run.print('tick\n');
+    return { end: 'lease_ended' };
+  },
+  ticker: () => undefined,
+};
+
+function start(run: FakeExec, stdin: Uint8Array): void {
+  const [program = '', ...words] = run.argv;
+  const outcome = PROGRAMS[program] ? PROGRAMS[program](run, words, stdin) : { end: 'not_started' };
+  if (outcome) run.finish(outcome.end, outcome.exitCode);
+}
+
+type Body =
+  | { case: 'output'; value: { stream: number; bytes: Uint8Array } }
+  | { case: 'execEnd'; value: { end: string; exitCode?: number } };
+
+function memoryTopic() {
+  const events: LiveEvent[] = [];
+  const wakes = new Set<() => void>();
+  let isDone = false;
+  const topic: LiveTopic = {
+    epoch: 'fake',
+    windowUnit: 'kib',
+    oldest: () => 0n,
+    head: () => events.at(-1)?.cursor ?? 0n,
+    read: (after, limit) => events.filter(({ cursor }) => cursor > after).slice(0, limit),
+    onAppend: (listener) => {
+      wakes.add(listener);
+      return () => void wakes.delete(listener);
+    },
+    done: () => isDone,
+  };
+  const wake = (): void => {
+    for (const listener of wakes) listener();
+  };
+  const append = (body: Body): void => {
+    isDone ||= body.case === 'execEnd';
+    const cursor = (events.at(-1)?.cursor ?? 0n) + 3n;
+    events.push({ cursor, bytes: toBinary(EventSchema, create(EventSchema, { cursor, body })) });
+    wake();
+  };
+  return { topic, append, wake };
+}
