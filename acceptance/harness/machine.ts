@@ -1,0 +1,111 @@
+/**
+ * A sandbox as the host's kernel sees it, and a clock that ticks inside.
+ * Promise: what is measured comes from cgroup files and from the machine's own output, never from the platform's word.
+ */
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Sandbox } from '@tallystick/sdk';
+import { until } from './until.ts';
+
+const LOOK_EVERY_MS = 10;
+/** A look that comes later than this says nothing about the time before it. */
+const GAP_MS_MAX = 200;
+const SEARCH_DEPTH_MAX = 5;
+const TICKER = 'while :; do date +%s%3N; sleep 0.03; done';
+
+/** Where cgroup v2 is mounted on this host. */
+export function unifiedRoot(): string {
+  const mount = readFileSync('/proc/self/mountinfo', 'utf8')
+    .split('\n')
+    .find((line) => line.includes(' - cgroup2 '));
+  if (!mount) throw new Error('this host has no cgroup v2 mount');
+  return mount.split(' ')[4]!;
+}
+
+/** Directories of this name below `root`. */
+export function findDirectories(root: string, isWanted: (name: string) => boolean, depth = SEARCH_DEPTH_MAX): string[] {
+  if (depth === 0 || !existsSync(root)) return [];
+  const folders = readdirSync(root, { withFileTypes: true }).filter((entry) => entry.isDirectory());
+  return folders.flatMap(({ name }) => {
+    const path = join(root, name);
+    return isWanted(name) ? [path] : findDirectories(path, isWanted, depth - 1);
+  });
+}
+
+const textOf = (file: string): string => {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch {
+    return '';
+  }
+};
+
+export interface MachineWatch extends Disposable {
+  /** Directory of its cgroup. */
+  readonly tree: string;
+  /** Pids in it now, as one sorted text. */
+  pids(): string;
+  isFrozen(): boolean;
+  isGone(): boolean;
+  /** Processor time used so far. */
+  cpuUs(): number;
+  /** Wall-clock moment at which it was last seen running. */
+  readonly lastRunningAtMs: number;
+  /** How long it was seen running since `fromMs`. */
+  ranMs(fromMs: number): number;
+}
+
+/** Looks at a machine's cgroup until disposed. @errors rejects when it has none */
+export async function watchMachine(sandboxId: string): Promise<MachineWatch> {
+  const root = unifiedRoot();
+  const tree = await until(`${sandboxId} has a cgroup`, () => findDirectories(root, (name) => name === sandboxId)[0]);
+  const stretches: [fromMs: number, toMs: number][] = [];
+  let lastRunningAtMs = 0;
+  const look = (): void => {
+    const events = textOf(join(tree, 'cgroup.events'));
+    const nowMs = Date.now();
+    if (!events.includes('populated 1') || !events.includes('frozen 0')) return;
+    const last = stretches.at(-1);
+    if (last && last[1] === lastRunningAtMs && nowMs - last[1] < GAP_MS_MAX) last[1] = nowMs;
+    else stretches.push([nowMs, nowMs]);
+    lastRunningAtMs = nowMs;
+  };
+  const timer = setInterval(look, LOOK_EVERY_MS);
+  return {
+    tree,
+    pids: () => textOf(join(tree, 'cgroup.procs')).split('\n').filter(Boolean).sort().join(' '),
+    isFrozen: () => textOf(join(tree, 'cgroup.events')).includes('frozen 1'),
+    isGone: () => !existsSync(tree),
+    cpuUs: () => Number(/^usage_usec (\d+)/m.exec(textOf(join(tree, 'cpu.stat')))?.[1] ?? 0),
+    get lastRunningAtMs() {
+      return lastRunningAtMs;
+    },
+    ranMs: (fromMs) => stretches.reduce((sum, [from, to]) => sum + Math.max(0, to - Math.max(from, fromMs)), 0),
+    [Symbol.dispose]: () => clearInterval(timer),
+  };
+}
+
+export interface Ticker {
+  /** Wall-clock moments told from inside. */
+  readonly ticksMs: readonly number[];
+  /** Resolves when its output is over. */
+  readonly over: Promise<void>;
+  readonly execId: string;
+}
+
+/** A command that tells the time until its machine stands still. */
+export async function startTicker(sandbox: Sandbox): Promise<Ticker> {
+  const run = await sandbox.execStream(['sh', '-c', TICKER]);
+  const ticksMs: number[] = [];
+  const follow = async (): Promise<void> => {
+    let open = '';
+    for await (const { bytes } of run) {
+      const lines = (open + Buffer.from(bytes).toString('utf8')).split('\n');
+      open = lines.pop()!;
+      ticksMs.push(...lines.map(Number));
+    }
+  };
+  const over = follow().catch(() => undefined); // it ends with its machine; what was heard until then counts
+  await until('the ticker ticks', () => ticksMs.length > 0);
+  return { ticksMs, over, execId: run.execId };
+}
