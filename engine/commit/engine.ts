@@ -13,13 +13,7 @@ import type { Outcome } from '../outcome.ts';
 import type { Plan } from './batch.ts';
 import { Committer } from './committer.ts';
 import { HeadWatch } from './head-watch.ts';
-import {
-  BATCH_COMMANDS,
-  BATCH_COMMANDS_MAX,
-  HEAD_POLL_MS,
-  QUEUE_COMMANDS_MAX,
-  READ_CONNECTIONS_MAX,
-} from './limits.ts';
+import { BATCH_COMMANDS_MAX, HEAD_POLL_MS, QUEUE_COMMANDS_MAX, READ_CONNECTIONS_MAX } from './limits.ts';
 import { type Pending, pendingOf } from './pending.ts';
 import { Signer } from './signer.ts';
 
@@ -175,8 +169,7 @@ class ShardEngine implements Engine {
   async #run(): Promise<void> {
     await nextTurn(); // let the callers of this turn queue too
     while (this.#queue.length > 0) {
-      const size = Math.min(BATCH_COMMANDS_MAX, Math.max(BATCH_COMMANDS, this.#queue.length >> 1));
-      await this.#committer.commit(this.#queue.splice(0, size));
+      await this.#committer.commit(this.#queue.splice(0, BATCH_COMMANDS_MAX));
       await nextTurn();
     }
     this.#loop = undefined;

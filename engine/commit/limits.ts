@@ -3,8 +3,7 @@
  * Promise: everything that waits or grows in this folder is bounded by a name from here.
  */
 
-/** Commands in one batch when few wait; under load a batch takes half of the queue, up to the larger limit. */
-export const BATCH_COMMANDS = 128;
+/** Commands in one batch at most; it takes what waits, so it is as small as the load allows. */
 export const BATCH_COMMANDS_MAX = 512;
 /** Commands that wait at once; beyond it a command is refused as LIMITED. */
 export const QUEUE_COMMANDS_MAX = 20_000;

@@ -60,13 +60,19 @@ describe('embedded database', () => {
 
 interface Program {
   child: ChildProcess;
-  ready: Promise<{ ready: boolean; pid: number; from: number; to: number }>;
+  ready: Promise<{ ready: boolean; postmaster: number; from: number; to: number }>;
 }
+
+const started: ChildProcess[] = [];
+after(() => {
+  for (const child of started) child.kill('SIGKILL'); // those of a test that failed
+});
 
 function startProgram(folder: string): Program {
   const child = spawn(process.execPath, [join(import.meta.dirname, 'main.ts'), '--folder', folder], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
+  started.push(child);
   const ready = once(createInterface({ input: child.stdout! }), 'line').then(([line]) => JSON.parse(line));
   return { child, ready };
 }
@@ -75,7 +81,7 @@ test('three programs started at once on an empty folder end with one server and 
   const folder = mkdtempSync(join(tmpdir(), 'tally-db-'));
   const programs = [1, 2, 3].map(() => startProgram(folder));
   const lines = await Promise.all(programs.map((program) => program.ready));
-  assert.equal(new Set(lines.map((line) => line.pid)).size, 1);
+  assert.equal(new Set(lines.map((line) => line.postmaster)).size, 1);
   assert.deepEqual(lines.map((line) => line.from === 0).filter(Boolean).length, 1);
   const ended = Promise.all(programs.map(({ child }) => once(child, 'exit')));
   for (const { child } of programs) child.kill('SIGTERM');
@@ -84,18 +90,18 @@ test('three programs started at once on an empty folder end with one server and 
     [0, 0, 0],
   );
   assert.throws(() => readFileSync(join(folder, 'data', 'postmaster.pid')), { code: 'ENOENT' });
-  assert.throws(() => process.kill(lines[0]!.pid, 0), { code: 'ESRCH' });
+  assert.throws(() => process.kill(lines[0]!.postmaster, 0), { code: 'ESRCH' });
   rmSync(folder, { recursive: true, force: true });
 });
 
 test('a server that outlived its starter is attached to', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'tally-db-'));
   const first = startProgram(folder);
-  const { pid } = await first.ready;
+  const { postmaster } = await first.ready;
   first.child.kill('SIGKILL');
   await once(first.child, 'exit');
   const second = startProgram(folder);
-  assert.equal((await second.ready).pid, pid);
+  assert.equal((await second.ready).postmaster, postmaster);
   second.child.kill('SIGINT');
   assert.deepEqual((await once(second.child, 'exit'))[0], 0);
   rmSync(folder, { recursive: true, force: true });

@@ -113,33 +113,43 @@ create table engine.consumer (
 create function engine.move_balances() returns trigger language plpgsql security definer
 set search_path = engine, pg_temp as $$
 declare
-  s smallint; shards int; bad int; moved int;
+  s smallint; s_max smallint; lo bigint; hi bigint; resolves boolean; bad int; moved int;
   ids text[]; assets text[]; dp bigint[]; cp bigint[]; dh bigint[]; ch bigint[];
 begin
-  select min(shard), count(distinct shard) into s, shards from new_rows;
-  if shards = 0 then return null; end if;
-  if shards > 1 then raise exception 'one shard per statement' using errcode = 'LG004'; end if;
+  select min(shard), max(shard), min(pos), max(pos), bool_or(kind in (2, 3)) into s, s_max, lo, hi, resolves from new_rows;
+  if s is null then return null; end if;
+  if s <> s_max then raise exception 'one shard per statement' using errcode = 'LG004'; end if;
   -- The log is gapless, so with its first and its last receipt written here every receipt between is, too.
-  select count(*) into bad from (values ((select min(pos) from new_rows)), ((select max(pos) from new_rows))) edge(pos)
-    where not exists (select from receipt r where r.shard = s and r.pos = edge.pos
-      and r.xmin::text = pg_current_xact_id()::xid::text);
+  select count(*) into bad from (values (lo), (hi)) edge(pos) where not exists (
+    select from receipt r where r.shard = s and r.pos = edge.pos and r.xmin::text = pg_current_xact_id()::xid::text);
   if bad > 0 then raise exception 'a posting belongs to a receipt of its own transaction' using errcode = 'LG006'; end if;
-  if exists (select from new_rows where kind in (2, 3)) then
+  if resolves then
     select count(*) into bad from new_rows r left join posting p on (p.shard, p.pos, p.ord) = (r.shard, r.hold_pos, r.hold_ord)
     where r.kind in (2, 3) and (p.kind is distinct from 1 or (p.debit, p.credit, p.asset) <> (r.debit, r.credit, r.asset)
       or r.amount > p.amount or (r.kind = 2 and r.at_us >= p.expires_us));
     if bad > 0 then raise exception 'bad resolution of a hold' using errcode = 'LG001'; end if;
+    select array_agg(a), array_agg(asset), array_agg(d), array_agg(c), array_agg(hd), array_agg(hc)
+      into ids, assets, dp, cp, dh, ch
+    from (
+      select v.a, n.asset, sum(v.d)::bigint d, sum(v.c)::bigint c, sum(v.hd)::bigint hd, sum(v.hc)::bigint hc
+      from new_rows n
+      cross join lateral (select case when n.kind in (0, 2) then n.amount else 0 end as post,
+        case n.kind when 0 then 0 when 1 then n.amount
+          else -(select p.amount from posting p where (p.shard, p.pos, p.ord) = (s, n.hold_pos, n.hold_ord)) end as hold) q
+      cross join lateral (values (n.debit, q.post, 0::bigint, q.hold, 0::bigint), (n.credit, 0, q.post, 0, q.hold)) v(a, d, c, hd, hc)
+      group by v.a, n.asset order by v.a) g;
+  else -- the usual batch: the same sums without a look at older postings, at half the cost
+    select array_agg(a), array_agg(asset), array_agg(d), array_agg(c), array_agg(hd), array_agg(hc)
+      into ids, assets, dp, cp, dh, ch
+    from (
+      select a, asset, coalesce(sum(amount) filter (where is_debit and kind = 0), 0)::bigint d,
+        coalesce(sum(amount) filter (where not is_debit and kind = 0), 0)::bigint c,
+        coalesce(sum(amount) filter (where is_debit and kind = 1), 0)::bigint hd,
+        coalesce(sum(amount) filter (where not is_debit and kind = 1), 0)::bigint hc
+      from (select debit as a, asset, amount, kind, true as is_debit from new_rows
+        union all select credit, asset, amount, kind, false from new_rows) sides
+      group by a, asset order by a) g;
   end if;
-  select array_agg(a), array_agg(asset), array_agg(d), array_agg(c), array_agg(hd), array_agg(hc)
-    into ids, assets, dp, cp, dh, ch
-  from (
-    select v.a, n.asset, sum(v.d)::bigint d, sum(v.c)::bigint c, sum(v.hd)::bigint hd, sum(v.hc)::bigint hc
-    from new_rows n
-    cross join lateral (select case when n.kind in (0, 2) then n.amount else 0 end as post,
-      case n.kind when 0 then 0 when 1 then n.amount
-        else -(select p.amount from posting p where (p.shard, p.pos, p.ord) = (s, n.hold_pos, n.hold_ord)) end as hold) q
-    cross join lateral (values (n.debit, q.post, 0::bigint, q.hold, 0::bigint), (n.credit, 0, q.post, 0, q.hold)) v(a, d, c, hd, hc)
-    group by v.a, n.asset order by v.a) g;
   perform 1 from account x where x.shard = s and x.account = any(ids) order by x.account for no key update;
   update account x set debits_posted = x.debits_posted + m.d, credits_posted = x.credits_posted + m.c,
     debits_pending = x.debits_pending + m.hd, credits_pending = x.credits_pending + m.hc
