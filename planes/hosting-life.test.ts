@@ -343,3 +343,56 @@ test('a sale that comes too early waits for its time, and one after the grace ti
   b.world.fireDue(b.nowUs);
   assert.deepEqual(story(b), ['stopping', 'provider_lost', 1]);
 });
+
+test('one micro short of a step is short, and not a micro more is needed', () => {
+  const short = running('719');
+  short.pass(50_000);
+  assert.deepEqual([short.sandbox().minutes_sold, short.sandbox().is_unfunded], [1, true]);
+  const exact = running('720');
+  exact.pass(50_000);
+  assert.deepEqual([exact.sandbox().minutes_sold, exact.on(`user:${OWNER}`)], [2, 0n]);
+});
+
+test('a moment that a provider reports lies between the start and now', () => {
+  const future = running('1000');
+  future.pass(10_000);
+  const report = { ran_ms: 10_000, cpu_us: '7', reason: 'sandbox_lost' };
+  future.report('ReportEnded', { ...report, at_us: String(future.nowUs + 30_000_000n) });
+  assert.deepEqual([seconds(future.sandbox().stopped_at_us), future.sandbox().cpu_us], [10.1, '7']);
+  const past = running('1000');
+  past.pass(10_000);
+  past.report('ReportEnded', { ...report, at_us: '0' });
+  assert.deepEqual([seconds(past.sandbox().stopped_at_us), past.sandbox().refunded_micros], [0.1, '300']);
+});
+
+test('an alarm that comes too early changes nothing and is set anew', () => {
+  const b = running('1000', { ttl_ms: 70_000, idle_timeout_ms: 65_000 }, { ttl_ms: 66_000 });
+  const before = [...b.world.timers.values()].map(({ timer, dueUs }) => [timer, dueUs]).sort();
+  for (const type of ['ExpireJob', 'CheckJobIdle']) b.ask('timer', `job:${JOB}`, type);
+  b.ask('timer', `sandbox:${SANDBOX}`, 'StopAtTtl');
+  assert.deepEqual([...b.world.timers.values()].map(({ timer, dueUs }) => [timer, dueUs]).sort(), before);
+  assert.deepEqual([b.job().status, b.sandbox().status], ['active', 'running']);
+});
+
+test('the next step is sold at once when the start was heard of late', () => {
+  const b = funded('1000');
+  b.openJob();
+  b.openSandbox({ quantum_ms: 1_000 });
+  b.pass(5_000);
+  b.report('ReportStarted', { started_at_us: String(START_US), isolation: 'ns' });
+  const lease = b.world.timers.get(`lease:${SANDBOX}`)!;
+  assert.equal(lease.dueUs, b.nowUs + 1n);
+  b.pass(1);
+  assert.deepEqual([seconds(b.sandbox().open_steps.at(-1)!.starts_at_us), b.sandbox().minutes_sold], [5, 2]);
+});
+
+test('[I-01] an end is not assumed while a ticket can still run', () => {
+  const b = funded('1000');
+  b.openJob();
+  b.openSandbox({ grace_ms: 0 });
+  b.use('StopSandbox');
+  b.pass(149_999);
+  assert.deepEqual(story(b), ['stopping', 'stopped_by_owner', 1]);
+  b.pass(1);
+  assert.deepEqual(story(b), ['ended', 'provider_lost', 1]);
+});

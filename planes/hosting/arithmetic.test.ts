@@ -104,12 +104,30 @@ const REFUNDS: [string, SandboxState, bigint, bigint][] = [
     60n * S,
     120n,
   ],
+  [
+    'a whole step that is no whole number of seconds',
+    {
+      ...running([
+        [0, 60],
+        [60, 62],
+      ]),
+      quantum_ms: 1_500,
+    },
+    60n * S,
+    120n,
+  ],
   ['never more than lies in escrow', running(TWO, { settled_micros: '200' }), 0n, 40n],
 ];
 for (const [what, state, ranUntilUs, refund] of REFUNDS)
   test(`[I-06] refund: ${what}`, () => {
-    assert.equal(refundMicros(state, ranUntilUs), refund);
+    assert.equal(refundMicros(state, ranUntilUs, 0), refund);
   });
+
+test('[I-01] what is kept covers what the machine measured, whatever its clock says', () => {
+  assert.equal(refundMicros(running(TWO), 0n, 45_001), 149n);
+  assert.equal(refundMicros(running(TWO), 0n, 120_000), 0n);
+  assert.equal(refundMicros(running(TWO), 0n, 999_000), 0n);
+});
 
 test('steps that are over are settled, the one in progress is not', () => {
   assert.deepEqual(settlementAt(running(TWO), 59n * S), { seq: 0, amountMicros: 0n });
@@ -140,7 +158,7 @@ test('[I-06] a refund never grows with the time that was used, and never passes 
   fc.assert(
     fc.property(fc.bigInt({ min: 0n, max: 130n * S }), fc.bigInt({ min: 0n, max: 60n * S }), (ranUs, moreUs) => {
       const state = running(TWO);
-      const [early, late] = [refundMicros(state, ranUs), refundMicros(state, ranUs + moreUs)];
+      const [early, late] = [refundMicros(state, ranUs, 0), refundMicros(state, ranUs + moreUs, 0)];
       assert.ok(late <= early && early <= escrowMicros(state));
       const paidUs = 120n * S - (early * 60n * S) / 120n;
       assert.ok(paidUs >= (ranUs > 120n * S ? 120n * S : ranUs), 'what is kept covers what ran');

@@ -63,7 +63,7 @@ export interface End {
 /** Parts the money: back to the payer what was not delivered, to the provider the rest; slot and caps go back. */
 export function ended(state: SandboxState, end: End): Accepted {
   const untilUs = stoppedAtUs(state, end.atUs);
-  const refund = refundMicros(state, untilUs);
+  const refund = refundMicros(state, untilUs, end.ranMs);
   const settled = escrowMicros(state) - refund;
   const event: DomainEvent = {
     type: 'SandboxEnded',

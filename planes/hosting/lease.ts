@@ -2,7 +2,7 @@
  * The arithmetic of sold time: when the next step is sold, what is settled, what is given back.
  * Promise: pure integers; whole seconds are given back, a second in progress is not, and never more than was charged.
  */
-import { type JsonObject, mulDivFloor } from '@tallystick/kernel';
+import { type JsonObject, mulDivCeil, mulDivFloor } from '@tallystick/kernel';
 import type { SandboxState, Step } from './sandbox-state.ts';
 
 /** A machine may take this long until it is ready; its first step counts from then. */
@@ -37,7 +37,7 @@ export const sellAtUs = (state: SandboxState): bigint =>
 /** The moment from which it counts as idle; undefined while a command runs in it or it has no idle timeout. */
 export function sandboxIdleAtUs(state: SandboxState): bigint | undefined {
   if (state.idle_timeout_ms === null || state.execs.length > 0) return undefined;
-  const lastUs = laterOf(BigInt(state.last_activity_at_us), BigInt(state.active_until_us));
+  const lastUs = largerOf(BigInt(state.last_activity_at_us), BigInt(state.active_until_us));
   return lastUs + BigInt(state.idle_timeout_ms) * US_PER_MS;
 }
 
@@ -51,7 +51,7 @@ export const firstStep = (quantumMs: number, priceMicros: bigint, atUs: bigint):
 
 /** The step after the last one; it begins now when the paid time is over already. */
 export function nextStep(state: SandboxState, atUs: bigint): Step {
-  const startsAtUs = laterOf(atUs, BigInt(state.paid_until_us));
+  const startsAtUs = largerOf(atUs, BigInt(state.paid_until_us));
   return {
     seq: state.minutes_sold + 1,
     starts_at_us: String(startsAtUs),
@@ -74,7 +74,7 @@ export function settlementAt(state: SandboxState, atUs: bigint): { seq: number; 
 /** How much of the open steps lies between two moments. */
 export function paidBetweenUs(state: SandboxState, fromUs: bigint, toUs: bigint): bigint {
   const overlaps = state.open_steps.map(({ starts_at_us, ends_at_us }) => {
-    const lengthUs = earlierOf(BigInt(ends_at_us), toUs) - laterOf(BigInt(starts_at_us), fromUs);
+    const lengthUs = smallerOf(BigInt(ends_at_us), toUs) - largerOf(BigInt(starts_at_us), fromUs);
     return lengthUs > 0n ? lengthUs : 0n;
   });
   return overlaps.reduce((sum, one) => sum + one, 0n);
@@ -87,19 +87,22 @@ export function stoppedAtUs(state: SandboxState, endUs: bigint): bigint {
     BigInt(state.paid_until_us),
     ...(state.frozen_at_us === null ? [] : [BigInt(state.frozen_at_us)]),
   ];
-  return laterOf(ends.reduce(earlierOf), BigInt(state.started_at_us ?? state.created_at_us));
+  return largerOf(ends.reduce(smallerOf), BigInt(state.started_at_us ?? state.created_at_us));
 }
 
-/** What is given back to the payer when the machine ran until then: at most what lies in escrow. */
-export function refundMicros(state: SandboxState, ranUntilUs: bigint): bigint {
+/**
+ * What is given back to the payer when the machine ran until then: at most what lies in escrow, and what is kept covers
+ * the time that the machine measured itself, whatever its wall clock says.
+ */
+export function refundMicros(state: SandboxState, ranUntilUs: bigint, ranMs: number): bigint {
   const escrow = escrowMicros(state);
   if (state.started_at_us === null) return escrow;
+  const priceMicros = BigInt(state.price_micros_per_quantum);
   const unused = state.open_steps.map((step) => unusedMicros(state, step, ranUntilUs));
-  const stoodStill = shareMicros(state, BigInt(state.price_micros_per_quantum), BigInt(state.undelivered_us));
-  return earlierOf(
-    escrow,
-    unused.reduce((sum, one) => sum + one, stoodStill),
-  );
+  const stoodStill = shareMicros(state, priceMicros, BigInt(state.undelivered_us));
+  const undelivered = unused.reduce((sum, one) => sum + one, stoodStill);
+  const used = mulDivCeil(priceMicros, BigInt(ranMs) * US_PER_MS, quantumUs(state));
+  return largerOf(0n, [undelivered, BigInt(state.charged_micros) - used].reduce(smallerOf, escrow));
 }
 
 function unusedMicros(state: SandboxState, step: Step, ranUntilUs: bigint): bigint {
@@ -112,7 +115,7 @@ function unusedMicros(state: SandboxState, step: Step, ranUntilUs: bigint): bigi
 function shareMicros(state: SandboxState, priceMicros: bigint, lengthUs: bigint): bigint {
   const wholeUs = (lengthUs / US_PER_SECOND) * US_PER_SECOND;
   const shareMicrosFloor = mulDivFloor(priceMicros, wholeUs, quantumUs(state));
-  return earlierOf(shareMicrosFloor, priceMicros);
+  return smallerOf(shareMicrosFloor, priceMicros);
 }
 
 /** What a RunTicket says of a step, as far as the rule knows it; the receipt's id and hash are added by who signs. */
@@ -129,5 +132,5 @@ export const ticketOf = (state: SandboxState, step: Step): JsonObject => ({
   final: false,
 });
 
-export const earlierOf = (a: bigint, b: bigint): bigint => (a < b ? a : b);
-export const laterOf = (a: bigint, b: bigint): bigint => (a > b ? a : b);
+export const smallerOf = (a: bigint, b: bigint): bigint => (a < b ? a : b);
+export const largerOf = (a: bigint, b: bigint): bigint => (a > b ? a : b);

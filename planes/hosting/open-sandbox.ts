@@ -28,7 +28,7 @@ import { NOT_FOUND } from './access.ts';
 import { type Bound, type ClampState, clamp, countClamp, ruleOf, spendClamp } from './clamp.ts';
 import { IMAGES, imageOf } from './images.ts';
 import type { JobState } from './job-state.ts';
-import { earlierOf, firstStep, stepUsMin, ticketOf } from './lease.ts';
+import { firstStep, smallerOf, stepUsMin, ticketOf } from './lease.ts';
 import { tierOf } from './policy.ts';
 import { pricePerMinute, pricePerQuantum } from './price.ts';
 import { evolveSandbox, type SandboxState, type Step } from './sandbox-state.ts';
@@ -118,10 +118,10 @@ function spendOf(body: JsonObject, job: JobState, seen: Seen, clamps: ClampState
   const policyMax = BigInt(tierOf().spend_micros_per_job_max);
   const remaining = seen.availableMicros(jobCapAccount(job.id)) ?? 0n;
   const asked = optionalIn(body, 'max_spend_micros', microsIn);
-  if (asked === null) return { spend: earlierOf(policyMax, remaining), ownSpend: undefined };
+  if (asked === null) return { spend: smallerOf(policyMax, remaining), ownSpend: undefined };
   const clamped = clamp(asked, { rule: 'user_policy', max: policyMax }, { rule: 'job_remaining', max: remaining });
   clamps.push(spendClamp('max_spend_micros', asked, clamped));
-  return { spend: clamped.effective, ownSpend: earlierOf(asked, policyMax) };
+  return { spend: clamped.effective, ownSpend: smallerOf(asked, policyMax) };
 }
 
 function overLimits(body: JsonObject, job: JobState, seen: Seen, limits: Limits): Rejection | undefined {

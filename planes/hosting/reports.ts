@@ -15,7 +15,7 @@ import {
 } from '@tallystick/kernel';
 import { NOT_FOUND, notProvider, notRunning } from './access.ts';
 import { type End, ended, finishMessage, stopping } from './ending.ts';
-import { earlierOf, laterOf, paidBetweenUs, quantumUs } from './lease.ts';
+import { largerOf, paidBetweenUs, quantumUs, smallerOf } from './lease.ts';
 import { isAsStrong, tierOf } from './policy.ts';
 import { evolveSandbox, type SandboxState } from './sandbox-state.ts';
 import { clearedTimers, leaseTimer } from './timers.ts';
@@ -46,8 +46,8 @@ function startedEvent(
   reportedUs: bigint,
   { isolation, imageVersion }: { isolation: string; imageVersion: string },
 ): DomainEvent {
-  const startedUs = laterOf(BigInt(state.created_at_us), earlierOf(reportedUs, seen.atUs));
-  const paidUntilUs = earlierOf(BigInt(state.paid_until_us), startedUs + quantumUs(state));
+  const startedUs = largerOf(BigInt(state.created_at_us), smallerOf(reportedUs, seen.atUs));
+  const paidUntilUs = smallerOf(BigInt(state.paid_until_us), startedUs + quantumUs(state));
   return {
     type: 'MachineStarted',
     body: {
@@ -93,7 +93,7 @@ export function reportThawed(state: SandboxState, command: Command, seen: Seen):
   if (refused) return refused;
   if (state.frozen_at_us === null) return { rejection: 'NOTHING_TO_CHANGE' };
   const frozenUs = BigInt(state.frozen_at_us);
-  const atUs = laterOf(frozenUs, momentOf(state, timeUsIn(command.body, 'at_us'), seen));
+  const atUs = largerOf(frozenUs, momentOf(state, timeUsIn(command.body, 'at_us'), seen));
   const undeliveredUs = paidBetweenUs(state, frozenUs, atUs);
   return {
     events: [{ type: 'MachineThawed', body: { at_us: String(atUs), undelivered_us: String(undeliveredUs) } }],
@@ -102,7 +102,7 @@ export function reportThawed(state: SandboxState, command: Command, seen: Seen):
 
 /** A provider's moment, between the sandbox's creation and now. */
 const momentOf = (state: SandboxState, reportedUs: bigint, seen: Seen): bigint =>
-  laterOf(BigInt(state.started_at_us ?? state.created_at_us), earlierOf(reportedUs, seen.atUs));
+  largerOf(BigInt(state.started_at_us ?? state.created_at_us), smallerOf(reportedUs, seen.atUs));
 
 /** The machine is gone. */
 export function reportEnded(state: SandboxState, command: Command, seen: Seen): Decision {

@@ -23,13 +23,13 @@ import { NOT_FOUND, notRunning } from './access.ts';
 import { type StopReason, stopping } from './ending.ts';
 import { type JobState, jobIdleAtUs } from './job-state.ts';
 import {
-  earlierOf,
   graceEndsUs,
-  laterOf,
+  largerOf,
   nextStep,
   sandboxIdleAtUs,
   sellAtUs,
   settlementAt,
+  smallerOf,
   stepUsMin,
   ticketOf,
 } from './lease.ts';
@@ -85,7 +85,7 @@ export function sellMinute(state: SandboxState, command: Command, seen: Seen): D
     return stopping(state, seen, state.is_unfunded ? 'insufficient_funds' : 'provider_lost', seen.atUs);
   const job = seen.state(`job:${state.job}`) as JobState;
   const stop = stopBefore(state, job, seen);
-  if (stop) return stopping(state, seen, stop.reason, earlierOf(stop.latestUs ?? paidUntilUs, paidUntilUs));
+  if (stop) return stopping(state, seen, stop.reason, smallerOf(stop.latestUs ?? paidUntilUs, paidUntilUs));
   const available = seen.availableMicros(userAccount(state.owner)) ?? 0n;
   const priceMicros = BigInt(state.price_micros_per_quantum);
   return available < priceMicros ? waitForFunds(state, seen, available) : sold(state, seen);
@@ -105,7 +105,7 @@ function stopBefore(state: SandboxState, job: JobState, seen: Seen): Stop | unde
   if (job.status !== 'active') return { reason: job.stop_reason, latestUs: seen.atUs };
   const capReason = capReasonOf(state, seen);
   if (capReason) return { reason: capReason };
-  const startsAtUs = laterOf(seen.atUs, BigInt(state.paid_until_us));
+  const startsAtUs = largerOf(seen.atUs, BigInt(state.paid_until_us));
   const isTooShort = (expiresAtUs: bigint): boolean => expiresAtUs - startsAtUs < stepUsMin(state.quantum_ms);
   const [jobEndUs, ownEndUs] = [BigInt(job.expires_at_us), BigInt(state.expires_at_us)];
   if (isTooShort(jobEndUs)) return { reason: 'job_ttl', latestUs: jobEndUs };
@@ -146,7 +146,7 @@ function sold(state: SandboxState, seen: Seen): Accepted {
   const priceMicros = BigInt(step.price_micros);
   const { seq: settledSeq, amountMicros: settledMicros } = settlementAt(state, seen.atUs);
   const cap = sandboxCapAccount(state.id);
-  const shortMicros = laterOf(0n, priceMicros - (seen.availableMicros(cap) ?? 0n));
+  const shortMicros = largerOf(0n, priceMicros - (seen.availableMicros(cap) ?? 0n));
   const event = soldEvent(state, step, { settledSeq, settledMicros, capAddedMicros: shortMicros });
   const after = evolveSandbox(state, event);
   const postings: Posting[] = [

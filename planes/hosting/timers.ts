@@ -3,7 +3,7 @@
  * Promise: a round is the moment it is due, so an alarm that is set anew never has the key of one that fired.
  */
 import type { JsonObject, Timer } from '@tallystick/kernel';
-import { fundsRetryMs, laterOf, REPORT_ALLOWANCE_MS, START_ALLOWANCE_MS, sellAtUs } from './lease.ts';
+import { fundsRetryMs, largerOf, REPORT_ALLOWANCE_MS, START_ALLOWANCE_MS, sellAtUs } from './lease.ts';
 import type { SandboxState } from './sandbox-state.ts';
 
 const US_PER_MS = 1_000n;
@@ -21,7 +21,7 @@ export const startTimer = (state: SandboxState): Timer =>
 
 /** Sells the next step before the paid one is over; at once when that moment has passed. */
 export const leaseTimer = (state: SandboxState, atUs: bigint): Timer =>
-  sellingAt(state, laterOf(sellAtUs(state), atUs + 1n));
+  sellingAt(state, largerOf(sellAtUs(state), atUs + 1n));
 
 /** Tries to sell again soon, since money may arrive. */
 export const retryTimer = (state: SandboxState, atUs: bigint): Timer =>
@@ -32,11 +32,11 @@ const sellingAt = (state: SandboxState, dueUs: bigint): Timer =>
 
 /** Stops it when its time to live is over. */
 export const ttlTimer = (state: SandboxState, atUs: bigint): Timer =>
-  timerAt(state, 'ttl', 'StopAtTtl', laterOf(BigInt(state.expires_at_us), atUs + 1n));
+  timerAt(state, 'ttl', 'StopAtTtl', largerOf(BigInt(state.expires_at_us), atUs + 1n));
 
 /** Ends it when the provider never says that it ended: by then no lease can run any more. */
 export function endTimer(state: SandboxState, endsAtUs: bigint): Timer {
-  const lastUs = laterOf(endsAtUs, BigInt(state.paid_until_us));
+  const lastUs = largerOf(endsAtUs, BigInt(state.paid_until_us));
   return timerAt(state, 'end', 'AssumeEnded', lastUs + BigInt(state.grace_ms + REPORT_ALLOWANCE_MS) * US_PER_MS);
 }
 

@@ -23,7 +23,7 @@ import { NOT_FOUND, notOwner, notProvider, notRunning } from './access.ts';
 import { type Bound, type Clamped, clamp, countClamp, ruleOf, spendClamp } from './clamp.ts';
 import { stopping } from './ending.ts';
 import type { JobState } from './job-state.ts';
-import { laterOf } from './lease.ts';
+import { largerOf } from './lease.ts';
 import { tierOf } from './policy.ts';
 import { evolveSandbox, type SandboxState } from './sandbox-state.ts';
 import { ttlTimer } from './timers.ts';
@@ -34,7 +34,7 @@ const US_PER_MS = 1_000n;
 
 /** Members that every activity carries, for the sandbox itself and for its job. */
 function activity(state: SandboxState, seen: Seen, cause: string, change: { execs?: number; untilUs?: bigint } = {}) {
-  const activeUntilUs = laterOf(BigInt(state.active_until_us), change.untilUs ?? 0n);
+  const activeUntilUs = largerOf(BigInt(state.active_until_us), change.untilUs ?? 0n);
   return {
     job: state.job,
     touches_job: state.touches_job,
@@ -188,7 +188,7 @@ interface Extension {
 function more(now: bigint, add: bigint, ...bounds: Bound[]): More {
   const requested = now + add;
   const clamped = clamp(requested, ...bounds);
-  const effective = laterOf(now, clamped.effective);
+  const effective = largerOf(now, clamped.effective);
   return { requested, effective, rule: clamped.rule, added: effective - now };
 }
 
