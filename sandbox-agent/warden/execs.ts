@@ -47,7 +47,7 @@ export interface ExecsOptions {
   oomKills: () => number;
   nowUs: () => number;
   onStarted: (execId: string) => void;
-  onEnded: (execId: string, end: ExecEnd) => void;
+  onEnded: (exec: ExecView) => void;
 }
 
 const SIGNAL_NAME = /^SIG[A-Z0-9]{2,10}$/;
@@ -128,7 +128,7 @@ export class Execs {
     exec.end = how;
     exec.call = undefined;
     this.#dropOldLogs();
-    this.#options.onEnded(exec.id, how);
+    this.#options.onEnded(viewOf(exec));
     this.#waiters.wake();
   }
 

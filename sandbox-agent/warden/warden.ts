@@ -9,7 +9,7 @@ import { type Admission, admitSpec, type SandboxSpec } from './admission.ts';
 import { type Clock, REAPER_MARGIN_MS, WARDEN_MARGIN_MS } from './clock.ts';
 import { removeDeadline, writeDeadline } from './deadline-file.ts';
 import type { EventLog, EventName } from './events.ts';
-import { type ExecEnd, Execs } from './execs.ts';
+import { type ExecEnd, Execs, type ExecView } from './execs.ts';
 import { type Facts, Fault, refused } from './fault.ts';
 import { type Ground, HOST_UIDS } from './ground.ts';
 import { cpuUs, type EndReason, type Held, leftMs, ranMs, stateOf, viewOf } from './held.ts';
@@ -202,10 +202,9 @@ export class Warden {
         this.touch(held, 'exec');
         this.#tell(held, 'exec_started', { exec_id: execId });
       },
-      onEnded: (execId, end) => {
+      onEnded: (exec) => {
         this.touch(held, 'exec');
-        const code = 'code' in end ? end.code : null;
-        this.#tell(held, 'exec_ended', { exec_id: execId, end: end.end, code });
+        this.#tell(held, 'exec_ended', execEndFacts(exec));
       },
     });
   }
@@ -390,6 +389,13 @@ export class Warden {
     clearTimeout(this.#timer);
     await this.reaper.close();
   }
+}
+
+/** What a receipt says of a command's end. */
+function execEndFacts({ exec_id, end, stdout_bytes, stderr_bytes }: ExecView): Facts {
+  const code = end && 'code' in end ? end.code : null;
+  const signal = end && 'signal' in end ? end.signal : null;
+  return { exec_id, end: end?.end ?? null, code, signal, stdout_bytes, stderr_bytes };
 }
 
 function execEndFor(reason: EndReason): ExecEnd {
