@@ -17,7 +17,7 @@ import {
   StopReason,
   type Tally,
 } from '@tallystick/sdk';
-import { bookProblems, earnedMicros, escrowMicros } from './harness/books.ts';
+import { bookProblems, earnedMicros, escrowMicros, receiptsOf } from './harness/books.ts';
 import { newcomer } from './harness/newcomer.ts';
 import { type Platform, startPlatform } from './harness/platform.ts';
 import { msOf } from './harness/time.ts';
@@ -130,6 +130,13 @@ describe('a new wallet', { concurrency: 4 }, () => {
       await sh('echo x >> count; wc -l < count', counted),
     ];
     assert.deepEqual([first.stdout, repeat.stdout], ['1\n', '1\n'], 'a repeat started the command again');
+    const told = await until('the end of the first command is receipted', async () =>
+      (await receiptsOf(platform.folder, `sandbox:${sandbox.id}`)).find(
+        ({ command }) => command.type === 'FinishExec' && command.body['exec_id'] === hello.execId,
+      ),
+    );
+    const { end, exit_code, stdout_bytes, stderr_bytes } = told.command.body;
+    assert.deepEqual([end, exit_code, stdout_bytes, stderr_bytes], ['exited', 0, 6, 0]);
   });
 
   test('a command is followed live and stopped by a signal', async () => {

@@ -114,12 +114,21 @@ export async function escrowMicros(folder: string, sandboxId: string): Promise<b
   return row!.micros;
 }
 
-/** The bodies of a stream's receipts, oldest first. */
-export async function receiptsOf(folder: string, stream: string): Promise<Row[]> {
+/** What tests look at in a receipt. */
+export interface StoredReceipt {
+  seq: number;
+  at_us: string;
+  command: { type: string; actor: string; body: Row };
+  decision: { rejection: string | null; state_hash: string };
+  postings: { asset: string; debit: string; credit: string; amount_micros: string }[];
+}
+
+/** A stream's receipts, oldest first. */
+export async function receiptsOf(folder: string, stream: string): Promise<StoredReceipt[]> {
   const rows = await query<{ body: string }>(
     folder,
     `select convert_from(payload, 'UTF8') as body from engine.receipt where stream = $1 order by seq`,
     [stream],
   );
-  return rows.map(({ body }) => JSON.parse(body) as Row);
+  return rows.map(({ body }) => JSON.parse(body) as StoredReceipt);
 }
