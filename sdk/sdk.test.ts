@@ -121,7 +121,10 @@ test('a command runs to its end: output, exit code, environment, standard input'
   await using fake = await startFakePlatform();
   const sandbox = await openSandbox(await loggedIn(fake));
   const echoed = await sandbox.exec(['echo', 'hello']);
-  assert.deepEqual([echoed.stdout, echoed.end, echoed.exitCode, echoed.receiptId], ['hello\n', 'exited', 0, 'rcp_3']);
+  assert.deepEqual(
+    [echoed.stdout, echoed.end, echoed.exitCode, echoed.receiptId],
+    ['hello\n', 'exited', 0, `rcp_${'3'.padStart(32, '0')}`],
+  );
   const failed = await sandbox.exec(['exit', '7']);
   assert.deepEqual([failed.stderr, failed.exitCode], ['oh no\n', 7]);
   assert.equal((await sandbox.exec(['cat'], { stdin: 'ïn' })).stdout, 'ïn');

@@ -120,6 +120,9 @@ export async function connectSaved(io: Io, urlOption?: string): Promise<Tally> {
   const address = await findAddress(io, urlOption);
   const apiKey = await findApiKey(io, address);
   if (!apiKey)
-    throw new UsageError(`There is no login for ${address.url}.`, `Run: tally login --new --url ${address.url}`);
+    throw new UsageError(
+      `There is no login for ${address.url}.`,
+      `Run: tally login --url ${address.url} (with --new to make a wallet first)`,
+    );
   return connect({ baseUrl: address.url, apiKey, fetch: io.fetch });
 }

@@ -47,6 +47,8 @@ export interface FakePlatform extends AsyncDisposable {
   keys: Map<string, KeyInit & { secret: string }>;
   /** How many of the next requests are answered by 503. */
   unavailable: number;
+  /** A key for a wallet that never logged in; says its secret. */
+  addKey(): string;
   /** Cuts every live connection. */
   cutLive(): void;
 }
@@ -67,6 +69,8 @@ const SCOPES = [
   'keys:write',
 ];
 const PRICE_MICROS = 453n;
+
+const receiptId = (count: number): string => `rcp_${String(count).padStart(32, '0')}`;
 
 /** Ids count up, so that golden files stay the same. */
 const idsFrom = (): ((prefix: string) => string) => {
@@ -118,6 +122,21 @@ export async function startFakePlatform(): Promise<FakePlatform> {
   return Object.assign(state.fake, {
     url: state.url,
     cutLive: () => live.terminateAll(),
+    addKey: () => {
+      const id = state.newId('key');
+      const secret = `tly_${id}`;
+      const principal = `eip155:8453:0x${'1'.repeat(40)}`;
+      state.fake.keys.set(id, {
+        id,
+        secret,
+        principal,
+        scopes: SCOPES,
+        label: 'added',
+        createdAt: AT,
+        expiresAt: LATER,
+      });
+      return secret;
+    },
     async [Symbol.asyncDispose]() {
       await live[Symbol.asyncDispose]();
       await app.close();
@@ -212,7 +231,7 @@ function jobServiceOf(state: State) {
         createdAt: AT,
         expiresAt: LATER,
         clamps,
-        receiptId: 'rcp_1',
+        receiptId: receiptId(1),
       };
       jobs.set(id, job);
       return job;
@@ -283,7 +302,7 @@ function sandboxServiceOf(state: State) {
         paidUntil: LATER,
         createdAt: AT,
         startedAt: AT,
-        receiptId: 'rcp_2',
+        receiptId: receiptId(2),
         incarnation: 1,
       };
       sandboxes.set(id, sandbox);
@@ -319,7 +338,7 @@ function execServiceOf(state: State) {
         }
       : {}),
     ...(isWhole && run.end ? { stdout: run.stdout, stderr: run.stderr } : { more: run.stdout + run.stderr !== '' }),
-    receiptId: 'rcp_3',
+    receiptId: receiptId(3),
   });
   return implement(ExecService, {
     execSandbox: async (request, call) => {
@@ -350,7 +369,7 @@ function fileServiceOf(state: State) {
       const bytes = Buffer.concat(await Array.fromAsync(call.body ?? []));
       changed(state, `upload ${path}`, call);
       files.set(path, bytes);
-      return { sandboxId: id, path, bytes: BigInt(bytes.length), sha256: sha256Hex(bytes), receiptId: 'rcp_4' };
+      return { sandboxId: id, path, bytes: BigInt(bytes.length), sha256: sha256Hex(bytes), receiptId: receiptId(4) };
     },
     downloadFile: ({ path }) => {
       const bytes = files.get(path);
@@ -376,7 +395,7 @@ function fileServiceOf(state: State) {
 
 function receiptServiceOf() {
   const receipts = [1, 2, 3].map((pos) => ({
-    id: `rcp_${pos}`,
+    id: receiptId(pos),
     pos: BigInt(pos),
     stream: `job:${pos}`,
     seq: 1n,
@@ -417,7 +436,7 @@ function billingOf(state: State) {
         source: 'development',
         creditedAt: AT,
         balanceMicros: state.depositedMicros,
-        receiptId: 'rcp_5',
+        receiptId: receiptId(5),
       };
     },
   });

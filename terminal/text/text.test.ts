@@ -54,11 +54,18 @@ const DURATIONS: [string, bigint | RegExp][] = [
 function checkRows(parse: (text: string) => bigint, rows: [string, bigint | RegExp][]): void {
   for (const [text, wanted] of rows)
     if (typeof wanted === 'bigint') assert.equal(parse(text), wanted, text);
-    else assert.throws(() => parse(text), (fault) => fault instanceof UsageError && wanted.test(fault.message) && fault.suggestion !== '', text);
+    else
+      assert.throws(
+        () => parse(text),
+        (fault) => fault instanceof UsageError && wanted.test(fault.message) && fault.suggestion !== '',
+        text,
+      );
 }
 
-test('[I-13] an amount is exact, has a unit, and is refused with a suggestion otherwise', () => checkRows(parseAmount, AMOUNTS));
-test('a length of time has a unit, and is refused with a suggestion otherwise', () => checkRows(parseDuration, DURATIONS));
+test('[I-13] an amount is exact, has a unit, and is refused with a suggestion otherwise', () =>
+  checkRows(parseAmount, AMOUNTS));
+test('a length of time has a unit, and is refused with a suggestion otherwise', () =>
+  checkRows(parseDuration, DURATIONS));
 
 test('[I-13] dollars and micros are the same amount for every amount', () => {
   fc.assert(
@@ -96,6 +103,8 @@ test('a place is a path here unless it begins with a sandbox', () => {
   assert.deepEqual(parsePlace(`${id}:a/b`), { kind: 'sandbox', sandboxId: id, path: 'a/b' });
   assert.deepEqual(parsePlace(`${id}:`), { kind: 'sandbox', sandboxId: id, path: '' });
   assert.deepEqual(parsePlace(`${id}:a:b`), { kind: 'sandbox', sandboxId: id, path: 'a:b' });
-  for (const path of ['a/b', './sbx_1:x', 'C:\\x', 'a:b', 'sbx_']) assert.deepEqual(parsePlace(path), { kind: 'here', path });
-  for (const text of ['sbx_12:x', `${id.toUpperCase().replace('SBX', 'sbx')}1:x`]) assert.throws(() => parsePlace(text), UsageError);
+  for (const path of ['a/b', './sbx_1:x', 'C:\\x', 'a:b', 'sbx_'])
+    assert.deepEqual(parsePlace(path), { kind: 'here', path });
+  for (const text of ['sbx_12:x', `${id.toUpperCase().replace('SBX', 'sbx')}1:x`])
+    assert.throws(() => parsePlace(text), UsageError);
 });

@@ -18,7 +18,12 @@ const PUBLISHED = {
       cipherparams: { iv: '6087dab2f9fdbbfaddc31a909735c1e6' },
       ciphertext: '5318b4d5bcd28de64ee5559e671353e16f075ecae9f99c7a79a38af5f869aa46',
       kdf: 'pbkdf2',
-      kdfparams: { c: 262144, dklen: 32, prf: 'hmac-sha256', salt: 'ae3cd4e7013836a3df6bd7241b12db061dbe2c6785853cce422d148a624ce0bd' },
+      kdfparams: {
+        c: 262144,
+        dklen: 32,
+        prf: 'hmac-sha256',
+        salt: 'ae3cd4e7013836a3df6bd7241b12db061dbe2c6785853cce422d148a624ce0bd',
+      },
       mac: '517ead924a9d0dc3124507e3393d175ce3ff7c1e96529c6c555ce9e51205e9b2',
     },
     id: '3198bc9c-6672-5ab3-d995-4942343ae5b6',
@@ -30,7 +35,13 @@ const PUBLISHED = {
       cipherparams: { iv: '83dbcc02d8ccb40e466191a123791e0e' },
       ciphertext: 'd172bf743a674da9cdad04534d56926ef8358534d458fffccd4e6ad2fbde479c',
       kdf: 'scrypt',
-      kdfparams: { dklen: 32, n: 262144, p: 8, r: 1, salt: 'ab0c7876052600dd703518d6fc3fe8984592145b591fc8fb5c6d43190334ba19' },
+      kdfparams: {
+        dklen: 32,
+        n: 262144,
+        p: 8,
+        r: 1,
+        salt: 'ab0c7876052600dd703518d6fc3fe8984592145b591fc8fb5c6d43190334ba19',
+      },
       mac: '2103ac29920d71da29f15d75b4a16dbe95cfd7ff8faea1056c33131d846e3097',
     },
     id: '3198bc9c-6672-5ab3-d995-4942343ae5b6',
@@ -55,7 +66,10 @@ test('[I-30] a sealed key opens with its passphrase only, and stands nowhere in 
   const file = await sealKey(key, address, 'päss', SCRYPT_N_FAST);
   assert.ok(!JSON.stringify(file).includes(PUBLISHED_KEY));
   assert.deepEqual(await openKey(JSON.parse(JSON.stringify(file)), 'päss'), key);
-  await assert.rejects(openKey(file, 'pass'), (fault) => fault instanceof KeystoreError && fault.code === 'passphrase_wrong');
+  await assert.rejects(
+    openKey(file, 'pass'),
+    (fault) => fault instanceof KeystoreError && fault.code === 'passphrase_wrong',
+  );
   const again = await sealKey(key, address, 'päss', SCRYPT_N_FAST);
   assert.notEqual(again.crypto.ciphertext, file.crypto.ciphertext);
 });
@@ -69,7 +83,10 @@ test('a changed ciphertext is found', async () => {
 
 test('a keystore that asks for too much work or is none is refused before any work', () => {
   const { crypto } = PUBLISHED.scrypt;
-  const withParams = (params: object) => ({ version: 3, crypto: { ...crypto, kdfparams: { ...crypto.kdfparams, ...params } } });
+  const withParams = (params: object) => ({
+    version: 3,
+    crypto: { ...crypto, kdfparams: { ...crypto.kdfparams, ...params } },
+  });
   const rows: [unknown, RegExp][] = [
     [withParams({ n: 2 ** 40, r: 8 }), /the cap is/],
     [withParams({ n: 2 ** 20, r: 2 ** 10 }), /the cap is/],
@@ -84,7 +101,11 @@ test('a keystore that asks for too much work or is none is refused before any wo
     [[], /no object/],
     [null, /no object/],
   ];
-  for (const [file, wanted] of rows) assert.throws(() => readKeystore(file), (fault) => fault instanceof KeystoreError && wanted.test(fault.message));
+  for (const [file, wanted] of rows)
+    assert.throws(
+      () => readKeystore(file),
+      (fault) => fault instanceof KeystoreError && wanted.test(fault.message),
+    );
 });
 
 test('[I-30] private files are 0600 in a 0700 folder; looser ones are refused, existing ones kept', async () => {
