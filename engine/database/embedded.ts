@@ -68,7 +68,10 @@ export async function openEmbedded({
     describe: () => `embedded PostgreSQL in ${dataFolder}`,
     postmasterPid: () => runningPid(dataFolder),
     passwordOf: () => undefined,
-    stop: () => stopServer(dataFolder),
+    stop: async () => {
+      await stopServer(dataFolder);
+      rmSync(socketFolder, { recursive: true, force: true });
+    },
   };
 }
 
