@@ -21,7 +21,7 @@ export { attachLive, type LiveOptions, type LiveServer } from './live.ts';
 export type { OpenTopic } from './live-connection.ts';
 export { LIVE_JSON, LIVE_PATH, LIVE_PROTO, type LiveProtocol } from './live-protocols.ts';
 export type { LiveEvent, LiveTopic } from './live-subscription.ts';
-export { type OpenapiInfo, openapiDocument } from './openapi.ts';
+export { type OpenapiTitle, openapiDocument } from './openapi.ts';
 export { type LogFault, PROBLEM_MEDIA_TYPE, type ProblemAnswer, problemOf, problemOfThrown } from './problem.ts';
 export { ApiRefusal, type RefusalExtra, refuse, refuseInvalid, type Violation } from './refusal.ts';
 export { registerOpenapi } from './register-openapi.ts';

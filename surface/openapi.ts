@@ -9,7 +9,7 @@ import type { Operation, Route } from './contract.ts';
 import { type Comment, fieldComment, fieldSchema, messageSchema, type SchemaOptions } from './json-schema.ts';
 import { PROBLEM_MEDIA_TYPE } from './problem.ts';
 
-export interface OpenapiInfo {
+export interface OpenapiTitle {
   title: string;
   version: string;
   description?: string;
@@ -24,7 +24,7 @@ const serviceName = (operation: Operation): string => operation.method.parent.na
 
 const byteBody: JsonObject = { schema: { type: 'string', format: 'binary' } };
 
-export function openapiDocument(operations: readonly Operation[], info: OpenapiInfo, comment: Comment): JsonObject {
+export function openapiDocument(operations: readonly Operation[], info: OpenapiTitle, comment: Comment): JsonObject {
   const components: Components = new Map([['Problem', problemSchema()]]);
   const paths: Record<string, JsonObject> = {};
   for (const operation of operations)

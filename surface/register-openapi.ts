@@ -7,13 +7,13 @@ import type { FastifyInstance } from 'fastify';
 import type { Dispatch } from './dispatch.ts';
 import { docsPage } from './docs-page.ts';
 import type { Comment } from './json-schema.ts';
-import { type OpenapiInfo, openapiDocument } from './openapi.ts';
+import { type OpenapiTitle, openapiDocument } from './openapi.ts';
 
 const comments: Readonly<Record<string, string>> = docs;
 const comment: Comment = (name) => comments[name];
 
 /** Adds `GET /openapi.json` and `GET /docs`. */
-export function registerOpenapi(app: FastifyInstance, dispatch: Dispatch, info: OpenapiInfo): void {
+export function registerOpenapi(app: FastifyInstance, dispatch: Dispatch, info: OpenapiTitle): void {
   const document = JSON.stringify(openapiDocument(dispatch.operations, info, comment));
   const page = docsPage(dispatch.operations, info.title, comment);
   const policy = "default-src 'none'; style-src 'unsafe-inline'";
