@@ -15,7 +15,7 @@ import {
 } from '@tallystick/kernel';
 import type { Outcome } from '../outcome.ts';
 import { type Cache, Draft, type StreamHead } from './cache.ts';
-import { type Decided, decideCommand, HoldsMissing, type TimerRow } from './decide.ts';
+import { type Decided, decideCommand, type TimerRow } from './decide.ts';
 import type { Pending } from './pending.ts';
 import { emptyWriteSet, type Move, type WriteSet } from './write-set.ts';
 
@@ -42,7 +42,7 @@ export interface Plan {
   reactions: Command[];
 }
 
-/** @errors throws HoldsMissing when amounts of holds must be read first. */
+/** Not to be written while its draft misses amounts of holds: these are read, and the batch planned again. */
 export function planBatch(issue: Issue, batch: readonly Pending[]): Plan {
   const { cache, shard, atUs } = issue;
   const before = cache.frontier;
@@ -95,7 +95,6 @@ function tryDecide(
   try {
     return decideCommand(rules, plan.draft, pending, { shard, pos, atUs, issuer, salt });
   } catch (error) {
-    if (error instanceof HoldsMissing) throw error;
     plan.bugs.push({ pending, error: error as Error });
     return undefined;
   }

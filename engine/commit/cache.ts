@@ -183,6 +183,8 @@ export class Draft {
   readonly streams = new Map<string, StreamHead>();
   readonly accounts = new Map<string, Balance>();
   readonly holds = new Map<string, bigint>();
+  /** To be read before the batch can be planned. */
+  readonly missingHolds: string[] = [];
   readonly #cache: Cache;
 
   constructor(cache: Cache) {
@@ -206,9 +208,12 @@ export class Draft {
     this.accounts.set(account, { debitsMicros: 0n, creditsMicros: 0n, heldMicros: 0n });
   }
 
-  /** Whether the amount of the hold is known, or known not to exist. */
-  knowsHold(name: string): boolean {
-    return this.holds.has(name) || this.#cache.holds.has(name);
+  /** Whether the amounts of all holds that are resolved are known; those that are not are kept in `missingHolds`. */
+  knowsHolds(postings: readonly Posting[]): boolean {
+    const names = postings.flatMap(({ hold }) => (hold ? [holdName(hold)] : []));
+    const unknown = names.filter((name) => !this.holds.has(name) && !this.#cache.holds.has(name));
+    this.missingHolds.push(...unknown);
+    return unknown.length === 0;
   }
 
   apply(posting: Posting, place: { pos: number; ord: number }): void {

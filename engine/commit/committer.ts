@@ -11,7 +11,6 @@ import { type Outcome, replayAnswer } from '../outcome.ts';
 import { STATEMENTS } from '../statements.ts';
 import { type Plan, planBatch } from './batch.ts';
 import { Cache } from './cache.ts';
-import { HoldsMissing } from './decide.ts';
 import { LOCK_AFTER_LOSSES, OUTAGE_MS_MAX, RECONNECT_MS } from './limits.ts';
 import type { Pending } from './pending.ts';
 import { commitParameters } from './write-set.ts';
@@ -109,15 +108,12 @@ export class Committer implements AsyncDisposable {
     const startedUs = performance.now() * 1000;
     const now = nowUs();
     const atUs = now > this.#cache.atUs ? now : this.#cache.atUs;
-    try {
-      return planBatch({ rules, cache: this.#cache, shard, issuer: logKey.origin, atUs }, batch);
-    } catch (error) {
-      if (!(error instanceof HoldsMissing)) throw error;
-      await this.#cache.loadHolds(this.#connection, shard, error.holds);
-      return this.#plan(batch, false);
-    } finally {
-      this.stats.planUs += performance.now() * 1000 - startedUs;
-    }
+    const plan = planBatch({ rules, cache: this.#cache, shard, issuer: logKey.origin, atUs }, batch);
+    this.stats.planUs += performance.now() * 1000 - startedUs;
+    const { missingHolds } = plan.draft;
+    if (missingHolds.length === 0) return plan;
+    await this.#cache.loadHolds(this.#connection, shard, missingHolds);
+    return this.#plan(batch, false);
   }
 
   async #write({ move, set }: Plan): Promise<Attempt> {

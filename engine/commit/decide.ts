@@ -20,7 +20,7 @@ import {
   watchSeen,
 } from '@tallystick/kernel';
 import { type Outcome, storeAnswer } from '../outcome.ts';
-import { type Draft, holdName, type StreamHead } from './cache.ts';
+import type { Draft, StreamHead } from './cache.ts';
 import type { Pending } from './pending.ts';
 
 const MICROS_MAX = 2n ** 63n - 1n;
@@ -54,17 +54,11 @@ export interface Decided {
   reactions: Command[];
 }
 
-/** The amounts of these holds must be read before the command can be applied. */
-export class HoldsMissing extends Error {
-  readonly holds: string[];
-  constructor(holds: string[]) {
-    super('holds to read first');
-    this.holds = holds;
-  }
-}
-
-/** @errors throws HoldsMissing; throws whatever the rule throws. */
-export function decideCommand(rules: Rules, draft: Draft, pending: Pending, place: Place): Decided {
+/**
+ * Undefined when it resolves holds whose amounts are not known yet: the draft then names them.
+ * @errors throws whatever the rule throws.
+ */
+export function decideCommand(rules: Rules, draft: Draft, pending: Pending, place: Place): Decided | undefined {
   const { command } = pending;
   const before = draft.stream(command.stream);
   const { seen, looked } = watchSeen(pending.reads, {
@@ -76,7 +70,8 @@ export function decideCommand(rules: Rules, draft: Draft, pending: Pending, plac
     ? { rejection: `${QUARANTINE_PREFIX}${pending.quarantinedFor}` }
     : pending.decider.decide(before.state, command, seen);
   const accepted: Accepted = isRejection(decision) ? { events: [] } : decision;
-  assertPostings(accepted.postings ?? [], draft);
+  assertAmounts(accepted.postings ?? []);
+  if (!draft.knowsHolds(accepted.postings ?? [])) return undefined;
   const after = evolveHead(before, pending, accepted, place);
   const { issuer, salt, atUs } = place;
   const receipt = receiptOf(decision, {
@@ -108,13 +103,11 @@ export function decideCommand(rules: Rules, draft: Draft, pending: Pending, plac
 }
 
 /** What the database could not even be asked is a bug of the rule; everything else the database refuses by itself. */
-function assertPostings(postings: Posting[], draft: Draft): void {
+function assertAmounts(postings: Posting[]): void {
   for (const { amountMicros } of postings) {
-    if (amountMicros > MICROS_MAX || amountMicros < -MICROS_MAX)
-      throw new TypeError(`an amount beyond 64 bits: ${amountMicros}`);
+    const isStorable = amountMicros <= MICROS_MAX && amountMicros >= -MICROS_MAX;
+    if (!isStorable) throw new TypeError(`an amount beyond 64 bits: ${amountMicros}`);
   }
-  const unknown = postings.flatMap(({ hold }) => (hold && !draft.knowsHold(holdName(hold)) ? [holdName(hold)] : []));
-  if (unknown.length > 0) throw new HoldsMissing(unknown);
 }
 
 function evolveHead(before: StreamHead, { decider }: Pending, { events }: Accepted, { pos }: Place): StreamHead {
