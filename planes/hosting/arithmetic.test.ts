@@ -64,8 +64,8 @@ test('the next step is sold early enough for short and long steps', () => {
 function running(steps: [number, number][], more: Partial<SandboxState> = {}): SandboxState {
   const open_steps = steps.map(([startS, endS], i) => ({
     seq: i + 1,
-    starts_at_us: String(BigInt(startS) * S),
-    ends_at_us: String(BigInt(endS) * S),
+    starts_at_us: String(BigInt(startS * 1_000) * 1_000n),
+    ends_at_us: String(BigInt(endS * 1_000) * 1_000n),
     price_micros: '120',
   }));
   return {
@@ -109,7 +109,7 @@ const REFUNDS: [string, SandboxState, bigint, bigint][] = [
     {
       ...running([
         [0, 60],
-        [60, 62],
+        [60, 61.5],
       ]),
       quantum_ms: 1_500,
     },
