@@ -120,6 +120,7 @@ export interface StoredReceipt {
   at_us: string;
   command: { type: string; actor: string; body: Row };
   decision: { rejection: string | null; state_hash: string };
+  policy: { hash: string; rule: string | null };
   postings: { asset: string; debit: string; credit: string; amount_micros: string }[];
 }
 

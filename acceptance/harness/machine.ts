@@ -10,6 +10,8 @@ import { until } from './until.ts';
 const LOOK_EVERY_MS = 10;
 /** A look that comes later than this says nothing about the time before it. */
 const GAP_MS_MAX = 200;
+/** The outermost launcher outlives the tenant for a moment, to collect it; it alone is nobody's running time. */
+const LAUNCHER_PROCESSES = 1;
 const SEARCH_DEPTH_MAX = 5;
 const TICKER = 'while :; do date +%s%3N; sleep 0.03; done';
 
@@ -40,10 +42,12 @@ const textOf = (file: string): string => {
   }
 };
 
+const isLasting = (pid: string): boolean => !['sleep', 'date', ''].includes(textOf(`/proc/${pid}/comm`).trim());
+
 export interface MachineWatch extends Disposable {
   /** Directory of its cgroup. */
   readonly tree: string;
-  /** Pids in it now, as one sorted text. */
+  /** Pids in it now but for the clock's own momentary ones, as one sorted text. */
   pids(): string;
   isFrozen(): boolean;
   isGone(): boolean;
@@ -59,12 +63,13 @@ export interface MachineWatch extends Disposable {
 export async function watchMachine(sandboxId: string): Promise<MachineWatch> {
   const root = unifiedRoot();
   const tree = await until(`${sandboxId} has a cgroup`, () => findDirectories(root, (name) => name === sandboxId)[0]);
+  const procs = (): string[] => textOf(join(tree, 'cgroup.procs')).split('\n').filter(Boolean);
   const stretches: [fromMs: number, toMs: number][] = [];
   let lastRunningAtMs = 0;
   const look = (): void => {
     const events = textOf(join(tree, 'cgroup.events'));
     const nowMs = Date.now();
-    if (!events.includes('populated 1') || !events.includes('frozen 0')) return;
+    if (!events.includes('frozen 0') || procs().length <= LAUNCHER_PROCESSES) return;
     const last = stretches.at(-1);
     if (last && last[1] === lastRunningAtMs && nowMs - last[1] < GAP_MS_MAX) last[1] = nowMs;
     else stretches.push([nowMs, nowMs]);
@@ -73,7 +78,7 @@ export async function watchMachine(sandboxId: string): Promise<MachineWatch> {
   const timer = setInterval(look, LOOK_EVERY_MS);
   return {
     tree,
-    pids: () => textOf(join(tree, 'cgroup.procs')).split('\n').filter(Boolean).sort().join(' '),
+    pids: () => procs().filter(isLasting).sort().join(' '),
     isFrozen: () => textOf(join(tree, 'cgroup.events')).includes('frozen 1'),
     isGone: () => !existsSync(tree),
     cpuUs: () => Number(/^usage_usec (\d+)/m.exec(textOf(join(tree, 'cpu.stat')))?.[1] ?? 0),
