@@ -34,7 +34,8 @@ async function create(deliveries: Deliveries, delivery: Delivery): Promise<void>
     await reportCreated(deliveries, await provider.create(spec, ticket));
   } catch (fault) {
     if (!isFinal(fault)) throw fault;
-    await reportStartFailed(deliveries, spec, fault.code);
+    // `gone` means that it lived here before: its own report, or the sweep, says how it ended and what it used
+    if (fault.kind === 'refused') await reportStartFailed(deliveries, spec, fault.code);
   }
 }
 

@@ -85,7 +85,8 @@ export const sandboxHandlers = (options: SandboxOptions) => {
     },
     async destroySandbox({ id }, call) {
       const { state, receiptId } = await ownSandbox(engine, call, id);
-      if (state.status === 'ended') return sandboxMessage(state, receiptId); // nothing of it is left
+      // one that has ended, or is about to, leaves nothing behind
+      if (state.status === 'ended' || state.status === 'stopping') return sandboxMessage(state, receiptId);
       return changeSandbox(engine, call, id, 'StopSandbox', {});
     },
   });
