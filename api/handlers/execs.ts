@@ -24,6 +24,7 @@ const END: Record<string, ExecEndKind> = {
   lease_ended: ExecEndKind.LEASE_ENDED,
   killed: ExecEndKind.KILLED,
   sandbox_lost: ExecEndKind.SANDBOX_LOST,
+  not_started: ExecEndKind.NOT_STARTED,
 };
 
 export const execHandlers = (engine: Engine, provider: Provider) =>

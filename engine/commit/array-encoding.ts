@@ -21,7 +21,9 @@ const LOWER_BOUND = 1;
 /** One-dimensional array in the binary format of PostgreSQL; a `bytea` given as a string is its UTF-8 bytes. */
 export function encodeArray<T extends ElementType>(type: T, values: readonly ElementValue[T][]): Buffer {
   const bytes =
-    type === 'text' || type === 'bytea' ? encodeVariable(values as Variable[]) : encodeFixed(type, values as Fixed[]);
+    type === 'text' || type === 'bytea'
+      ? encodeVariable(values as readonly Variable[])
+      : encodeFixed(type, values as readonly Fixed[]);
   bytes.writeInt32BE(values.length === 0 ? 0 : 1, 0);
   bytes.writeInt32BE(values.includes(null as never) ? 1 : 0, 4);
   bytes.writeInt32BE(OIDS[type], 8);

@@ -444,7 +444,7 @@ export const OutputEventSchema: GenMessage<OutputEvent, {validType: OutputEventV
  */
 export type ExecEndEvent = Message<"tallystick.live.v1.ExecEndEvent"> & {
   /**
-   * exited, signaled, oom, timeout, lease_ended, killed or sandbox_lost.
+   * exited, signaled, oom, timeout, lease_ended, killed, sandbox_lost or not_started.
    *
    * @generated from field: string end = 1;
    */
