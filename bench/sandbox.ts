@@ -12,6 +12,7 @@ import { RUN_TICKET_TYPE, type RunTicket, signEnvelope, signingKeyFromSeed } fro
 import {
   Cgroup,
   type Ground,
+  isolationOf,
   launch,
   planDisk,
   prepareGround,
@@ -62,12 +63,10 @@ async function bareBwrap({ ground }: Bed, name: string): Promise<number> {
   const directory = join(ground.sandboxes, name);
   let cgroup: Cgroup | undefined;
   const ms = await firstOutput(() => {
-    mkdirSync(directory, { mode: 0o711 });
+    mkdirSync(join(directory, 'socket'), { recursive: true, mode: 0o711 });
     cgroup = new Cgroup(ground.layout, join(ground.slice, name), LIMITS);
-    const { filterFile, nodeFile, guest: guestDirectory, hostUidFirst: hostUid } = ground;
     const disk = planDisk(directory, DISK_MIB * MIB);
-    const where = { socketDirectory: directory, guestDirectory, nodeFile, filterFile };
-    return launch({ ...where, hostUid, disk, procsFiles: cgroup.procsFiles }, ECHO);
+    return launch(isolationOf(ground, directory, ground.hostUidFirst, disk, cgroup.procsFiles), ECHO);
   });
   await cgroup?.remove();
   rmSync(directory, { recursive: true });

@@ -7,7 +7,9 @@ import { join } from 'node:path';
 export { Cgroup, detectLayout, killAndRemove, type Layout, type Limits, prepareSlice } from './warden/cgroup.ts';
 export { planDisk } from './warden/disk.ts';
 export { type Ground, prepareGround, removeGround } from './warden/ground.ts';
-export { type Isolation, launch } from './warden/isolate.ts';
+export { launch } from './warden/isolate.ts';
+export { type Missing, type Probe, probe } from './warden/probe.ts';
+export { isolationOf } from './warden/sandbox.ts';
 export { REFUSED_CALLS, seccompFilter } from './warden/seccomp.ts';
 
 /** The warden's program: `node WARDEN_PROGRAM --folder DIR --socket PATH --lease-key BASE64 --caller-key BASE64`. */

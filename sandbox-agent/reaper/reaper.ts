@@ -2,9 +2,10 @@
  * The second line: freezes, then kills, by the deadline files alone. It holds no key and takes no command.
  * Promise: no sandbox runs past its paid time when the warden hangs, and none survives the warden.
  *
- * Usage: node reaper.ts <directory of deadline files>; stdin is a pipe whose end means that the warden died.
+ * Usage: node reaper.ts <directory of deadline files> <mount point to remove at the end>; stdin is a pipe whose end means that the warden died.
  */
-import { rmdirSync, rmSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { existsSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { setPriority } from 'node:os';
 import { join } from 'node:path';
 import { REAPER_MARGIN_MS, remainingMs, systemClock } from '../warden/clock.ts';
@@ -47,8 +48,15 @@ function tryRemove(directory: string): boolean {
   return true;
 }
 
+/** A warden that ends politely has done this itself; then nothing is there. */
+function removeMountPoint(mountPoint: string): void {
+  if (!existsSync(mountPoint)) return;
+  spawnSync('/bin/umount', ['--recursive', '--lazy', mountPoint]);
+  tryRemove(mountPoint);
+}
+
 /** The warden is gone: nobody can renew, so everything ends now. */
-function endEverything(directory: string, triesLeft = CLEAN_TRIES_MAX): void {
+function endEverything(directory: string, mountPoint: string, triesLeft = CLEAN_TRIES_MAX): void {
   const deadlines = readDeadlines(directory);
   for (const deadline of deadlines) {
     put(deadline, 'kill');
@@ -56,11 +64,14 @@ function endEverything(directory: string, triesLeft = CLEAN_TRIES_MAX): void {
     rmSync(deadline.sandboxDirectory, { recursive: true, force: true });
     removeDeadline(directory, deadline.sandbox);
   }
-  if (deadlines.length === 0 || triesLeft === 0) process.exit(deadlines.length === 0 ? 0 : 1);
-  setTimeout(() => endEverything(directory, triesLeft - 1), LOOK_EVERY_MS);
+  if (deadlines.length === 0 || triesLeft === 0) {
+    removeMountPoint(mountPoint);
+    process.exit(deadlines.length === 0 ? 0 : 1);
+  }
+  setTimeout(() => endEverything(directory, mountPoint, triesLeft - 1), LOOK_EVERY_MS);
 }
 
-function main(directory: string): void {
+function main(directory: string, mountPoint: string): void {
   setPriority(HIGH_PRIORITY);
   const overSince = new Map<string, number>();
   const timer = setInterval(() => {
@@ -71,8 +82,8 @@ function main(directory: string): void {
   process.stdout.on('error', () => {});
   process.stdin.resume().once('close', () => {
     clearInterval(timer);
-    endEverything(directory);
+    endEverything(directory, mountPoint);
   });
 }
 
-main(process.argv[2] as string);
+main(process.argv[2] as string, process.argv[3] as string);

@@ -10,6 +10,7 @@ import type { TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Envelope, RUN_TICKET_TYPE, type RunTicket, signEnvelope, signingKeyFromSeed } from '@tallystick/kernel';
 import { type Ground, prepareGround, removeGround } from '../warden/ground.ts';
+import type { Level } from '../warden/image.ts';
 import { Sandbox, type Shape } from '../warden/sandbox.ts';
 
 export const leaseKey = signingKeyFromSeed(Buffer.alloc(32, 11));
@@ -31,9 +32,9 @@ export interface OwnGround {
   remove(): Promise<void>;
 }
 
-export async function ownGround(): Promise<OwnGround> {
+export async function ownGround(level: Level = 'ns'): Promise<OwnGround> {
   const folder = temporaryFolder();
-  const ground = await prepareGround(folder);
+  const ground = await prepareGround(folder, level);
   const remove = async (): Promise<void> => {
     await removeGround(ground, folder);
     rmSync(folder, { recursive: true, force: true });

@@ -70,7 +70,7 @@ function assertGap(context: TestContext, all: number[], paidUntilMs: number, tha
 }
 
 describe('leases', { concurrency: 3 }, () => {
-  test('control plane silent: frozen before the paid end, destroyed after the grace', async (context) => {
+  test('[I-01] [I-03] control plane silent: frozen before the paid end, destroyed after the grace', async (context) => {
     const { warden, paidUntilMs, tree } = await ticking(context, 400);
     await until(() => warden.has('frozen'));
     const cpuUs = cpuUsOf(tree);
@@ -97,7 +97,7 @@ describe('leases', { concurrency: 3 }, () => {
     assertGap(context, await ticks(warden), paidUntilMs, thawedFromMs);
   });
 
-  test('an old ticket, replayed, adds no time, running or frozen', async (context) => {
+  test('[I-04] an old ticket, replayed, adds no time, running or frozen', async (context) => {
     const { warden, paidUntilMs, tree } = await ticking(context, 400);
     assert.equal((await renew(warden, 1, 60_000)).json.code, 'ticket_old_seq');
     await until(() => isFrozen(tree));
@@ -108,7 +108,7 @@ describe('leases', { concurrency: 3 }, () => {
 });
 
 describe('the warden hangs', { concurrency: 2 }, () => {
-  test('the reaper freezes in time and kills after the grace', async (context) => {
+  test('[I-01] [I-03] the reaper freezes in time and kills after the grace', async (context) => {
     const { warden, paidUntilMs, tree } = await ticking(context, 400);
     warden.process.kill('SIGSTOP');
     await until(() => isFrozen(tree));
@@ -138,7 +138,7 @@ describe('the warden hangs', { concurrency: 2 }, () => {
 });
 
 describe('the warden dies', { concurrency: 2 }, () => {
-  test('its sandboxes die at once, the reaper cleans up, and the next warden takes no ticket of that life', async (context) => {
+  test('[I-03] its sandboxes die at once, the reaper cleans up, and the next warden takes no ticket of that life', async (context) => {
     const { warden, tree } = await ticking(context, 400, 60_000);
     warden.process.kill('SIGKILL');
     context.diagnostic(`tree gone ${(await until(() => !existsSync(tree))).toFixed(0)} ms after the kill`);

@@ -9,13 +9,16 @@ import { join } from 'node:path';
 import { detectLayout, killAndRemove, type Layout, prepareSlice } from './cgroup.ts';
 import { Fault } from './fault.ts';
 import { writeGuest } from './guest-build.ts';
-import { IMAGE_ETC } from './isolate.ts';
+import { IMAGE_ETC, type Level } from './image.ts';
 import { seccompFilter } from './seccomp.ts';
 
 export interface Ground {
+  level: Level;
   layout: Layout;
   /** Name of the cgroup that holds all sandboxes of this folder. */
   slice: string;
+  /** Where the folders below are shown to sandboxes. */
+  root: string;
   /** Per sandbox: its socket, image file and mount point. */
   sandboxes: string;
   deadlines: string;
@@ -107,7 +110,7 @@ function writeImageFiles(guest: string): void {
  * Needs a private mount namespace around this process (main.ts makes it).
  * @errors throws Fault when the folder is taken or the machine cannot enforce limits.
  */
-export async function prepareGround(folder: string): Promise<Ground> {
+export async function prepareGround(folder: string, level: Level = 'ns'): Promise<Ground> {
   closeInherited();
   const layout = detectLayout();
   mkdirSync(folder, { recursive: true, mode: 0o711 });
@@ -123,8 +126,10 @@ export async function prepareGround(folder: string): Promise<Ground> {
   const { root, nodeFile } = mountWithin(folder);
   const hostUidFirst = HOST_UID_FIRST + (Number.parseInt(nameOf(folder), 16) % FOLDERS_OF_UIDS) * HOST_UIDS;
   return {
+    level,
     layout,
     slice,
+    root,
     sandboxes: join(root, 'sandboxes'),
     guest: join(root, 'guest'),
     deadlines: join(folder, 'deadlines'),
@@ -141,7 +146,8 @@ export async function removeGround(ground: Ground, folder: string): Promise<void
   for (const name of ['sandboxes', 'deadlines', 'logs', 'guest', 'warden.pid', 'seccomp.bpf']) {
     rmSync(join(folder, name), { recursive: true, force: true });
   }
-  const root = join(MOUNT_ROOT, `tallystick-${nameOf(folder)}`);
-  execFileSync('umount', ['--recursive', root], { stdio: 'pipe' });
-  rmSync(root, { recursive: true, force: true });
+  // The reaper of a warden that worked here has removed it already.
+  if (!existsSync(ground.root)) return;
+  execFileSync('umount', ['--recursive', ground.root], { stdio: 'pipe' });
+  rmSync(ground.root, { recursive: true, force: true });
 }

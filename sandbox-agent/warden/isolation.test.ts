@@ -92,7 +92,7 @@ const ATTEMPTS: [what: string, line: string, expected: RegExp][] = [
 ];
 
 for (const [what, line, expected] of ATTEMPTS) {
-  test(`a tenant in vain: ${what}`, async () => assert.match(await inside(tenant, line), expected));
+  test(`[I-08] a tenant in vain: ${what}`, async () => assert.match(await inside(tenant, line), expected));
 }
 
 test("a neighbour's file is nowhere to be found", async () => {

@@ -102,7 +102,7 @@ const history = fc.array(
   { maxLength: 40 },
 );
 
-test('law: over any history, running time never exceeds the durations of the admitted tickets, each counted once', () => {
+test('[I-01] [I-04] law: over any history, running time never exceeds the durations of the admitted tickets, each counted once', () => {
   fc.assert(
     fc.property(history, (steps) => {
       let wallMs = WALL_MS;

@@ -15,6 +15,8 @@ import { systemClock } from './clock.ts';
 import { EventLog } from './events.ts';
 import { Fault, refused } from './fault.ts';
 import { prepareGround, removeGround } from './ground.ts';
+import type { Level } from './image.ts';
+import { probe, tryIsolation } from './probe.ts';
 import { UsedNames } from './used-names.ts';
 import { Warden } from './warden.ts';
 
@@ -23,6 +25,8 @@ interface Options {
   socket: string;
   leaseKey: Buffer;
   callerKey: Buffer;
+  /** Development only: take `ns-lite` where `ns` is not possible. */
+  allowsLite: boolean;
 }
 
 const SEED_BYTES = 32;
@@ -43,7 +47,9 @@ function keyOption(name: string, text: string | undefined): Buffer {
 /** Flags win over TALLY_WARDEN_FOLDER, _SOCKET, _LEASE_KEY and _CALLER_KEY. */
 function readOptions(argv: string[], env: NodeJS.ProcessEnv): Options {
   const text = { type: 'string' } as const;
-  const options = { folder: text, socket: text, 'lease-key': text, 'caller-key': text } as const;
+  const lite = { type: 'boolean', default: false } as const;
+  const keys = { 'lease-key': text, 'caller-key': text } as const;
+  const options = { folder: text, socket: text, ...keys, 'allow-lite': lite } as const;
   const { values } = parseArgs({ args: argv.filter((word) => word !== PRIVATE_MOUNTS), options });
   const folder = values.folder ?? env['TALLY_WARDEN_FOLDER'];
   const socket = values.socket ?? env['TALLY_WARDEN_SOCKET'];
@@ -56,6 +62,7 @@ function readOptions(argv: string[], env: NodeJS.ProcessEnv): Options {
     socket: resolve(socket),
     leaseKey: keyOption('lease-key', values['lease-key'] ?? env['TALLY_WARDEN_LEASE_KEY']),
     callerKey: keyOption('caller-key', values['caller-key'] ?? env['TALLY_WARDEN_CALLER_KEY']),
+    allowsLite: values['allow-lite'] || env['TALLY_WARDEN_ALLOW_LITE'] === '1',
   };
 }
 
@@ -74,9 +81,9 @@ function becomePrivate(): void {
   throw refused('cannot_isolate', 'this Node cannot replace itself: needs process.execve');
 }
 
-function describe(admission: Admission): JsonObject {
+function describe(admission: Admission, level: Level): JsonObject {
   return {
-    isolation: 'ns',
+    isolation: level,
     enforcement: 'freeze',
     quotas: ['cpu', 'memory', 'pids', 'disk'],
     egress: ['none'],
@@ -84,6 +91,16 @@ function describe(admission: Admission): JsonObject {
     totals: { cpu_millis: admission.cpuMillis, memory_mib: admission.memoryMib, disk_mib: admission.diskMib },
     sandboxes_max: SANDBOXES_MAX,
   };
+}
+
+/** @errors throws Fault `cannot_isolate` naming what is missing and how to get it. */
+function chooseLevel(allowsLite: boolean): Level {
+  const { level, missing } = probe();
+  const said = missing.map(({ what, lost, hint }) => `${what} is missing (${lost}): ${hint}`).join('; ');
+  if (level === undefined || (level === 'ns-lite' && !allowsLite))
+    throw refused('cannot_isolate', said, { missing: said });
+  if (level === 'ns-lite') process.stderr.write(`WARNING: weak isolation, for development only. ${said}\n`);
+  return level;
 }
 
 async function listen(server: Server, socket: string): Promise<void> {
@@ -112,9 +129,11 @@ function closeOnSignal(close: () => Promise<void>): void {
 
 async function main(): Promise<void> {
   const options = readOptions(process.argv.slice(2), process.env);
+  const level = chooseLevel(options.allowsLite);
   becomePrivate();
   mkdirSync(options.folder, { recursive: true, mode: 0o711 });
-  const ground = await prepareGround(options.folder);
+  const ground = await prepareGround(options.folder, level);
+  await tryIsolation(ground);
   const bootId = randomUUID();
   const publicKey = ownKey(options.folder).publicKey.toString('base64');
   const events = new EventLog(options.folder, bootId, systemClock.wallMs);
@@ -122,7 +141,7 @@ async function main(): Promise<void> {
   const usedNames = new UsedNames(join(options.folder, 'used-names'));
   const warden = new Warden({ ground, leaseKey: options.leaseKey, clock: systemClock, events, usedNames, admission });
   const access = accessFor(options.callerKey, publicKey, systemClock.wallMs);
-  const descriptor = (): JsonObject => describe(admission);
+  const descriptor = (): JsonObject => describe(admission, level);
   const server = apiServer({ warden, events, access, bootId, publicKey, imageVersion: IMAGE_VERSION, descriptor });
   await listen(server, options.socket);
   closeOnSignal(async () => {
@@ -132,7 +151,7 @@ async function main(): Promise<void> {
     server.closeAllConnections();
     await removeGround(ground, options.folder);
   });
-  const ready = { ready: true, boot_id: bootId, public_key: publicKey, isolation: 'ns', descriptor: descriptor() };
+  const ready = { ready: true, boot_id: bootId, public_key: publicKey, isolation: level, descriptor: descriptor() };
   process.stdout.write(`${JSON.stringify(ready)}\n`);
 }
 

@@ -11,14 +11,16 @@ const FLAGS = ['--max-semi-space-size=1', '--single-threaded-gc', '--disable-war
 
 export class ReaperWatch {
   readonly #deadlines: string;
+  readonly #mountPoint: string;
   readonly #onRestarted: () => void;
   #reaper: ChildProcess;
   #seenAtMs = 0;
   #checkedAtMs = 0;
   #isClosing = false;
 
-  constructor(deadlines: string, onRestarted: () => void) {
+  constructor(deadlines: string, mountPoint: string, onRestarted: () => void) {
     this.#deadlines = deadlines;
+    this.#mountPoint = mountPoint;
     this.#onRestarted = onRestarted;
     this.#reaper = this.#start();
   }
@@ -31,7 +33,7 @@ export class ReaperWatch {
   #start(): ChildProcess {
     const script = join(import.meta.dirname, '..', 'reaper', 'reaper.ts');
     const options = { detached: true, stdio: ['pipe', 'pipe', 'inherit'] as ('pipe' | 'inherit')[], env: {} };
-    const reaper = spawn(process.execPath, [...FLAGS, script, this.#deadlines], options);
+    const reaper = spawn(process.execPath, [...FLAGS, script, this.#deadlines, this.#mountPoint], options);
     this.#seenAtMs = systemClock.monotonicMs();
     reaper.stdout?.on('data', () => {
       this.#seenAtMs = systemClock.monotonicMs();

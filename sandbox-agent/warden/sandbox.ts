@@ -7,10 +7,11 @@ import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Cgroup, type Limits } from './cgroup.ts';
-import { planDisk, prepareDisk } from './disk.ts';
+import { type Disk, planDisk, prepareDisk } from './disk.ts';
 import { Fault } from './fault.ts';
 import type { Ground } from './ground.ts';
 import { GuestLink } from './guest-link.ts';
+import type { Isolation } from './image.ts';
 import { GUEST_ARGV, launch } from './isolate.ts';
 
 export interface Shape extends Limits {
@@ -21,6 +22,20 @@ export const START_MS_MAX = 15_000;
 /** After this long the whole tree is killed at once, zombie or not. */
 const POLITE_MS = 500;
 const COMPLAINT_CHARS_MAX = 2_000;
+
+/** What `launch` needs for a sandbox in `directory`, which has `root` and `socket` in it. */
+export function isolationOf(
+  ground: Ground,
+  directory: string,
+  hostUid: number,
+  disk: Disk,
+  procsFiles: string[],
+): Isolation {
+  const { level, filterFile, nodeFile, guest: guestDirectory } = ground;
+  const socketDirectory = join(directory, 'socket');
+  const rootDirectory = join(directory, 'root');
+  return { level, hostUid, disk, filterFile, nodeFile, guestDirectory, socketDirectory, rootDirectory, procsFiles };
+}
 
 export class Sandbox {
   readonly name: string;
@@ -57,15 +72,14 @@ export class Sandbox {
     const directory = join(ground.sandboxes, name);
     const socketDirectory = join(directory, 'socket');
     mkdirSync(socketDirectory, { recursive: true, mode: 0o711 });
+    mkdirSync(join(directory, 'root'), { mode: 0o711 });
     const cgroup = new Cgroup(ground.layout, join(ground.slice, name), shape);
     const link = new GuestLink(join(socketDirectory, 'guest.sock'), hostUid);
     try {
       const disk = planDisk(directory, shape.diskBytesMax);
       await prepareDisk(disk, hostUid);
       beforeLaunch(cgroup, directory);
-      const { filterFile, nodeFile, guest: guestDirectory } = ground;
-      const isolation = { hostUid, disk, filterFile, nodeFile, guestDirectory, socketDirectory };
-      const child = launch({ ...isolation, procsFiles: cgroup.procsFiles }, GUEST_ARGV);
+      const child = launch(isolationOf(ground, directory, hostUid, disk, cgroup.procsFiles), GUEST_ARGV);
       return new Sandbox(name, directory, cgroup, link, child);
     } catch (fault) {
       link.close();

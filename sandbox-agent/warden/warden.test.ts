@@ -34,7 +34,7 @@ async function wardenWith(context: TestContext) {
 }
 
 for (const stepMs of [HOUR_MS, -HOUR_MS]) {
-  test(`the wall clock is stepped by ${stepMs / HOUR_MS} h: frozen in time, never destroyed by it`, async (context) => {
+  test(`[I-04] the wall clock is stepped by ${stepMs / HOUR_MS} h: frozen in time, never destroyed by it`, async (context) => {
     const { warden, shift, has } = await wardenWith(context);
     const paidUntilMs = Date.now() + 2_000;
     await warden.create({ sandbox: 's0', incarnation: 1, ...SPEC }, ticketOf(2_000));
@@ -50,7 +50,7 @@ for (const stepMs of [HOUR_MS, -HOUR_MS]) {
   });
 }
 
-test('destroying a frozen sandbox does not let its tenant run on', async (context) => {
+test('[I-08] destroying a frozen sandbox does not let its tenant run on', async (context) => {
   const { warden, has } = await wardenWith(context);
   const held = await warden.create({ sandbox: 's0', incarnation: 1, ...SPEC }, ticketOf(1_500));
   const spin = 'i=0; while [ $i -lt 20 ]; do (while :; do :; done) & i=$((i+1)); done; wait';

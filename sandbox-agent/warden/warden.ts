@@ -46,7 +46,9 @@ export class Warden {
     this.#options = options;
     this.#clock = options.clock;
     setPriority(HIGH_PRIORITY);
-    this.reaper = new ReaperWatch(options.ground.deadlines, () => options.events.append('reaper_restarted', '', 0));
+    this.reaper = new ReaperWatch(options.ground.deadlines, options.ground.root, () =>
+      options.events.append('reaper_restarted', '', 0),
+    );
     this.#arm();
   }
 
