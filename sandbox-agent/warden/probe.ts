@@ -12,7 +12,7 @@ import { Fault } from './fault.ts';
 import type { Ground } from './ground.ts';
 import type { Level } from './image.ts';
 import { LAUNCHER_ENV, launch } from './isolate.ts';
-import { isolationOf } from './sandbox.ts';
+import { endTree, isolationOf } from './sandbox.ts';
 
 /** Something that is not there: what, what is lost without it, and how to get it. */
 export interface Missing {
@@ -104,8 +104,7 @@ export async function tryIsolation(ground: Ground): Promise<void> {
     cgroup.thaw();
     await waitFor('thaw', () => !cgroup.isFrozen());
   } finally {
-    cgroup.kill();
-    await closed;
+    await endTree(child, closed, cgroup);
     await cgroup.remove();
     rmSync(directory, { recursive: true, force: true });
   }

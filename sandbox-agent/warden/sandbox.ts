@@ -102,41 +102,45 @@ export class Sandbox {
     return this;
   }
 
-  /**
-   * Also works on a frozen tree: v2 lets a kill through. The namespace's init goes first and takes all below with it, so
-   * that the outer bubblewrap lives to collect it: killed together, they would leave a zombie to the host's pid 1.
-   * It is thawed only when it is alone: an earlier thaw would let the tenant run unpaid for the moment before it dies.
-   */
+  /** Works on a frozen tree, too: nothing of the tenant runs again. */
   async destroy(): Promise<void> {
-    if (this.process.exitCode === null && this.process.signalCode === null) {
-      this.#killNamespaceInit();
-      await this.#emptyButForOuter();
-      this.cgroup.thaw();
-    } else this.cgroup.kill();
-    const slow = setTimeout(() => this.cgroup.kill(), POLITE_MS);
-    await this.gone;
-    clearTimeout(slow);
+    await endTree(this.process, this.gone, this.cgroup);
     this.link.close();
     await this.cgroup.remove();
     rmSync(this.directory, { recursive: true, force: true });
   }
+}
 
-  async #emptyButForOuter(): Promise<void> {
-    const giveUpAtMs = performance.now() + POLITE_MS;
-    while (this.cgroup.pids().some((pid) => pid !== this.process.pid)) {
-      if (performance.now() > giveUpAtMs) return this.cgroup.kill();
-      await sleep(1);
-    }
+/**
+ * Also works on a frozen tree: v2 lets a kill through. The namespace's init goes first and takes all below with it, so
+ * that the outer process lives to collect it: killed together, they would leave a zombie to the host's pid 1.
+ * It is thawed only when it is alone: an earlier thaw would let the tenant run unpaid for the moment before it dies.
+ */
+export async function endTree(outer: ChildProcess, gone: Promise<unknown>, cgroup: Cgroup): Promise<void> {
+  if (outer.exitCode === null && outer.signalCode === null) {
+    killNamespaceInit(outer, cgroup);
+    await emptyButForOuter(outer, cgroup);
+    cgroup.thaw();
+  } else cgroup.kill();
+  const slow = setTimeout(() => cgroup.kill(), POLITE_MS);
+  await gone;
+  clearTimeout(slow);
+}
+
+async function emptyButForOuter(outer: ChildProcess, cgroup: Cgroup): Promise<void> {
+  const giveUpAtMs = performance.now() + POLITE_MS;
+  while (cgroup.pids().some((pid) => pid !== outer.pid)) {
+    if (performance.now() > giveUpAtMs) return void cgroup.kill();
+    await sleep(1);
   }
+}
 
-  #killNamespaceInit(): void {
-    const outer = this.process.pid;
-    try {
-      const inits = readFileSync(`/proc/${outer}/task/${outer}/children`, 'utf8').trim();
-      if (inits === '') this.cgroup.kill();
-      for (const pid of inits.split(' ').filter(Boolean)) process.kill(Number(pid), 'SIGKILL');
-    } catch {
-      this.cgroup.kill();
-    }
+function killNamespaceInit({ pid: outer }: ChildProcess, cgroup: Cgroup): void {
+  try {
+    const inits = readFileSync(`/proc/${outer}/task/${outer}/children`, 'utf8').trim();
+    if (inits === '') cgroup.kill();
+    for (const pid of inits.split(' ').filter(Boolean)) process.kill(Number(pid), 'SIGKILL');
+  } catch {
+    cgroup.kill();
   }
 }
