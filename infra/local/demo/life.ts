@@ -30,7 +30,7 @@ const LOOK_EVERY_MS = 250;
 /** The sandbox must have ended so long after its money did, or something is wrong. */
 const END_MS_MAX = 180_000;
 const DEPOSIT_PER_BUDGET = 2n;
-const ASKED_PER_BUDGET = 3n;
+const TTL_ASKED_MS = 7n * 86_400_000n;
 
 export interface LifeOptions {
   url: string;
@@ -101,7 +101,7 @@ async function buyMachine(tally: Tally, options: LifeOptions): Promise<{ job: Jo
     ramMib: RAM_MIB,
     diskMib,
     quantumMs,
-    maxSpendMicros: budgetMicros * ASKED_PER_BUDGET, // more than the job has, to show what clamps it
+    ttlMs: TTL_ASKED_MS, // more than the job has left, to show what clamps it
   });
   const state = sandbox.state!;
   say.good(`sandbox ${sandbox.id}: ${state.image}, isolation ${state.isolation}`);
