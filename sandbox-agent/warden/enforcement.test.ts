@@ -109,13 +109,17 @@ describe('leases', { concurrency: 3 }, () => {
 
 describe('the warden hangs', { concurrency: 2 }, () => {
   test('[I-01] [I-03] the reaper freezes in time and kills after the grace', async (context) => {
-    const { warden, paidUntilMs, tree } = await ticking(context, 400);
+    const { warden, paidUntilMs, tree } = await ticking(context, 600);
     warden.process.kill('SIGSTOP');
     await until(() => isFrozen(tree));
     assert.ok(Date.now() < paidUntilMs, 'frozen in time');
-    const [cpuUs, frozenAtMs] = [cpuUsOf(tree), Date.now()];
-    await until(() => Date.now() > frozenAtMs + 150);
-    assert.ok(pidsOf(tree) !== '' && cpuUsOf(tree) - cpuUs < 1_000, 'it stands still');
+    const frozenAtMs = Date.now();
+    // The kernel sums up cpu time a little later than it is used.
+    await until(() => Date.now() > frozenAtMs + 100);
+    const cpuUs = cpuUsOf(tree);
+    await until(() => Date.now() > frozenAtMs + 250);
+    assert.notEqual(pidsOf(tree), '');
+    assert.equal(cpuUsOf(tree), cpuUs, 'it stands still');
     await until(() => !existsSync(tree) || pidsOf(tree) === '');
     warden.process.kill('SIGCONT');
     await until(() => warden.has('ended'));
