@@ -311,11 +311,13 @@ export class Warden {
   }
 
   #freeze(held: Held, lateMs: number): void {
-    const wasFrozen = held.sandbox?.cgroup.isFrozen() === true;
-    held.sandbox?.cgroup.freeze();
-    held.frozenAtMonotonicMs = wasFrozen ? this.#reaperMomentMs(lateMs) : this.#clock.monotonicMs();
+    const cgroup = held.sandbox?.cgroup;
+    // A tree that the reaper has killed already is empty, and an empty one does not count as frozen.
+    const wasStopped = cgroup !== undefined && (cgroup.isFrozen() || !cgroup.isPopulated());
+    cgroup?.freeze();
+    held.frozenAtMonotonicMs = wasStopped ? this.#reaperMomentMs(lateMs) : this.#clock.monotonicMs();
     held.frozenSinceUs = this.#nowUs();
-    this.#tell(held, 'frozen', { late_ms: Math.round(lateMs), by_reaper: wasFrozen });
+    this.#tell(held, 'frozen', { late_ms: Math.round(lateMs), by_reaper: wasStopped });
   }
 
   /** When the reaper has acted while this process hung: `lateMs` after the warden's own moment it is now. */
