@@ -10,6 +10,7 @@ import { pagesOf } from './pages.ts';
 import { type Receipts, receiptsOf } from './receipts.ts';
 import { type CreateSandboxOptions, createSandbox, Sandbox } from './sandbox.ts';
 import { type Connection, type Link, linkOf, type Services } from './services.ts';
+import { type Tools, toolsOf } from './tools.ts';
 
 export interface Sandboxes {
   /** Buys the first minute and starts a machine in a job. @errors ApiError as `job.sandboxes.create` */
@@ -39,6 +40,8 @@ export interface Tally {
   readonly keys: Keys;
   readonly receipts: Receipts;
   readonly live: Live;
+  /** Every operation by the name of its tool, with plain values: for agents and their protocols. */
+  readonly tools: Tools;
   /** The contracts' methods as they are, for what has no polished form. */
   readonly services: Services;
 }
@@ -64,6 +67,7 @@ export function connect(connection: Connection & { apiKey: string }): Tally {
     keys: keysOf(link),
     receipts: receiptsOf(link),
     live,
+    tools: toolsOf(connection),
     services: link.services,
   };
 }

@@ -47,4 +47,5 @@ export {
   UnreachableError,
   type UploadedFile,
 } from './services.ts';
+export type { ToolCallOptions, Tools } from './tools.ts';
 export { type Signer, signerOfPrivateKey } from './wallet.ts';

@@ -26,6 +26,17 @@ import type { Live } from './live.ts';
 export type { FileEntry, UploadedFile } from '@tallystick/proto';
 export { ApiError, type Problem, type Retry } from '@tallystick/surface/client';
 
+/** @internal Every contract there is. */
+export const ALL_SERVICES = [
+  AuthService,
+  BillingService,
+  JobService,
+  SandboxService,
+  ExecService,
+  FileService,
+  ReceiptService,
+] as const;
+
 /** Where the platform is, and with which credential. */
 export interface Connection {
   /** `http://` or `https://`, host and port. */

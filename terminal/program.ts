@@ -10,6 +10,7 @@ import { addDoctorCommand } from './commands/doctor.ts';
 import { addExecCommand } from './commands/exec.ts';
 import { addJobCommands } from './commands/job.ts';
 import { addLiveCommand } from './commands/live.ts';
+import { addMcpCommand } from './commands/mcp.ts';
 import { addReceiptCommands } from './commands/receipts.ts';
 import { addSandboxCommands } from './commands/sandbox.ts';
 import { addWalletCommands } from './commands/wallet.ts';
@@ -42,6 +43,7 @@ export function createProgram(world: World): Command {
   addCopyCommands(program, world);
   addReceiptCommands(program, world);
   addLiveCommand(program, world);
+  addMcpCommand(program, world);
   addDoctorCommand(program, world);
   settle(program, world);
   return program;

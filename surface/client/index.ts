@@ -17,3 +17,4 @@ export {
   upload,
 } from './rest-client.ts';
 export { ATTEMPTS_MAX, type Retry } from './retry.ts';
+export { createToolClient, type ToolClient } from './tool-client.ts';
