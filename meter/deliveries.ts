@@ -2,7 +2,7 @@
  * What the meter carries to machines: create, renew, finish, each taken from the outbox.
  * Promise: delivered at least once and in order per sandbox; the machine's own names make a repetition harmless.
  */
-import { type Delivery, type Engine, type Handler, keepTicket } from '@tallystick/engine';
+import { type Delivery, type Engine, type Handler, keepTicket, readStream } from '@tallystick/engine';
 import { type Provider, ProviderFault, type SandboxSpec } from '@tallystick/engine/adapters/provider';
 import type { Envelope, JsonObject, SigningKey } from '@tallystick/kernel';
 import type { Logger } from 'pino';
@@ -10,6 +10,7 @@ import { reportCreated, reportStartFailed } from './reports.ts';
 import { signSale } from './tickets.ts';
 
 const PIDS_MAX = 256;
+const CALLER_REFUSED = new Set(['bad_caller_ticket', 'forbidden']);
 
 export interface Deliveries {
   engine: Engine;
@@ -27,6 +28,7 @@ export const outboxHandlers = (deliveries: Deliveries): Record<string, Handler> 
 });
 
 async function create(deliveries: Deliveries, delivery: Delivery): Promise<void> {
+  if (await isOver(deliveries, delivery)) return;
   const { provider } = deliveries;
   const spec = specOf(delivery.body);
   const ticket = await keptTicket(deliveries, delivery);
@@ -40,6 +42,7 @@ async function create(deliveries: Deliveries, delivery: Delivery): Promise<void>
 }
 
 async function renew(deliveries: Deliveries, delivery: Delivery): Promise<void> {
+  if (await isOver(deliveries, delivery)) return;
   const { provider } = deliveries;
   const ticket = await keptTicket(deliveries, delivery);
   await settled(deliveries, delivery, () => provider.renew(String(delivery.body['sandbox']), ticket));
@@ -53,6 +56,11 @@ async function finish(deliveries: Deliveries, delivery: Delivery): Promise<void>
     at_us: at_us === null || at_us === undefined ? null : Number(at_us),
   };
   await settled(deliveries, delivery, () => deliveries.provider.finish(String(sandbox), order));
+}
+
+/** Its money has been parted, so a ticket that waited for a silent machine would let it run unpaid. */
+async function isOver({ engine }: Deliveries, { body }: Delivery): Promise<boolean> {
+  return (await readStream(engine, `sandbox:${String(body['sandbox'])}`))?.state['status'] === 'ended';
 }
 
 /** Kept before it leaves, so that an export never lacks a ticket that a machine obeyed. */
@@ -75,8 +83,9 @@ async function settled(deliveries: Deliveries, delivery: Delivery, carry: () => 
   }
 }
 
+/** A machine that does not believe the caller says nothing of the sandbox: that is tried again. */
 const isFinal = (fault: unknown): fault is ProviderFault =>
-  fault instanceof ProviderFault && fault.kind !== 'unreachable';
+  fault instanceof ProviderFault && fault.kind !== 'unreachable' && !CALLER_REFUSED.has(fault.code);
 
 function specOf(body: JsonObject): SandboxSpec {
   return {

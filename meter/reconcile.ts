@@ -1,16 +1,23 @@
 /**
- * Compares what was sold with what runs: sandboxes that their machine no longer has, machines that nobody pays for.
- * Promise: a loss is reported once it is certain, so that it is refunded; an orphan is ended.
+ * Compares what was sold with what runs: machines that are gone, machines that nobody pays for, reports that never came.
+ * Promise: nothing is lost or ended on one list alone, each is asked for again first; a loss is reported once it is certain.
  */
-import { type Engine, listStreams, PAGE_MAX } from '@tallystick/engine';
+import { type Engine, listStreams, PAGE_MAX, readStream } from '@tallystick/engine';
 import { type Provider, ProviderFault, type SandboxView } from '@tallystick/engine/adapters/provider';
 import type { SandboxState } from '@tallystick/hosting';
 import type { Logger } from 'pino';
-import { pause } from './reports.ts';
+import { pause, reportExecOver, reportMissedEnd } from './reports.ts';
+import { newSightings, type Sightings } from './sightings.ts';
 
 const EVERY_MS = 2_000;
-/** A sandbox that was just sold may not be on its machine yet. */
-const YOUNG_MS = 60_000;
+/** One failed attempt counts as this much silence at most: a meter that stood still itself has not heard anybody fail. */
+const ATTEMPT_MS_MAX = 35_000;
+/** The machine's own report of an end is waited for this long. */
+const END_HEARD_MS = 10_000;
+/** A command that was receipted may still be on its way to the machine for this long. */
+const EXEC_ON_ITS_WAY_MS = 60_000;
+/** A machine holds tickets for at most so many steps when it was last heard. */
+const STEPS_AHEAD_MAX = 2;
 const LIVE_STATUSES = ['running', 'frozen', 'stopping'];
 const US_PER_MS = 1_000n;
 
@@ -25,31 +32,54 @@ export interface Reconciling {
 
 /** Runs until the signal aborts. */
 export async function reconcileForEver(reconciling: Reconciling, signal: AbortSignal): Promise<void> {
-  let heardAtMs = Date.now();
+  const sightings = newSightings();
+  let silentMs = 0;
   while (!signal.aborted) {
+    const startedAtMs = performance.now();
     try {
       const views = await reconciling.provider.list();
-      heardAtMs = Date.now();
-      await reconcileOnce(reconciling, views);
+      silentMs = 0;
+      await reconcileOnce(reconciling, views, sightings);
     } catch (fault) {
       reconciling.log.warn({ fault: (fault as Error).message }, 'could not compare with the machine');
-      const silentMs = Date.now() - heardAtMs;
-      if (fault instanceof ProviderFault && silentMs > reconciling.lostAfterMs)
-        await loseAll(reconciling, heardAtMs).catch(() => undefined);
+      if (fault instanceof ProviderFault)
+        silentMs += Math.min(performance.now() - startedAtMs, ATTEMPT_MS_MAX) + EVERY_MS;
+      if (silentMs > reconciling.lostAfterMs) await loseAll(reconciling, silentMs).catch(() => undefined);
     }
     await pause(EVERY_MS, signal);
   }
 }
 
-async function reconcileOnce(reconciling: Reconciling, views: SandboxView[]): Promise<void> {
+export async function reconcileOnce(
+  reconciling: Reconciling,
+  views: SandboxView[],
+  sightings: Sightings,
+): Promise<void> {
   const onMachine = new Map(views.map((view) => [view.sandbox, view]));
   const sold = await liveSandboxes(reconciling);
-  const nowMs = Date.now();
-  for (const sandbox of sold) {
-    if (!onMachine.has(sandbox.id)) await lose(reconciling, sandbox, nowMs);
-  }
   const known = new Set(sold.map(({ id }) => id));
-  for (const view of views) if (!known.has(view.sandbox)) await endOrphan(reconciling, view, nowMs);
+  for (const sandbox of sold)
+    await apart(reconciling, sandbox.id, () => compare(reconciling, sandbox, onMachine.get(sandbox.id), sightings));
+  for (const view of views)
+    if (view.state !== 'ended' && !known.has(view.sandbox))
+      await apart(reconciling, view.sandbox, () => endIfOrphan(reconciling, view));
+  sightings.forgetUnseen();
+}
+
+/** What fails for one sandbox is tried again in the next pass and stops no other. */
+async function apart({ log }: Reconciling, sandbox: string, work: () => Promise<void>): Promise<void> {
+  await work().catch((fault: Error) => log.warn({ sandbox, fault: fault.message }, 'could not be compared'));
+}
+
+async function compare(
+  reconciling: Reconciling,
+  sandbox: SandboxState,
+  view: SandboxView | undefined,
+  sightings: Sightings,
+): Promise<void> {
+  if (!view) return loseIfGone(reconciling, sandbox);
+  if (view.state === 'ended') return hearEnd(reconciling, view, sightings);
+  return hearExecs(reconciling, sandbox, view, sightings);
 }
 
 async function liveSandboxes({ engine, providerName }: Reconciling): Promise<SandboxState[]> {
@@ -71,11 +101,26 @@ async function liveSandboxes({ engine, providerName }: Reconciling): Promise<San
   return found;
 }
 
-async function loseAll(reconciling: Reconciling, seenAtMs: number): Promise<void> {
-  for (const sandbox of await liveSandboxes(reconciling)) await lose(reconciling, sandbox, seenAtMs);
+/** The list is older than what the database says by now: a machine that began between the two is not lost. */
+async function loseIfGone(reconciling: Reconciling, sandbox: SandboxState): Promise<void> {
+  try {
+    await reconciling.provider.get(sandbox.id);
+  } catch (fault) {
+    if (!(fault instanceof ProviderFault) || fault.kind !== 'gone') throw fault;
+    await lose(reconciling, sandbox, Date.now());
+  }
 }
 
-/** The last moment it can have run is when its machine was last heard; the key makes every repetition the same report. */
+/** A silent machine runs on for what it was sold before, so that much is not given back. */
+async function loseAll(reconciling: Reconciling, silentMs: number): Promise<void> {
+  const nowMs = Date.now();
+  for (const sandbox of await liveSandboxes(reconciling)) {
+    const mayRunUntilMs = Math.ceil(nowMs - silentMs + STEPS_AHEAD_MAX * sandbox.quantum_ms);
+    if (mayRunUntilMs <= nowMs) await lose(reconciling, sandbox, mayRunUntilMs);
+  }
+}
+
+/** `seenAtMs`: the last moment at which it can have run; the key makes every repetition the same report. */
 async function lose({ engine, log }: Reconciling, sandbox: SandboxState, seenAtMs: number): Promise<void> {
   const { id, incarnation } = sandbox;
   const outcome = await engine.execute({
@@ -89,10 +134,33 @@ async function lose({ engine, log }: Reconciling, sandbox: SandboxState, seenAtM
   if (!outcome.replayed) log.warn({ sandbox: id, rejection: outcome.rejection ?? null }, 'a sandbox is lost');
 }
 
-/** Nobody pays for it: either it has ended here, or it was never sold. */
-async function endOrphan({ provider, log }: Reconciling, view: SandboxView, nowMs: number): Promise<void> {
-  const ageMs = nowMs - Number(BigInt(Math.trunc(view.started_at_us)) / US_PER_MS);
-  if (view.state === 'ended' || ageMs < YOUNG_MS) return;
-  log.warn({ sandbox: view.sandbox }, 'a sandbox runs that nobody pays for');
-  await provider.finish(view.sandbox, { incarnation: view.incarnation, reason: 'policy', at_us: null });
+/** Its event may have been dropped before anybody read it. */
+async function hearEnd(reconciling: Reconciling, view: SandboxView, sightings: Sightings): Promise<void> {
+  if (sightings.isLasting(`end ${view.sandbox}`, END_HEARD_MS)) await reportMissedEnd(reconciling, view);
+}
+
+/** A command that is receipted as running and does not run would keep its sandbox from ever being idle. */
+async function hearExecs(
+  reconciling: Reconciling,
+  sandbox: SandboxState,
+  view: SandboxView,
+  sightings: Sightings,
+): Promise<void> {
+  if (sandbox.execs.length <= view.execs_running) return;
+  const onMachine = new Map((await reconciling.provider.listExecs(sandbox.id)).map((exec) => [exec.exec_id, exec]));
+  for (const execId of sandbox.execs) {
+    const exec = onMachine.get(execId);
+    if (exec?.state === 'running') continue;
+    if (sightings.isLasting(`exec ${sandbox.id} ${execId}`, EXEC_ON_ITS_WAY_MS))
+      await reportExecOver(reconciling, view, execId, exec);
+  }
+}
+
+/** Nobody pays for it: it has ended here, or it was never sold. A sale is always older than its machine. */
+async function endIfOrphan({ engine, provider, log }: Reconciling, view: SandboxView): Promise<void> {
+  const { sandbox, incarnation } = view;
+  const state = (await readStream(engine, `sandbox:${sandbox}`))?.state as unknown as SandboxState | undefined;
+  if (state && state.status !== '' && state.status !== 'ended') return;
+  log.warn({ sandbox }, 'a sandbox runs that nobody pays for');
+  await provider.finish(sandbox, { incarnation, reason: 'policy', at_us: null });
 }

@@ -2,8 +2,16 @@
  * What machines say, as commands: started, frozen, thawed, ended, a command's end.
  * Promise: each report has a key made of the machine's boot and its place there, so hearing it twice changes nothing.
  */
-import type { Engine } from '@tallystick/engine';
-import type { Created, Provider, ProviderEvent, SandboxSpec } from '@tallystick/engine/adapters/provider';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Engine, Fault } from '@tallystick/engine';
+import type {
+  Created,
+  ExecView,
+  Provider,
+  ProviderEvent,
+  SandboxSpec,
+  SandboxView,
+} from '@tallystick/engine/adapters/provider';
 import type { Command, JsonObject } from '@tallystick/kernel';
 import type { Logger } from 'pino';
 
@@ -31,6 +39,33 @@ export async function reportStartFailed(reporting: Reporting, spec: SandboxSpec,
   });
 }
 
+/** For an end whose event was dropped before it was read; when the event comes after all, it is refused. */
+export async function reportMissedEnd(reporting: Reporting, view: SandboxView): Promise<void> {
+  const { sandbox, incarnation, ended, running_ms, cpu_us } = view;
+  await report(reporting, sandbox, `ended:${sandbox}:${incarnation}`, 'ReportEnded', {
+    incarnation,
+    at_us: String(ended?.at_us ?? 0),
+    ran_ms: Math.floor(running_ms),
+    cpu_us: String(Math.floor(cpu_us)),
+    reason: ended?.reason ?? '',
+  });
+}
+
+/** For a command that is receipted as running and is not: it never began there, or its end was never read. */
+export async function reportExecOver(
+  reporting: Reporting,
+  { sandbox, incarnation }: SandboxView,
+  execId: string,
+  exec: ExecView | undefined,
+): Promise<void> {
+  const end = exec?.end ?? { end: 'not_started' };
+  await report(reporting, sandbox, `exec-over:${sandbox}:${execId}`, 'FinishExec', {
+    incarnation,
+    ...execEnd({ ...end, exec_id: execId, stdout_bytes: exec?.stdout_bytes, stderr_bytes: exec?.stderr_bytes }),
+  });
+}
+
+/** @errors throws Fault when the platform takes no command now: whoever reports must not go on as if it were heard. */
 async function report(
   { engine, providerName, log }: Reporting,
   sandbox: string,
@@ -40,6 +75,7 @@ async function report(
 ): Promise<void> {
   const command: Command = { principal: `provider:${providerName}`, key, stream: `sandbox:${sandbox}`, type, body };
   const outcome = await engine.execute(command);
+  if (outcome.rejection === 'LIMITED') throw new Fault(`the queue is full: ${type} of ${sandbox} waits`);
   if (outcome.rejection !== undefined && !outcome.replayed)
     log.info({ sandbox, type, rejection: outcome.rejection }, 'a report was refused');
 }
@@ -66,7 +102,14 @@ export async function followReports(reporting: Reporting, signal: AbortSignal): 
 
 async function carryIn(reporting: Reporting, bootId: string, event: ProviderEvent): Promise<void> {
   const command = commandOf(event);
-  if (command) await report(reporting, event.sandbox, `${bootId}:${event.seq}`, command.type, command.body);
+  if (!command) return;
+  try {
+    await report(reporting, event.sandbox, `${bootId}:${event.seq}`, command.type, command.body);
+  } catch (fault) {
+    if (fault instanceof Fault) throw fault;
+    // No repetition makes it better, and all other sandboxes of the machine wait behind it.
+    reporting.log.error({ fault: String(fault), event }, 'an event makes no report');
+  }
 }
 
 function commandOf(event: ProviderEvent): { type: string; body: JsonObject } | undefined {
@@ -90,7 +133,7 @@ function commandOf(event: ProviderEvent): { type: string; body: JsonObject } | u
   }
 }
 
-const execEnd = (event: ProviderEvent): JsonObject => ({
+const execEnd = (event: Record<string, unknown>): JsonObject => ({
   exec_id: String(event['exec_id']),
   end: String(event['end']),
   exit_code: typeof event['code'] === 'number' ? event['code'] : null,
@@ -100,9 +143,5 @@ const execEnd = (event: ProviderEvent): JsonObject => ({
 });
 
 export async function pause(ms: number, signal: AbortSignal): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const timer = setTimeout(resolve, ms);
-  signal.addEventListener('abort', () => resolve(), { once: true });
-  await promise;
-  clearTimeout(timer);
+  await sleep(ms, undefined, { signal }).catch(() => undefined);
 }
