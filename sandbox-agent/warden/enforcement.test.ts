@@ -78,7 +78,8 @@ describe('leases', { concurrency: 3 }, () => {
     await until(() => warden.has('ended'));
     const ended = (await warden.events()).at(-1);
     assert.equal(ended?.['reason'], 'lease_ended');
-    assert.ok(Number(ended?.['cpu_us']) - cpuUs < 5_000, 'no cpu after the freeze');
+    assert.ok(Number(ended?.['cpu_us']) >= cpuUs, 'what was used stays counted');
+    assert.ok(Number(ended?.['cpu_us']) - cpuUs < 20_000, 'no cpu after the freeze but for the end itself');
     assert.ok(Number(ended?.['ran_ms']) <= PAID_MS);
     assertPaid(context, (await ticks(warden)).at(-1) as number, paidUntilMs);
     assert.ok(!existsSync(tree));

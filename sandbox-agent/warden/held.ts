@@ -62,7 +62,8 @@ export function ranMs(held: Held, clock: Clock): number {
 }
 
 export function cpuUs(held: Held): number {
-  if (held.sandbox && !held.ended) held.cpuUs = Number(held.sandbox.cgroup.cpuMicrosUsed());
+  // A cgroup that is gone reads as 0; what was used stays used.
+  if (held.sandbox && !held.ended) held.cpuUs = Math.max(held.cpuUs, Number(held.sandbox.cgroup.cpuMicrosUsed()));
   return held.cpuUs;
 }
 

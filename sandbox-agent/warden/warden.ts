@@ -313,7 +313,7 @@ export class Warden {
   #freeze(held: Held, lateMs: number): void {
     const cgroup = held.sandbox?.cgroup;
     // A tree that the reaper has killed already is empty, and an empty one does not count as frozen.
-    const wasStopped = cgroup !== undefined && (cgroup.isFrozen() || !cgroup.isPopulated());
+    const wasStopped = cgroup !== undefined && (cgroup.isFrozen() || cgroup.pids().length === 0);
     cgroup?.freeze();
     held.frozenAtMonotonicMs = wasStopped ? this.#reaperMomentMs(lateMs) : this.#clock.monotonicMs();
     held.frozenSinceUs = this.#nowUs();
