@@ -24,7 +24,7 @@ import {
 import type { Live } from './live.ts';
 
 export type { FileEntry, UploadedFile } from '@tallystick/proto';
-export { ApiError, type Problem, type Retry } from '@tallystick/surface/client';
+export { ApiError, type Problem, type RefusalWords, type Retry, refuseHere } from '@tallystick/surface/client';
 
 /** @internal Every contract there is. */
 export const ALL_SERVICES = [

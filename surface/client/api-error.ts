@@ -1,8 +1,9 @@
 /**
- * What a client throws when the platform answers with a problem.
+ * What a client throws when the platform answers with a problem, or when it is clear that it would.
  * Promise: carries the whole problem body; `code` is the wire's spelling.
  */
 import type { Json, JsonObject } from '@tallystick/kernel';
+import { ERROR_CATALOGUE, type ErrorCodeName, wireCode } from '@tallystick/proto';
 
 /** An RFC 9457 problem as the platform sends it; facts of the code stand beside these members. */
 export interface Problem extends JsonObject {
@@ -30,6 +31,25 @@ export class ApiError extends Error {
     this.code = problem.code;
     this.problem = problem;
   }
+}
+
+/** What a refusal by a client says besides its code. */
+export interface RefusalWords {
+  /** Absent: the catalogue's sentence. */
+  detail?: string;
+  /** Absent: the catalogue's. */
+  suggestion?: string;
+  /** Further members of the problem, as the catalogue names them for the code. */
+  facts?: JsonObject;
+}
+
+/** A refusal before anything was sent, worded as the platform words its own; without a trace id. */
+export function refuseHere(name: ErrorCodeName, words: RefusalWords = {}): ApiError {
+  const { httpStatus: status, sentence: title, suggestion: usual } = ERROR_CATALOGUE[name];
+  const { detail = title, suggestion = usual, facts = {} } = words;
+  const code = wireCode(name);
+  const type = `urn:tallystick:problem:${code}`;
+  return new ApiError(status, { type, title, status, code, detail, suggestion, trace_id: '', ...facts });
 }
 
 /** Reads an answer that is not 2xx; answers of other software become a problem too. */

@@ -3,7 +3,7 @@
  * Promise: imports nothing of Node and nothing of the server half.
  */
 export { LIVE_JSON, LIVE_PATH, LIVE_PROTO, type LiveProtocol } from '../live-protocols.ts';
-export { ApiError, type Problem } from './api-error.ts';
+export { ApiError, type Problem, type RefusalWords, refuseHere } from './api-error.ts';
 export { createLiveClient, type LiveClient, type LiveClientOptions } from './live-client.ts';
 export { LiveProblem, type LiveReset, type LiveState, type TopicOptions } from './live-topic.ts';
 export {

@@ -6,10 +6,9 @@ import type { DescMethod, DescService, Message } from '@bufbuild/protobuf';
 import type { JsonObject } from '@tallystick/kernel';
 import { type Operation, readOperations } from '../contract.ts';
 import { readMessage } from '../message-reader.ts';
-import { problemOf } from '../problem.ts';
-import { pointerTo, refuseInvalid, type Violation } from '../refusal.ts';
+import { pointerTo, type Violation } from '../refusal.ts';
 import { restPrinter } from '../rest-json.ts';
-import { ApiError, type Problem } from './api-error.ts';
+import { refuseHere } from './api-error.ts';
 import { type CallOptions, createRestClient, type RestClientOptions } from './rest-client.ts';
 
 export interface ToolClient {
@@ -50,8 +49,7 @@ function readInput({ method, routes }: Operation, input: JsonObject): Message {
     const isThere = input[name] !== undefined && input[name] !== null && input[name] !== '';
     return isThere || told.has(pointer) ? [] : [{ pointer, detail: 'value is required', rule: 'required' }];
   });
-  const all = [...violations, ...missing];
-  if (all.length === 0) return message;
-  const { status, body } = problemOf(refuseInvalid(all), '');
-  throw new ApiError(status, body as Problem);
+  const errors = [...violations, ...missing].map((violation) => ({ ...violation }));
+  if (errors.length > 0) throw refuseHere('INVALID_REQUEST', { facts: { errors } });
+  return message;
 }

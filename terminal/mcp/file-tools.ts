@@ -3,8 +3,8 @@
  * Promise: nothing larger than FILE_BYTES_MAX passes either way, and nothing on this computer is read or written.
  */
 import { createHash } from 'node:crypto';
-import { type JsonObject, plain, UploadedFileSchema } from '@tallystick/sdk';
-import { invalid, refusal } from './problem.ts';
+import { type JsonObject, plain, refuseHere, UploadedFileSchema } from '@tallystick/sdk';
+import { invalid } from './problem.ts';
 import { checkInput, count, objectOf, text } from './schema.ts';
 import type { Tool } from './tool.ts';
 
@@ -94,7 +94,7 @@ const download: Tool = {
 };
 
 const tooLarge = (facts: JsonObject) =>
-  refusal('BODY_TOO_LARGE', {
+  refuseHere('BODY_TOO_LARGE', {
     detail: `A tool carries at most ${FILE_BYTES_MAX} bytes.`,
     suggestion: LARGE_FILE_SUGGESTION,
     facts: { cap_bytes: FILE_BYTES_MAX, ...facts },
@@ -116,7 +116,7 @@ async function collect(source: AsyncIterable<Uint8Array>, signal: AbortSignal): 
 function contentOf(bytes: Buffer, path: string, wanted?: string): { encoding: string; content: string } {
   const words = wanted === 'base64' ? undefined : utf8Of(bytes);
   if (words !== undefined) return { encoding: 'text', content: words };
-  if (wanted === 'text') throw refusal('FILE_REFUSED', { facts: { path, cause: 'not_utf8' } });
+  if (wanted === 'text') throw refuseHere('FILE_REFUSED', { facts: { path, cause: 'not_utf8' } });
   return { encoding: 'base64', content: bytes.toString('base64') };
 }
 

@@ -4,8 +4,7 @@
  */
 import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import type { JsonObject } from '@tallystick/sdk';
-import { refusal } from './problem.ts';
+import { type JsonObject, refuseHere } from '@tallystick/sdk';
 import { checkInput, count, flag, objectOf, text } from './schema.ts';
 import type { Tool } from './tool.ts';
 
@@ -25,7 +24,7 @@ const exportReceipts: Tool = {
     await checkInput(EXPORT_INPUT, input);
     const target = resolve(folder, String(input['path']));
     if (await exists(target))
-      throw refusal('ALREADY_EXISTS', { suggestion: 'Name a new file.', facts: { id: target } });
+      throw refuseHere('ALREADY_EXISTS', { suggestion: 'Name a new file.', facts: { id: target } });
     const { bytes } = await (await connect()).receipts.export(target);
     return { path: target, bytes };
   },

@@ -6,14 +6,14 @@ import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { type CallToolResult, McpServer, type StandardSchemaWithJSON } from '@modelcontextprotocol/server';
 import { StdioServerTransport, serveStdio } from '@modelcontextprotocol/server/stdio';
-import type { JsonObject, Tally } from '@tallystick/sdk';
+import { type JsonObject, refuseHere, type Tally } from '@tallystick/sdk';
 import { type Io, write } from '../io.ts';
 import { connectSaved } from '../session.ts';
 import { UsageError } from '../text/usage-error.ts';
 import { VERSION } from '../version.ts';
 import { FILE_TOOLS } from './file-tools.ts';
 import { platformTools } from './platform-tools.ts';
-import { problemOf, refusal } from './problem.ts';
+import { problemOf } from './problem.ts';
 import { RECEIPT_TOOLS } from './receipt-tools.ts';
 import type { Tool, ToolRun } from './tool.ts';
 
@@ -131,7 +131,7 @@ async function callTool(
 /** @errors ApiError `idempotency_key_missing` */
 function checkKey(asked: unknown): void {
   if (asked === undefined || (typeof asked === 'string' && new RegExp(KEY_PATTERN).test(asked))) return;
-  throw refusal('IDEMPOTENCY_KEY_MISSING', {
+  throw refuseHere('IDEMPOTENCY_KEY_MISSING', {
     detail: 'idempotency_key must be 1 to 255 visible ASCII characters.',
     suggestion: 'Leave it out for a new call; repeat a call with the key of its first try.',
   });
@@ -143,6 +143,6 @@ async function connectFor(io: Io, url: string | undefined): Promise<Tally> {
     return await connectSaved(io, url);
   } catch (fault) {
     if (!(fault instanceof UsageError)) throw fault;
-    throw refusal('CREDENTIAL_MISSING', { detail: fault.message, suggestion: fault.suggestion });
+    throw refuseHere('CREDENTIAL_MISSING', { detail: fault.message, suggestion: fault.suggestion });
   }
 }
