@@ -25,9 +25,25 @@ export function commandFrom(call: Call, target: Pick<Command, 'stream' | 'type' 
   return { ...target, principal: id, grant: keyId, key: call.idempotencyKey, fingerprint: call.fingerprint };
 }
 
+/** Links of one key's chain: the first try and its repetitions after refusals for want of money. */
+const REPEATS_UNFUNDED_MAX = 64;
+
+/**
+ * Runs a command; a repetition of one that was refused for want of money is tried anew under the next link of its key,
+ * so that it is carried out once there is money, and once only. No caller's key holds a space, so no other key is a link.
+ */
+async function executeFunded(engine: Engine, command: Command): Promise<Outcome> {
+  let outcome = await engine.execute(command);
+  for (let link = 1; isUnfundedRepeat(outcome) && link <= REPEATS_UNFUNDED_MAX; link += 1)
+    outcome = await engine.execute({ ...command, key: `${command.key} ${link}` });
+  return outcome;
+}
+
+const isUnfundedRepeat = ({ replayed, rejection }: Outcome): boolean => replayed && rejection === 'INSUFFICIENT_FUNDS';
+
 /** @errors throws the refusal that the rejection names; OUTCOME_UNKNOWN when the database could not be asked. */
 export async function executeFor(engine: Engine, call: Call, command: Command): Promise<Accepted> {
-  const outcome = await engine.execute(command).catch((fault: unknown) => {
+  const outcome = await executeFunded(engine, command).catch((fault: unknown) => {
     throw fault instanceof Fault ? refuse('OUTCOME_UNKNOWN', { retry_after_ms: RETRY_AFTER_MS }) : fault;
   });
   if (outcome.replayed) call.setHeader('idempotent-replayed', 'true');
@@ -50,6 +66,6 @@ function refuseAs(rejection: string, facts: JsonObject): Error {
 }
 
 const conflictFacts = (facts: JsonObject): JsonObject => ({
-  first_command: facts['first_command'] ?? facts['type'] ?? '',
-  first_receipt: facts['first_receipt'] ?? (facts['pos'] === undefined ? '' : `rcp_${String(facts['pos'])}`),
+  first_command: facts['first_type'] ?? '',
+  first_receipt: facts['first_receipt'] ?? '',
 });
