@@ -10,6 +10,11 @@ import { join } from 'node:path';
 import { refuse } from '@tallystick/surface';
 
 export const UPLOAD_BYTES_MAX = 2 * 1024 ** 3;
+/** What all spools of this program may hold together, so that uploads cannot fill the disk that the database is on. */
+const SPOOLED_BYTES_MAX = 4 * 1024 ** 3;
+const RETRY_AFTER_MS = 5_000;
+
+let spooledBytes = 0;
 
 export interface Spool extends AsyncDisposable {
   bytes: number;
@@ -18,13 +23,24 @@ export interface Spool extends AsyncDisposable {
   stream(): AsyncIterable<Uint8Array>;
 }
 
-/** @errors throws BODY_TOO_LARGE naming the cap as soon as it is passed. */
+/** @errors throws BODY_TOO_LARGE naming the cap as soon as it is passed, QUEUE_FULL when other bodies take all room. */
 export async function spoolBody(body: AsyncIterable<Uint8Array>, bytesMax = UPLOAD_BYTES_MAX): Promise<Spool> {
   const folder = await mkdtemp(join(tmpdir(), 'tally-body-'));
-  const remove = (): Promise<void> => rm(folder, { recursive: true, force: true });
+  let takenBytes = 0;
+  const take = (bytes: number): void => {
+    if (takenBytes + bytes > bytesMax) throw refuse('BODY_TOO_LARGE', { cap_bytes: bytesMax });
+    if (spooledBytes + bytes > SPOOLED_BYTES_MAX) throw refuse('QUEUE_FULL', { retry_after_ms: RETRY_AFTER_MS });
+    takenBytes += bytes;
+    spooledBytes += bytes;
+  };
+  const remove = async (): Promise<void> => {
+    await rm(folder, { recursive: true, force: true });
+    spooledBytes -= takenBytes;
+    takenBytes = 0;
+  };
   const file = join(folder, 'body');
   try {
-    const { bytes, sha256 } = await writeHashed(body, file, bytesMax);
+    const { bytes, sha256 } = await writeHashed(body, file, take);
     return { bytes, sha256, stream: () => createReadStream(file), [Symbol.asyncDispose]: remove };
   } catch (fault) {
     await remove();
@@ -35,17 +51,17 @@ export async function spoolBody(body: AsyncIterable<Uint8Array>, bytesMax = UPLO
 async function writeHashed(
   body: AsyncIterable<Uint8Array>,
   path: string,
-  bytesMax: number,
+  take: (bytes: number) => void,
 ): Promise<{ bytes: number; sha256: string }> {
   const hash = createHash('sha256');
   const file = await open(path, 'wx', 0o600);
   let bytes = 0;
   try {
     for await (const chunk of body) {
+      take(chunk.length);
       bytes += chunk.length;
-      if (bytes > bytesMax) throw refuse('BODY_TOO_LARGE', { cap_bytes: bytesMax });
       hash.update(chunk);
-      await file.write(chunk);
+      await file.appendFile(chunk); // whole, unlike write
     }
   } finally {
     await file.close();

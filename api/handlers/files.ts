@@ -9,19 +9,23 @@ import { FileService } from '@tallystick/proto';
 import { implement, refuseInvalid } from '@tallystick/surface';
 import { commandFrom, executeFor } from '../outcome.ts';
 import { askProvider } from '../provider-refusal.ts';
-import { spoolBody } from '../spool.ts';
+import { spoolBody, UPLOAD_BYTES_MAX } from '../spool.ts';
 import { timestampFromUs } from '../view-parts.ts';
 import { readySandbox } from './ready-sandbox.ts';
+
+const BYTES_PER_MIB = 1024 * 1024;
 
 export const fileHandlers = (engine: Engine, provider: Provider) =>
   implement(FileService, {
     async uploadFile({ id, path, unpack }, call) {
-      await readySandbox(engine, call, id);
+      const { disk_mib: diskMib } = await readySandbox(engine, call, id);
       if (!call.body)
         throw refuseInvalid([
           { pointer: '', detail: 'the request needs a body: the bytes to write', rule: 'body.required' },
         ]);
-      await using spool = await spoolBody(call.body);
+      // a file that is larger than the disk fits nowhere; of a tree only the machine can say
+      const bytesMax = unpack ? UPLOAD_BYTES_MAX : Math.min(UPLOAD_BYTES_MAX, diskMib * BYTES_PER_MIB);
+      await using spool = await spoolBody(call.body, bytesMax);
       const { bytes, sha256 } = spool;
       const fingerprint = createHash('sha256').update(`${call.fingerprint}\n${sha256}`).digest('hex');
       const command = commandFrom(call, {
