@@ -3,7 +3,7 @@
  * Promise: a nonce serves one attempt; the secret of a key exists only in the answer that makes it.
  */
 import { createHash, randomBytes } from 'node:crypto';
-import { type Engine, listStreams } from '@tallystick/engine';
+import { type Engine, listStreams, readStream } from '@tallystick/engine';
 import type { KeyState } from '@tallystick/identity';
 import type { JsonObject } from '@tallystick/kernel';
 import { AuthService, type ErrorCodeName, isErrorCode } from '@tallystick/proto';
@@ -56,6 +56,7 @@ export const loginHandlers = ({ engine, chainIds, siteOf }: LoginOptions) =>
     async verifyLogin(request) {
       const nonce = /^Nonce: ([0-9a-f]{32})$/m.exec(request.message)?.[1];
       if (!nonce) throw refuse('LOGIN_MESSAGE_MALFORMED', { cause: 'it names no nonce of this platform' });
+      await refuseUnissued(engine, nonce);
       const secret = randomBytes(SECRET_BYTES).toString('base64url');
       const keyId = freshId('key');
       const login = await verify(engine, nonce, {
@@ -82,11 +83,19 @@ export const loginHandlers = ({ engine, chainIds, siteOf }: LoginOptions) =>
       return { keys, nextPageToken: nextToken(page, rows.length, rows.at(-1)?.createdPos) };
     },
     async revokeApiKey({ id }, call) {
+      const head = await readStream(engine, `key:${id}`);
+      if (head?.owner !== call.principal!.id) throw refuse('NOT_FOUND', {}, `there is no key ${id} for you`);
       const command = commandFrom(call, { stream: `key:${id}`, type: 'RevokeKey', body: {} });
       const { answer } = await executeFor(engine, call, command);
       return apiKeyMessage(id, answer['key'] as unknown as KeyState);
     },
   });
+
+/** Nobody in particular asks, so what cannot succeed leaves no receipt. @errors throws LOGIN_NONCE_REFUSED */
+async function refuseUnissued(engine: Engine, nonce: string): Promise<void> {
+  const head = await readStream(engine, `login:${nonce}`);
+  if (head?.state['status'] !== 'issued') throw refuse('LOGIN_NONCE_REFUSED');
+}
 
 /** @errors throws the refusal that the burnt nonce's decision names. */
 async function verify(engine: Engine, nonce: string, body: JsonObject): Promise<JsonObject> {

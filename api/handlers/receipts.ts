@@ -27,12 +27,10 @@ export const receiptHandlers = (options: ExportOptions) => {
     async listReceipts(request, call) {
       const page = pageOf(request, RECEIPTS_PER_PAGE);
       const owner = call.principal!.id;
-      const rows = await ownReceipts(engine, owner, request.stream, {
-        after: page.after ?? FROM_START,
-        limit: page.limit,
-      });
+      const which = request.stream === '' ? { owner } : { stream: request.stream };
+      const rows = await readReceipts(engine, { ...which, after: page.after ?? FROM_START, limit: page.limit });
       return {
-        receipts: rows.map((row) => receiptMessage(engine, row)),
+        receipts: rows.filter((row) => isOwn(row, owner)).map((row) => receiptMessage(engine, row)),
         nextPageToken: nextToken(page, rows.length, rows.at(-1)?.pos),
       };
     },
@@ -63,17 +61,8 @@ export const receiptHandlers = (options: ExportOptions) => {
   });
 };
 
-/** Of one stream only those that are the caller's: a refusal that somebody else caused is not. */
-async function ownReceipts(
-  engine: Engine,
-  owner: string,
-  stream: string,
-  page: { after: number; limit: number },
-): Promise<ReceiptRow[]> {
-  if (stream === '') return readReceipts(engine, { owner, ...page });
-  const rows = await readReceipts(engine, { stream, ...page });
-  return rows.filter(({ bytes }) => parsed(bytes).owner === owner);
-}
+/** Of one stream only those that are the caller's. */
+const isOwn = ({ bytes }: ReceiptRow, owner: string): boolean => parsed(bytes).owner === owner;
 
 async function signedCheckpoint(engine: Engine): Promise<{ size: number; note: string }> {
   const checkpoint = await latestCheckpoint(engine);
