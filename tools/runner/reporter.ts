@@ -4,12 +4,16 @@
  */
 import { writeSync } from 'node:fs';
 import type { TestEvent } from 'node:test/reporters';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { inspect } from 'node:util';
 
 const REPORT_FD = 3;
 const CAUSE_DEPTH_MAX = 8;
 /** What no test may leave open, in Node's words: child processes and listeners. */
 const LEFT_OPEN = /^ProcessWrap$|ServerWrap$/;
+/** How long what the last test closed may take to be gone. */
+const CLOSING_MS_MAX = 2_000;
+const CLOSING_LOOK_MS = 20;
 /** Frames of Node itself say nothing about a test. */
 const NODE_FRAME = /^\s+at .*\(?node:/;
 
@@ -86,6 +90,16 @@ function reportOfStray(message: string): Report {
   return { kind: 'test', outcome: 'failed', title, file: '', durationMs: 0, isSuite: false, detail: message };
 }
 
+/** What the last test closed may still be on its way out: only what stays counts. */
+async function leftOpen(): Promise<string[]> {
+  const giveUpAtMs = performance.now() + CLOSING_MS_MAX;
+  for (;;) {
+    const left = process.getActiveResourcesInfo().filter((name) => LEFT_OPEN.test(name));
+    if (left.length === 0 || performance.now() > giveUpAtMs) return left;
+    await sleep(CLOSING_LOOK_MS);
+  }
+}
+
 /** Called by node:test with the stream of its events; yields nothing, so that stdout belongs to the tests. */
 async function* reportToRunner(source: AsyncIterable<TestEvent>): AsyncGenerator<string> {
   const open: string[] = [];
@@ -98,7 +112,7 @@ async function* reportToRunner(source: AsyncIterable<TestEvent>): AsyncGenerator
     if (isEcho(finished)) continue;
     send(reportOf(event.type, finished, [...open.slice(0, finished.nesting), finished.name]));
   }
-  send({ kind: 'end', left: process.getActiveResourcesInfo().filter((name) => LEFT_OPEN.test(name)) });
+  send({ kind: 'end', left: await leftOpen() });
   yield '';
 }
 
