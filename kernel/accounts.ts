@@ -24,6 +24,14 @@ export const jobCapAccount = (job: string): string => `job-cap:${job}`;
 export const sandboxCapAccount = (sandbox: string): string => `sandbox-cap:${sandbox}`;
 /** How many more sandboxes a job may run; counts, not micros. */
 export const jobSlotAccount = (job: string): string => `job-slot:${job}`;
+/** What a principal may still spend on that day; days are UTC, `yyyy-mm-dd`. */
+export const dayCapAccount = (principal: string, day: string): string => `day-cap:${principal}:${day}`;
+/** What a principal has spent on that day, net of what was given back. */
+export const daySpentAccount = (principal: string, day: string): string => `day-spent:${principal}:${day}`;
+/** How many more sandboxes a principal may run over all its jobs; counts, not micros. */
+export const userSlotAccount = (principal: string): string => `user-slot:${principal}`;
+/** Holds one unit for every sandbox of the principal that has not ended. */
+export const userRunningAccount = (principal: string): string => `user-running:${principal}`;
 /** What a provider has earned. */
 export const providerAccount = (provider: string): string => `provider:${provider}`;
 /** Marks a deposit as credited; never moves, exists once. */

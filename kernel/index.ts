@@ -5,6 +5,8 @@
 export {
   CAP_ISSUER,
   CAP_SPENT,
+  dayCapAccount,
+  daySpentAccount,
   depositAccount,
   escrowAccount,
   jobCapAccount,
@@ -14,6 +16,8 @@ export {
   SLOT_RUNNING,
   sandboxCapAccount,
   userAccount,
+  userRunningAccount,
+  userSlotAccount,
   WORLD_DEPOSITS,
 } from './accounts.ts';
 export { base64Bytes } from './base64.ts';
@@ -108,7 +112,7 @@ export {
 } from './receipt-form.ts';
 export { type ReceiptIdPlace, receiptIdOf, receiptPlace, SHARD_MAX } from './receipt-id.ts';
 export { type Applied, applyReceipt, firstDifference, type Problem, type ReceiptAt } from './replay.ts';
-export { timeMsOf, timeTextOf } from './rfc3339.ts';
+export { dayOf, timeMsOf, timeTextOf } from './rfc3339.ts';
 export { type SeenSource, type WatchedSeen, watchSeen } from './seen.ts';
 export {
   assertGoodPublicKey,
@@ -118,6 +122,14 @@ export {
   verifyEd25519,
 } from './signatures.ts';
 export { formatSiwe, parseSiwe, type SiweMessage } from './siwe.ts';
+export {
+  DEFAULT_TIER,
+  isTierName,
+  type Standing,
+  standingStream,
+  TIER_NAMES,
+  type TierName,
+} from './standing.ts';
 export {
   CALLER_TICKET_TYPE,
   type CallerTicket,

@@ -53,6 +53,11 @@ export function timeTextOf(atUs: bigint): string {
   return `${dateTextOf(days)}T${clock.join(':')}.${digits(inDay % 1000, 3)}Z`;
 }
 
+const DAY_CHARS = 10;
+
+/** The UTC day of a moment in microseconds since 1970, `yyyy-mm-dd`. */
+export const dayOf = (atUs: bigint): string => timeTextOf(atUs).slice(0, DAY_CHARS);
+
 /** Counts years from March, so that the leap day is the last one. */
 function dateTextOf(days: number): string {
   const shifted = days + DAYS_0000_03_01_TO_1970;

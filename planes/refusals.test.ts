@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { JsonObject } from '@tallystick/kernel';
-import { type Bench, funded, JOB, OWNER, SANDBOX, STRANGER } from './testing.ts';
+import { type Bench, funded, JOB, OWNER, SANDBOX, SANDBOX_BODY, STRANGER } from './testing.ts';
 
 type Scene = (bench: Bench) => void;
 type Act = (bench: Bench) => { rejection?: string; facts?: JsonObject };
@@ -77,14 +77,14 @@ const ROWS: [string, Scene | undefined, Act, string, JsonObject?][] = [
     (b) => b.openJob({ max_total_spend_micros: '9000000000' }),
     askJob('ExtendJob', { add_spend_micros: '5', add_ttl_ms: null }),
     'POLICY_CAP_EXCEEDED',
-    { cap: 'spend_micros_per_job_max', asked: '5', available: '0' },
+    { cap: 'spend_micros_per_job_max', asked: '5', available: '0', tier: 'standard' },
   ],
   [
     'ExtendJob: the longest life',
     (b) => b.openJob({ ttl_ms: 31_536_000_000 }),
     askJob('ExtendJob', { add_spend_micros: null, add_ttl_ms: 7 }),
     'POLICY_CAP_EXCEEDED',
-    { cap: 'ttl_ms_max', asked: 7, available: 0 },
+    { cap: 'ttl_ms_max', asked: 7, available: 0, tier: 'standard' },
   ],
   ['StopJob: no job', undefined, askJob('StopJob'), 'NOT_FOUND'],
   ['StopJob: a stranger', job, askJob('StopJob', {}, STRANGER), 'NOT_FOUND'],
@@ -108,7 +108,7 @@ const ROWS: [string, Scene | undefined, Act, string, JsonObject?][] = [
   [
     "OpenSandbox: somebody else's job",
     job,
-    (b) => b.ask(STRANGER, 'sandbox:x', 'OpenSandbox', { job: JOB, payer: STRANGER }),
+    (b) => b.ask(STRANGER, 'sandbox:x', 'OpenSandbox', { ...SANDBOX_BODY, payer: STRANGER }),
     'NOT_FOUND',
   ],
   ["OpenSandbox: somebody else's money", job, open({ payer: STRANGER }), 'NOT_FOUND'],
@@ -143,7 +143,7 @@ const ROWS: [string, Scene | undefined, Act, string, JsonObject?][] = [
     job,
     open({ isolation: 'none' }),
     'POLICY_CAP_EXCEEDED',
-    { cap: 'isolation', asked: 'none', available: 'vm gvisor ns ns-lite mock' },
+    { cap: 'isolation', asked: 'none', available: 'vm gvisor ns ns-lite mock', tier: 'standard' },
   ],
   [
     'OpenSandbox: as many as may run',
@@ -277,7 +277,7 @@ const ROWS: [string, Scene | undefined, Act, string, JsonObject?][] = [
     running,
     use('ExtendSandbox', { job: JOB, add_spend_micros: null, add_ttl_ms: 5 }),
     'POLICY_CAP_EXCEEDED',
-    { cap: 'job_ttl_ms', asked: 5, available: 0 },
+    { cap: 'job_ttl_ms', asked: 5, available: 0, tier: 'standard' },
   ],
   ['TouchSandbox: a stranger', running, use('TouchSandbox', { reason: '', for_ms: null }, STRANGER), 'NOT_FOUND'],
   [

@@ -4,7 +4,7 @@
  */
 
 import type { JobState, SandboxState } from '@tallystick/hosting';
-import { type JsonObject, memoryWorld, type Outcome, type World } from '@tallystick/kernel';
+import { dayOf, type JsonObject, memoryWorld, type Outcome, type World } from '@tallystick/kernel';
 import { RULES } from './index.ts';
 
 export const OWNER = 'eip155:1:0x00000000000000000000000000000000000000aa';
@@ -53,7 +53,7 @@ export function newBench(): Bench {
     sandbox: (id = SANDBOX) => bench.world.state(`sandbox:${id}`) as SandboxState,
     openJob: (body = {}, id = JOB) => bench.ask(OWNER, `job:${id}`, 'OpenJob', { ...JOB_BODY, ...body }),
     openSandbox: (body = {}, id = SANDBOX) =>
-      bench.ask(OWNER, `sandbox:${id}`, 'OpenSandbox', { ...SANDBOX_BODY, ...body }),
+      bench.ask(OWNER, `sandbox:${id}`, 'OpenSandbox', { ...SANDBOX_BODY, day: dayOf(bench.nowUs), ...body }),
     use: (type, body = {}) => bench.ask(OWNER, `sandbox:${SANDBOX}`, type, body),
     report: (type, body, id = SANDBOX) =>
       bench.ask(`provider:${PROVIDER}`, `sandbox:${id}`, type, { incarnation: 1, ...body }),
@@ -78,6 +78,7 @@ export const JOB_BODY: JsonObject = {
 export const SANDBOX_BODY: JsonObject = {
   job: JOB,
   payer: OWNER,
+  day: '2026-01-01',
   provider: PROVIDER,
   isolation: 'ns',
   label: 'one',

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
+  dayOf,
   type JsonObject,
   jcs,
   memoryWorld,
@@ -48,7 +49,7 @@ function oneLife(): World {
   ask('platform', `account:${OWNER}`, 'OpenAccount', {}, 0n);
   ask('platform', `account:${OWNER}`, 'CreditDeposit', deposit, 0n);
   ask(OWNER, 'job:job_1', 'OpenJob', JOB, 1n);
-  const body = { job: 'job_1', payer: OWNER, label: 'one', ...SHAPE, ...LIMITS, ...LEASE };
+  const body = { job: 'job_1', payer: OWNER, day: dayOf(START_US), label: 'one', ...SHAPE, ...LIMITS, ...LEASE };
   ask(OWNER, 'sandbox:sbx_1', 'OpenSandbox', body, 2n);
   const started = {
     incarnation: 1,

@@ -5,7 +5,7 @@
 import { type Engine, listStreams, readStream } from '@tallystick/engine';
 import type { Provider } from '@tallystick/engine/adapters/provider';
 import type { SandboxState } from '@tallystick/hosting';
-import type { JsonObject } from '@tallystick/kernel';
+import { dayOf, type JsonObject } from '@tallystick/kernel';
 import { SandboxService, SecurityMode } from '@tallystick/proto';
 import { type Call, implement, refuse } from '@tallystick/surface';
 import { freshId } from '../ids.ts';
@@ -38,6 +38,7 @@ export const sandboxHandlers = (options: SandboxOptions) => {
       const body = {
         job: request.jobId,
         payer: call.principal!.id,
+        day: dayOf(engine.nowUs()),
         provider: options.providerName,
         isolation,
         incarnation: FIRST_INCARNATION,

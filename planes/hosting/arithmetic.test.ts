@@ -13,7 +13,7 @@ import {
   settlementAt,
   stoppedAtUs,
 } from './lease.ts';
-import { allowsShape, isAsStrong, tierOf } from './policy.ts';
+import { allowsShape, DEFAULT_POLICY, isAsStrong } from './policy.ts';
 import { pricePerMinute, pricePerQuantum } from './price.ts';
 import { NO_SANDBOX, type SandboxState } from './sandbox-state.ts';
 
@@ -167,11 +167,11 @@ test('[I-06] a refund never grows with the time that was used, and never passes 
 });
 
 test('the policy knows its levels and its newest image', () => {
-  const tier = tierOf();
-  assert.equal(isAsStrong(tier, 'vm', 'ns'), true);
-  assert.equal(isAsStrong(tier, 'ns', 'ns'), true);
-  assert.equal(isAsStrong(tier, 'ns-lite', 'ns'), false);
-  assert.equal(isAsStrong(tier, 'none', 'mock'), false);
+  const tier = DEFAULT_POLICY.tiers.standard;
+  assert.equal(isAsStrong('vm', 'ns'), true);
+  assert.equal(isAsStrong('ns', 'ns'), true);
+  assert.equal(isAsStrong('ns-lite', 'ns'), false);
+  assert.equal(isAsStrong('none', 'mock'), false);
   const shape = { isolation: 'ns', cpu_millis: 1, ram_mib: 1, disk_mib: 1 };
   assert.equal(allowsShape(tier, shape), true);
   assert.equal(allowsShape(tier, { ...shape, ram_mib: tier.ram_mib_max + 1 }), false);

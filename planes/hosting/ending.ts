@@ -17,7 +17,8 @@ import {
   sandboxCapAccount,
   userAccount,
 } from '@tallystick/kernel';
-import { escrowMicros, refundMicros, stoppedAtUs } from './lease.ts';
+import { escrowMicros, refundMicros, smallerOf, stoppedAtUs } from './lease.ts';
+import { returned } from './quota.ts';
 import { evolveSandbox, type SandboxState } from './sandbox-state.ts';
 import { clearedTimers, endTimer } from './timers.ts';
 
@@ -34,14 +35,17 @@ export type StopReason =
   | 'oom'
   | 'start_failed';
 
-/** No further step will be sold; the machine stops at `endsAtUs`, at once when that is not in the future. */
-export function stopping(state: SandboxState, seen: Seen, reason: string, endsAtUs: bigint): Accepted {
+/**
+ * No further step will be sold; the machine stops at `endsAtUs`, at once when that is not in the future.
+ * `rule` names the one that decided it where the reason alone does not.
+ */
+export function stopping(state: SandboxState, seen: Seen, reason: string, endsAtUs: bigint, rule = reason): Accepted {
   const body = { reason, ends_at_us: String(endsAtUs), job: state.job };
   return {
     events: [{ type: 'SandboxStopping', body }],
     timers: [...clearedTimers(state, 'start', 'lease', 'ttl'), endTimer(state, endsAtUs)],
     outbox: [finishMessage(state, reason, endsAtUs > seen.atUs ? String(endsAtUs) : null)],
-    rule: reason,
+    rule,
   };
 }
 
@@ -60,7 +64,7 @@ export interface End {
   cpuUs: string;
 }
 
-/** Parts the money: back to the payer what was not delivered, to the provider the rest; slot and caps go back. */
+/** Parts the money: back to the payer what was not delivered, to the provider the rest; slots and caps go back. */
 export function ended(state: SandboxState, end: End): Accepted {
   const untilUs = stoppedAtUs(state, end.atUs);
   const refund = refundMicros(state, untilUs, end.ranMs);
@@ -95,6 +99,7 @@ function partingPostings(state: SandboxState, refund: bigint, settled: bigint): 
     { asset: 'cap', debit: CAP_SPENT, credit: jobCapAccount(state.job), amountMicros: refund },
     { asset: 'cap', debit: CAP_SPENT, credit: sandboxCapAccount(state.id), amountMicros: refund },
     { asset: 'slot', debit: SLOT_RUNNING, credit: jobSlotAccount(state.job), amountMicros: 1n },
+    ...returned(state.owner, state.day, smallerOf(refund, BigInt(state.day_charged_micros))),
   ];
   return postings.filter(({ amountMicros }) => amountMicros > 0n);
 }

@@ -17,15 +17,17 @@ import {
   microsIn,
   optionalIn,
   type Posting,
+  type Reads,
   type Rejection,
   type Seen,
   SLOT_ISSUER,
+  standingStream,
   type Timer,
   textIn,
 } from '@tallystick/kernel';
 import { type Clamped, type ClampState, clamp, countClamp, ruleOf, spendClamp } from './clamp.ts';
 import { evolveJob, type JobState, type JobStatus, jobIdleAtUs, NO_JOB } from './job-state.ts';
-import { tierOf } from './policy.ts';
+import { allowanceIn, overPolicy, suspended, type Tier } from './policy.ts';
 
 const PREFIX = 'job:';
 const US_PER_MS = 1_000n;
@@ -55,11 +57,13 @@ const RULES: Record<string, Rule> = {
 
 /** Commands whose answer says what the job may still spend. */
 const ANSWERED = new Set(['ExtendJob', 'StopJob']);
+/** Commands that the policy has a say in. */
+const LIMITED = new Set(['OpenJob', 'ExtendJob']);
 
 export const job: Decider<JobState> = {
   kind: 'job',
   initial: NO_JOB,
-  reads: (command) => (ANSWERED.has(command.type) ? { accounts: [jobCapAccount(idOf(command))] } : {}),
+  reads,
   decide(state, command, seen) {
     const rule = RULES[command.type];
     if (!rule) throw new TypeError(`a job knows no command ${command.type}`);
@@ -68,6 +72,13 @@ export const job: Decider<JobState> = {
   evolve: evolveJob,
   owner: (state) => state.owner || null,
 };
+
+function reads(command: Command): Reads {
+  return {
+    streams: LIMITED.has(command.type) ? [standingStream(command.principal)] : [],
+    accounts: ANSWERED.has(command.type) ? [jobCapAccount(idOf(command))] : [],
+  };
+}
 
 const NOT_FOUND: Rejection = { rejection: 'NOT_FOUND' };
 
@@ -83,9 +94,12 @@ function openJob(state: JobState, command: Command, seen: Seen): Decision {
   const id = idOf(command);
   if (state.status !== '')
     return state.owner === principal ? { rejection: 'ALREADY_EXISTS', facts: { id } } : NOT_FOUND;
+  const allowance = allowanceIn(seen, principal);
+  const refused = suspended(allowance);
+  if (refused) return refused;
   const asked = microsIn(body, 'max_total_spend_micros');
   if (asked <= 0n) return { rejection: 'AMOUNT_NOT_POSITIVE', facts: { amount_micros: String(asked) } };
-  const { clamps, spend, ttlMs, sandboxesMax } = openLimits(asked, body);
+  const { clamps, spend, ttlMs, sandboxesMax } = openLimits(asked, body, allowance.tier);
   const opened = {
     id,
     owner: principal,
@@ -118,8 +132,7 @@ function openJob(state: JobState, command: Command, seen: Seen): Decision {
 }
 
 /** min(asked, policy) for spend, time and count, with a line for each that was asked for. */
-function openLimits(asked: bigint, body: JsonObject) {
-  const tier = tierOf();
+function openLimits(asked: bigint, body: JsonObject, tier: Tier) {
   const clamps: ClampState[] = [];
   const policyMax = (max: number) => ({ rule: 'user_policy' as const, max: BigInt(max) });
   const limit = (field: string, fallback: number, max: number): number => {
@@ -138,16 +151,19 @@ function openLimits(asked: bigint, body: JsonObject) {
 function extendJob(state: JobState, command: Command, seen: Seen): Decision {
   if (state.owner === '' || state.owner !== command.principal) return NOT_FOUND;
   if (state.status !== 'active') return notActive(state);
+  const allowance = allowanceIn(seen, state.owner);
+  const refused = suspended(allowance);
+  if (refused) return refused;
   const addSpend = optionalIn(command.body, 'add_spend_micros', microsIn) ?? 0n;
   const addTtlMs = optionalIn(command.body, 'add_ttl_ms', countIn) ?? 0;
   if (addSpend <= 0n && addTtlMs <= 0) return { rejection: 'NOTHING_TO_CHANGE' };
-  const tier = tierOf();
+  const { tier } = allowance;
   const spend = extended(BigInt(state.max_total_spend_micros), addSpend, BigInt(tier.spend_micros_per_job_max));
   const ttl = extended(BigInt(state.ttl_ms), BigInt(addTtlMs), BigInt(tier.ttl_ms_max));
   if (spend.added <= 0n && ttl.added <= 0n)
     return addSpend > 0n
-      ? overPolicy('spend_micros_per_job_max', String(addSpend), '0')
-      : overPolicy('ttl_ms_max', addTtlMs, 0);
+      ? overPolicy(allowance, 'spend_micros_per_job_max', String(addSpend), '0')
+      : overPolicy(allowance, 'ttl_ms_max', addTtlMs, 0);
   const clamps = [
     ...(addSpend > 0n ? [spendClamp('max_total_spend_micros', spend.requested, spend)] : []),
     ...(addTtlMs > 0 ? [countClamp('ttl_ms', Number(ttl.requested), ttl)] : []),
@@ -177,11 +193,6 @@ function extended(now: bigint, add: bigint, max: bigint): Clamped & { requested:
   const clamped = clamp(requested, { rule: 'user_policy', max: max > now ? max : now });
   return { requested, ...clamped, added: clamped.effective - now };
 }
-
-const overPolicy = (cap: string, asked: string | number, available: string | number): Rejection => ({
-  rejection: 'POLICY_CAP_EXCEEDED',
-  facts: { cap, asked, available },
-});
 
 function stopJob(state: JobState, command: Command, seen: Seen): Decision {
   const isTrusted = command.principal === 'platform' || command.principal === 'reaction';

@@ -8,6 +8,7 @@ import {
   countIn,
   type Decision,
   type DomainEvent,
+  dayOf,
   escrowAccount,
   type JsonObject,
   jobCapAccount,
@@ -20,6 +21,7 @@ import {
   type Seen,
   SLOT_RUNNING,
   sandboxCapAccount,
+  standingStream,
   textIn,
   timeTextOf,
   userAccount,
@@ -29,8 +31,10 @@ import { type Bound, type ClampState, clamp, countClamp, ruleOf, spendClamp } fr
 import { IMAGES, imageOf } from './images.ts';
 import type { JobState } from './job-state.ts';
 import { firstStep, smallerOf, stepUsMin, ticketOf } from './lease.ts';
-import { tierOf } from './policy.ts';
+import { type Allowance, allowanceIn, overPolicy, suspended, type Tier } from './policy.ts';
 import { pricePerMinute, pricePerQuantum } from './price.ts';
+import { closedFor, providerIn, providerStream } from './provider.ts';
+import { dayAccounts, dayAfter, dayQuota, type Quota, slotAccounts, slotQuota, slotTaking } from './quota.ts';
 import { evolveSandbox, type SandboxState, type Step } from './sandbox-state.ts';
 import { paymentOf, soldEvent } from './sell.ts';
 import { startTimer, ttlTimer } from './timers.ts';
@@ -39,9 +43,15 @@ const PREFIX = 'sandbox:';
 const US_PER_MS = 1_000n;
 
 /** What opening looks at. */
-export function openingReads(command: Command): Reads {
-  const [job, payer] = [textIn(command.body, 'job'), textIn(command.body, 'payer')];
-  return { streams: [`job:${job}`], accounts: [userAccount(payer), jobCapAccount(job), jobSlotAccount(job)] };
+export function openingReads({ body }: Command): Reads {
+  const [job, payer, day] = [textIn(body, 'job'), textIn(body, 'payer'), textIn(body, 'day')];
+  return {
+    streams: [`job:${job}`, standingStream(payer), providerStream(textIn(body, 'provider'))],
+    accounts: [
+      ...[userAccount(payer), jobCapAccount(job), jobSlotAccount(job), ...slotAccounts(payer)],
+      ...[...dayAccounts(payer, day), ...dayAccounts(payer, dayAfter(day))],
+    ],
+  };
 }
 
 /** The order of checks is the order of the lines. */
@@ -50,6 +60,9 @@ export function openSandbox(state: SandboxState, command: Command, seen: Seen): 
   const job = seen.state(`job:${textIn(body, 'job')}`) as JobState;
   if (job.owner === '' || job.owner !== principal || textIn(body, 'payer') !== principal) return NOT_FOUND;
   if (state.status !== '') return existing(state, principal);
+  const allowance = allowanceIn(seen, principal);
+  const isSuspended = suspended(allowance);
+  if (isSuspended) return isSuspended;
   const securityMode = textIn(body, 'security_mode');
   if (securityMode !== 'standard')
     return { rejection: 'SECURITY_MODE_NOT_ENABLED', facts: { security_mode: securityMode } };
@@ -58,14 +71,30 @@ export function openSandbox(state: SandboxState, command: Command, seen: Seen): 
     return { rejection: 'UNKNOWN_IMAGE', facts: { image: textIn(body, 'image'), allowed: [...IMAGES] } };
   if (job.status !== 'active')
     return { rejection: 'JOB_NOT_ACTIVE', facts: { status: job.status, reason: job.stop_reason } };
-  const limits = limitsOf(body, job, seen);
-  const refused = overLimits(body, job, seen, limits);
+  const isClosed = closedFor(providerIn(seen, textIn(body, 'provider')));
+  if (isClosed) return isClosed;
+  const limits = limitsOf(body, job, seen, allowance);
+  const quotas = quotasOf(principal, seen, allowance);
+  const refused = overLimits(body, job, seen, { allowance, limits, quotas });
   if (refused) return refused;
-  return opened(state, openedBody(command, job, image, limits, seen), limits, seen);
+  return opened(state, openedBody(command, job, image, limits, seen), { limits, quotas }, seen);
 }
 
 const existing = (state: SandboxState, principal: string): Rejection =>
   state.owner === principal ? { rejection: 'ALREADY_EXISTS', facts: { id: state.id } } : NOT_FOUND;
+
+/** What its owner may use over all its jobs. */
+interface Quotas {
+  day: string;
+  spending: Quota;
+  slots: Quota;
+}
+
+/** The command names the day, so that `reads` knows it; it may have been made just before midnight. */
+function quotasOf(principal: string, seen: Seen, { tier }: Allowance): Quotas {
+  const day = dayOf(seen.atUs);
+  return { day, spending: dayQuota(seen, principal, day, tier), slots: slotQuota(seen, principal, tier) };
+}
 
 interface Limits {
   shape: { cpu_millis: number; ram_mib: number; disk_mib: number };
@@ -80,8 +109,7 @@ interface Limits {
 }
 
 /** min(asked, policy, what remains of the job), with a line for each limit that was asked for. */
-function limitsOf(body: JsonObject, job: JobState, seen: Seen): Limits {
-  const tier = tierOf();
+function limitsOf(body: JsonObject, job: JobState, seen: Seen, { tier }: Allowance): Limits {
   const clamps: ClampState[] = [];
   const policy = (max: number): Bound => ({ rule: 'user_policy', max: BigInt(max) });
   const limit = (field: string, asked: number | null, ...bounds: Bound[]): number => {
@@ -96,8 +124,8 @@ function limitsOf(body: JsonObject, job: JobState, seen: Seen): Limits {
   };
   const jobTtl: Bound = { rule: 'job_remaining', max: (BigInt(job.expires_at_us) - seen.atUs) / US_PER_MS };
   const ttlMs = limit('ttl_ms', optionalIn(body, 'ttl_ms', countIn), policy(tier.ttl_ms_max), jobTtl);
-  const quantumMs = quantumOf(body, clamps);
-  const { spend, ownSpend } = spendOf(body, job, seen, clamps);
+  const quantumMs = quantumOf(body, clamps, tier);
+  const { spend, ownSpend } = spendOf(body, job, seen, clamps, tier);
   const perMinute = pricePerMinute(shape);
   return {
     ...{ shape, ttlMs, quantumMs, ownSpend, spend, clamps, pricePerMinute: perMinute },
@@ -105,8 +133,7 @@ function limitsOf(body: JsonObject, job: JobState, seen: Seen): Limits {
   };
 }
 
-function quantumOf(body: JsonObject, clamps: ClampState[]): number {
-  const { quantum_ms_min, quantum_ms_max } = tierOf();
+function quantumOf(body: JsonObject, clamps: ClampState[], { quantum_ms_min, quantum_ms_max }: Tier): number {
   const asked = optionalIn(body, 'quantum_ms', countIn);
   const effective = Math.min(quantum_ms_max, Math.max(quantum_ms_min, asked ?? countIn(body, 'default_quantum_ms')));
   const rule = effective === asked ? '' : 'user_policy';
@@ -114,8 +141,8 @@ function quantumOf(body: JsonObject, clamps: ClampState[]): number {
   return effective;
 }
 
-function spendOf(body: JsonObject, job: JobState, seen: Seen, clamps: ClampState[]) {
-  const policyMax = BigInt(tierOf().spend_micros_per_job_max);
+function spendOf(body: JsonObject, job: JobState, seen: Seen, clamps: ClampState[], tier: Tier) {
+  const policyMax = BigInt(tier.spend_micros_per_job_max);
   const remaining = seen.availableMicros(jobCapAccount(job.id)) ?? 0n;
   const asked = optionalIn(body, 'max_spend_micros', microsIn);
   if (asked === null) return { spend: smallerOf(policyMax, remaining), ownSpend: undefined };
@@ -124,28 +151,39 @@ function spendOf(body: JsonObject, job: JobState, seen: Seen, clamps: ClampState
   return { spend: clamped.effective, ownSpend: smallerOf(asked, policyMax) };
 }
 
-function overLimits(body: JsonObject, job: JobState, seen: Seen, limits: Limits): Rejection | undefined {
+interface Bounds {
+  allowance: Allowance;
+  limits: Limits;
+  quotas: Quotas;
+}
+
+/** Time, isolation, how many, how much: the order is part of the contract. */
+function overLimits(body: JsonObject, job: JobState, seen: Seen, bounds: Bounds): Rejection | undefined {
+  const { allowance, limits, quotas } = bounds;
   if (BigInt(limits.ttlMs) * US_PER_MS < stepUsMin(limits.quantumMs))
     return { rejection: 'TTL_REACHED', facts: { expires_at: timeTextOf(BigInt(job.expires_at_us)) } };
   const isolation = textIn(body, 'isolation');
-  const levels = tierOf().isolation;
-  if (!levels.includes(isolation))
-    return {
-      rejection: 'POLICY_CAP_EXCEEDED',
-      facts: { cap: 'isolation', asked: isolation, available: levels.join(' ') },
-    };
+  const levels = allowance.tier.isolation;
+  if (!levels.includes(isolation)) return overPolicy(allowance, 'isolation', isolation, levels.join(' '));
+  if (quotas.slots.left < 1n) return overPolicy(allowance, 'sandboxes_max', Number(quotas.slots.used) + 1, 0);
   const slots = Number(seen.availableMicros(jobSlotAccount(job.id)) ?? 0n);
   if (slots < 1)
     return {
       rejection: 'SANDBOX_COUNT_EXCEEDED',
       facts: { cap: job.sandboxes_max, running: job.sandboxes_max - slots },
     };
+  return overSpending(job, seen, bounds);
+}
+
+function overSpending(job: JobState, seen: Seen, { allowance, limits, quotas }: Bounds): Rejection | undefined {
   const { price, ownSpend } = limits;
   if (ownSpend !== undefined && ownSpend < price)
     return { rejection: 'SANDBOX_CAP_EXCEEDED', facts: capFacts(ownSpend, price, ownSpend) };
   const remaining = seen.availableMicros(jobCapAccount(job.id)) ?? 0n;
   if (remaining < price)
     return { rejection: 'JOB_CAP_EXCEEDED', facts: capFacts(BigInt(job.max_total_spend_micros), price, remaining) };
+  const { left } = quotas.spending;
+  if (left < price) return overPolicy(allowance, 'spend_micros_per_day_max', String(price), String(left));
   return underfunded(price, seen.availableMicros(userAccount(job.owner)) ?? 0n);
 }
 
@@ -196,23 +234,33 @@ function openedBody(command: Command, job: JobState, image: string, limits: Limi
   };
 }
 
-function opened(state: SandboxState, body: JsonObject, limits: Limits, seen: Seen): Decision {
+function opened(
+  state: SandboxState,
+  body: JsonObject,
+  { limits, quotas }: Omit<Bounds, 'allowance'>,
+  seen: Seen,
+): Decision {
   const open: DomainEvent = { type: 'SandboxOpened', body };
   const fresh = evolveSandbox(state, open);
   const step = firstStep(limits.quantumMs, limits.price, seen.atUs);
-  const sold = soldEvent(fresh, step, { settledSeq: 0, settledMicros: 0n, capAddedMicros: 0n });
+  const sold = soldEvent(fresh, step, { day: quotas.day, settledSeq: 0, settledMicros: 0n, capAddedMicros: 0n });
   const after = evolveSandbox(fresh, sold);
   const [escrow, cap] = [escrowAccount(after.id), sandboxCapAccount(after.id)];
   return {
     events: [open, sold],
     opens: [
+      ...quotas.slots.opens,
+      ...quotas.spending.opens,
       { account: escrow, asset: 'usd', noOverdraft: true },
       { account: cap, asset: 'cap', noOverdraft: true },
     ],
     postings: [
+      ...quotas.slots.postings,
+      ...quotas.spending.postings,
       { asset: 'cap', debit: CAP_ISSUER, credit: cap, amountMicros: limits.spend },
       { asset: 'slot', debit: jobSlotAccount(after.job), credit: SLOT_RUNNING, amountMicros: 1n },
-      ...paymentOf(after, limits.price),
+      slotTaking(after.owner),
+      ...paymentOf(after, limits.price, quotas.day),
     ],
     timers: [startTimer(after), ttlTimer(after, seen.atUs)],
     outbox: [createMessage(after, step)],

@@ -1,14 +1,27 @@
 /**
  * What an account may ask for, and what a minute costs: data with a version and a hash.
- * Promise: the one place where limits stand; every receipt names the hash it was decided under.
+ * Promise: the one place where limits stand and are looked up; every receipt names the hash it was decided under.
  */
-import { jcs, type Policy, sha256Hex } from '@tallystick/kernel';
+import {
+  jcs,
+  type Policy,
+  type Rejection,
+  type Seen,
+  type Standing,
+  sha256Hex,
+  standingStream,
+  type TierName,
+} from '@tallystick/kernel';
 
 /** Limits of one tier of accounts. */
 export type Tier = {
   spend_micros_per_job_max: string;
+  /** Over all jobs, per UTC day, net of what was given back. */
+  spend_micros_per_day_max: string;
   ttl_ms_default: number;
   ttl_ms_max: number;
+  /** Over all jobs. */
+  sandboxes_max: number;
   sandboxes_per_job_max: number;
   cpu_millis_max: number;
   ram_mib_max: number;
@@ -16,6 +29,10 @@ export type Tier = {
   quantum_ms_min: number;
   quantum_ms_default: number;
   quantum_ms_max: number;
+  /** Ports that one sandbox may open to the outside. */
+  ports_max: number;
+  /** How a sandbox may reach the outside. */
+  egress: string[];
   /** Isolation levels that may be sold, strongest first. */
   isolation: string[];
 };
@@ -27,15 +44,42 @@ export type Prices = {
   gib_disk_minute_micros: string;
 };
 
-export type HostingPolicy = { version: string; tiers: { standard: Tier }; prices: Prices };
+export type HostingPolicy = {
+  version: string;
+  tiers: Record<TierName, Tier>;
+  /** All isolation levels, strongest first. */
+  isolation: string[];
+  prices: Prices;
+};
+
+const ISOLATION = ['vm', 'gvisor', 'ns', 'ns-lite', 'mock'];
 
 export const DEFAULT_POLICY: HostingPolicy = {
-  version: '1',
+  version: '2',
   tiers: {
+    new: {
+      spend_micros_per_job_max: '5000000',
+      spend_micros_per_day_max: '10000000',
+      ttl_ms_default: 3_600_000,
+      ttl_ms_max: 86_400_000,
+      sandboxes_max: 5,
+      sandboxes_per_job_max: 5,
+      cpu_millis_max: 2_000,
+      ram_mib_max: 2_048,
+      disk_mib_max: 2_048,
+      quantum_ms_min: 1_000,
+      quantum_ms_default: 60_000,
+      quantum_ms_max: 60_000,
+      ports_max: 2,
+      egress: ['none'],
+      isolation: ['vm', 'gvisor', 'ns'],
+    },
     standard: {
       spend_micros_per_job_max: '1000000000',
+      spend_micros_per_day_max: '2000000000',
       ttl_ms_default: 86_400_000,
       ttl_ms_max: 2_592_000_000,
+      sandboxes_max: 100,
       sandboxes_per_job_max: 20,
       cpu_millis_max: 4_000,
       ram_mib_max: 8_192,
@@ -43,17 +87,64 @@ export const DEFAULT_POLICY: HostingPolicy = {
       quantum_ms_min: 1_000,
       quantum_ms_default: 60_000,
       quantum_ms_max: 60_000,
-      isolation: ['vm', 'gvisor', 'ns', 'ns-lite', 'mock'],
+      ports_max: 10,
+      egress: ['none', 'allowlist'],
+      isolation: ISOLATION,
+    },
+    trusted: {
+      spend_micros_per_job_max: '100000000000',
+      spend_micros_per_day_max: '200000000000',
+      ttl_ms_default: 86_400_000,
+      ttl_ms_max: 7_776_000_000,
+      sandboxes_max: 2_000,
+      sandboxes_per_job_max: 200,
+      cpu_millis_max: 16_000,
+      ram_mib_max: 65_536,
+      disk_mib_max: 102_400,
+      quantum_ms_min: 1_000,
+      quantum_ms_default: 60_000,
+      quantum_ms_max: 60_000,
+      ports_max: 50,
+      egress: ['none', 'allowlist', 'open'],
+      isolation: ISOLATION,
     },
   },
+  isolation: ISOLATION,
   prices: { core_minute_micros: '400', gib_ram_minute_micros: '100', gib_disk_minute_micros: '5' },
 };
 
 /** Name and hash of the policy, for receipts. */
 export const POLICY: Policy = { version: DEFAULT_POLICY.version, hash: sha256Hex(jcs(DEFAULT_POLICY)) };
 
-/** The limits that hold for everybody until accounts have tiers. */
-export const tierOf = (policy: HostingPolicy = DEFAULT_POLICY): Tier => policy.tiers.standard;
+/** What holds for one principal. */
+export interface Allowance {
+  tierName: TierName;
+  tier: Tier;
+  /** Why nothing may be opened and no further step is sold; undefined while it is not suspended. */
+  suspendedFor: string | undefined;
+}
+
+export const allowanceOf = ({ tier, suspended, reason }: Standing): Allowance => ({
+  tierName: tier,
+  tier: DEFAULT_POLICY.tiers[tier],
+  suspendedFor: suspended ? reason : undefined,
+});
+
+/** What holds for the principal now; its standing must be among the reads. */
+export const allowanceIn = (seen: Seen, principal: string): Allowance =>
+  allowanceOf(seen.state(standingStream(principal)) as Standing);
+
+/** Undefined when the principal may open and extend. */
+export const suspended = ({ suspendedFor }: Allowance): Rejection | undefined =>
+  suspendedFor === undefined ? undefined : { rejection: 'ACCOUNT_SUSPENDED', facts: { reason: suspendedFor } };
+
+/** A cap of the tier says no; a higher tier may say yes. */
+export const overPolicy = (
+  { tierName }: Allowance,
+  cap: string,
+  asked: string | number,
+  available: string | number,
+): Rejection => ({ rejection: 'POLICY_CAP_EXCEEDED', facts: { cap, asked, available, tier: tierName } });
 
 /** What a sandbox is sold as. */
 export interface Shape {
@@ -71,7 +162,7 @@ export const allowsShape = (tier: Tier, shape: Shape): boolean =>
   shape.disk_mib <= tier.disk_mib_max;
 
 /** Whether a machine that enforces `actual` is at least as strong as the `sold` level. */
-export function isAsStrong(tier: Tier, actual: string, sold: string): boolean {
-  const rank = tier.isolation.indexOf(actual);
-  return rank >= 0 && rank <= tier.isolation.indexOf(sold);
+export function isAsStrong(actual: string, sold: string): boolean {
+  const rank = DEFAULT_POLICY.isolation.indexOf(actual);
+  return rank >= 0 && rank <= DEFAULT_POLICY.isolation.indexOf(sold);
 }

@@ -16,7 +16,7 @@ import {
 import { NOT_FOUND, notProvider, notRunning } from './access.ts';
 import { type End, ended, finishMessage, stopping } from './ending.ts';
 import { largerOf, paidBetweenUs, quantumUs, smallerOf } from './lease.ts';
-import { isAsStrong, tierOf } from './policy.ts';
+import { isAsStrong } from './policy.ts';
 import { evolveSandbox, type SandboxState } from './sandbox-state.ts';
 import { clearedTimers, leaseTimer } from './timers.ts';
 
@@ -33,7 +33,7 @@ export function reportStarted(state: SandboxState, command: Command, seen: Seen)
   const after = evolveSandbox(state, event);
   const answer = { sandbox: after };
   if (after.status === 'stopping') return { events: [event], answer };
-  if (isAsStrong(tierOf(), isolation, state.isolation))
+  if (isAsStrong(isolation, state.isolation))
     return { events: [event], timers: [...clearedTimers(after, 'start'), leaseTimer(after, seen.atUs)], answer };
   const stop = stopping(after, seen, 'policy', seen.atUs);
   return { ...stop, events: [event, ...stop.events] };

@@ -43,6 +43,9 @@ export type SandboxState = {
   /** It was given no cap of its own: what remains of the job is its cap. */
   follows_job_cap: boolean;
   charged_micros: string;
+  /** The UTC day of the last sale, and what was charged on it. */
+  day: string;
+  day_charged_micros: string;
   refunded_micros: string;
   /** Moved from escrow to the provider. */
   settled_micros: string;
@@ -95,6 +98,8 @@ export const NO_SANDBOX: SandboxState = {
   max_spend_micros: '0',
   follows_job_cap: false,
   charged_micros: '0',
+  day: '',
+  day_charged_micros: '0',
   refunded_micros: '0',
   settled_micros: '0',
   open_steps: [],
@@ -176,8 +181,12 @@ function sold(state: SandboxState, body: JsonObject): SandboxState {
     price_micros: textIn(body, 'price_micros'),
   };
   const settledSeq = countIn(body, 'settled_seq');
+  const day = textIn(body, 'day');
+  const dayBefore = day === state.day ? BigInt(state.day_charged_micros) : 0n;
   return {
     ...state,
+    day,
+    day_charged_micros: String(dayBefore + BigInt(step.price_micros)),
     minutes_sold: step.seq,
     max_spend_micros: String(BigInt(state.max_spend_micros) + microsIn(body, 'cap_added_micros')),
     charged_micros: String(BigInt(state.charged_micros) + BigInt(step.price_micros)),

@@ -9,13 +9,16 @@ import {
   type Command,
   type Decision,
   type DomainEvent,
+  dayOf,
   escrowAccount,
   jobCapAccount,
+  optionalIn,
   type Posting,
   providerAccount,
   type Reads,
   type Seen,
   sandboxCapAccount,
+  standingStream,
   textIn,
   userAccount,
 } from '@tallystick/kernel';
@@ -33,25 +36,32 @@ import {
   stepUsMin,
   ticketOf,
 } from './lease.ts';
-import { allowsShape, tierOf } from './policy.ts';
+import { type Allowance, allowanceIn, allowsShape } from './policy.ts';
+import { providerIn, providerStream } from './provider.ts';
+import { dayAccounts, dayQuota, daySpending, type Quota } from './quota.ts';
 import { evolveSandbox, type SandboxState, type Step } from './sandbox-state.ts';
 import { leaseTimer, retryTimer } from './timers.ts';
 
 /** What selling a step looks at. */
-export function salesReads(sandbox: string, command: Command): Reads {
-  const [job, payer] = [textIn(command.body, 'job'), textIn(command.body, 'payer')];
+export function salesReads(sandbox: string, { body }: Command): Reads {
+  const [job, payer] = [textIn(body, 'job'), textIn(body, 'payer')];
+  const [provider, day] = [optionalIn(body, 'provider', textIn), optionalIn(body, 'day', textIn)];
   return {
-    streams: [`job:${job}`],
-    accounts: [userAccount(payer), jobCapAccount(job), sandboxCapAccount(sandbox)],
+    streams: [`job:${job}`, standingStream(payer), ...(provider === null ? [] : [providerStream(provider)])],
+    accounts: [
+      ...[userAccount(payer), jobCapAccount(job), sandboxCapAccount(sandbox)],
+      ...(day === null ? [] : dayAccounts(payer, day)),
+    ],
   };
 }
 
 /** The postings that pay for a step: money into escrow, permission used up. */
-export function paymentOf(state: SandboxState, priceMicros: bigint): Posting[] {
+export function paymentOf(state: SandboxState, priceMicros: bigint, day: string): Posting[] {
   return [
     { asset: 'usd', debit: userAccount(state.owner), credit: escrowAccount(state.id), amountMicros: priceMicros },
     { asset: 'cap', debit: jobCapAccount(state.job), credit: CAP_SPENT, amountMicros: priceMicros },
     { asset: 'cap', debit: sandboxCapAccount(state.id), credit: CAP_SPENT, amountMicros: priceMicros },
+    daySpending(state.owner, day, priceMicros),
   ];
 }
 
@@ -59,7 +69,7 @@ export function paymentOf(state: SandboxState, priceMicros: bigint): Posting[] {
 export const soldEvent = (
   state: SandboxState,
   step: Step,
-  more: { settledSeq: number; settledMicros: bigint; capAddedMicros: bigint },
+  more: { day: string; settledSeq: number; settledMicros: bigint; capAddedMicros: bigint },
 ): DomainEvent => ({
   type: 'MinuteSold',
   body: {
@@ -68,6 +78,7 @@ export const soldEvent = (
     paid_until_us: step.ends_at_us,
     duration_ms: state.quantum_ms,
     price_micros: step.price_micros,
+    day: more.day,
     settled_seq: more.settledSeq,
     settled_micros: String(more.settledMicros),
     cap_added_micros: String(more.capAddedMicros),
@@ -79,29 +90,47 @@ export function sellMinute(state: SandboxState, command: Command, seen: Seen): D
   if (command.principal !== 'timer' || !isAbout(state, command)) return NOT_FOUND;
   const refused = notRunning(state, 'running', 'frozen');
   if (refused) return refused;
-  if (seen.atUs < sellAtUs(state)) return { events: [], timers: [leaseTimer(state, seen.atUs)] };
+  const isOfToday = optionalIn(command.body, 'day', textIn) === dayOf(seen.atUs);
+  if (seen.atUs < sellAtUs(state) || !isOfToday) return { events: [], timers: [leaseTimer(state, seen.atUs)] };
   const paidUntilUs = BigInt(state.paid_until_us);
   if (seen.atUs >= graceEndsUs(state) && seen.atUs > paidUntilUs)
     return stopping(state, seen, state.is_unfunded ? 'insufficient_funds' : 'provider_lost', seen.atUs);
   const job = seen.state(`job:${state.job}`) as JobState;
-  const stop = stopBefore(state, job, seen);
-  if (stop) return stopping(state, seen, stop.reason, smallerOf(stop.latestUs ?? paidUntilUs, paidUntilUs));
+  const sale = saleToday(state, seen);
+  const stop = stopBefore(state, job, seen, sale);
+  if (stop) return stopping(state, seen, stop.reason, smallerOf(stop.latestUs ?? paidUntilUs, paidUntilUs), stop.rule);
   const available = seen.availableMicros(userAccount(state.owner)) ?? 0n;
   const priceMicros = BigInt(state.price_micros_per_quantum);
-  return available < priceMicros ? waitForFunds(state, seen, available) : sold(state, seen);
+  return available < priceMicros ? waitForFunds(state, seen, available) : sold(state, seen, sale);
 }
 
 const isAbout = (state: SandboxState, { body }: Command): boolean =>
-  state.job === textIn(body, 'job') && state.owner === textIn(body, 'payer');
+  state.job === textIn(body, 'job') &&
+  state.owner === textIn(body, 'payer') &&
+  state.provider === (optionalIn(body, 'provider', textIn) ?? state.provider);
+
+/** What the policy says of a sale today. */
+interface Sale {
+  allowance: Allowance;
+  day: string;
+  quota: Quota;
+}
+
+function saleToday(state: SandboxState, seen: Seen): Sale {
+  const [allowance, day] = [allowanceIn(seen, state.owner), dayOf(seen.atUs)];
+  return { allowance, day, quota: dayQuota(seen, state.owner, day, allowance.tier) };
+}
 
 interface Stop {
   reason: string;
+  /** Which rule it was, where the reason alone does not say so. */
+  rule?: string;
   /** It must not run longer than this although it is paid. */
   latestUs?: bigint;
 }
 
 /** The first reason for which no further step is sold. */
-function stopBefore(state: SandboxState, job: JobState, seen: Seen): Stop | undefined {
+function stopBefore(state: SandboxState, job: JobState, seen: Seen, sale: Sale): Stop | undefined {
   if (job.status !== 'active') return { reason: job.stop_reason, latestUs: seen.atUs };
   const capReason = capReasonOf(state, seen);
   if (capReason) return { reason: capReason };
@@ -114,7 +143,16 @@ function stopBefore(state: SandboxState, job: JobState, seen: Seen): Stop | unde
     (idleAtUs) => idleAtUs !== undefined && idleAtUs <= seen.atUs,
   );
   if (isIdle) return { reason: 'idle' };
-  return allowsShape(tierOf(), state) ? undefined : { reason: 'policy' };
+  const rule = policyRuleAgainst(state, seen, sale);
+  return rule === undefined ? undefined : { reason: 'policy', rule };
+}
+
+/** The first rule of the policy that forbids a further step. */
+function policyRuleAgainst(state: SandboxState, seen: Seen, { allowance, quota }: Sale): string | undefined {
+  if (allowance.suspendedFor !== undefined) return 'account_suspended';
+  if (providerIn(seen, state.provider).status === 'killed') return 'provider_killed';
+  if (!allowsShape(allowance.tier, state)) return 'shape';
+  return quota.left < BigInt(state.price_micros_per_quantum) ? 'spend_micros_per_day_max' : undefined;
 }
 
 /** A sandbox without a cap of its own lives on what its job may spend, so only the job can run out. */
@@ -141,17 +179,18 @@ function waitForFunds(state: SandboxState, seen: Seen, available: bigint): Accep
   };
 }
 
-function sold(state: SandboxState, seen: Seen): Accepted {
+function sold(state: SandboxState, seen: Seen, { day, quota }: Sale): Accepted {
   const step = nextStep(state, seen.atUs);
   const priceMicros = BigInt(step.price_micros);
   const { seq: settledSeq, amountMicros: settledMicros } = settlementAt(state, seen.atUs);
   const cap = sandboxCapAccount(state.id);
   const shortMicros = largerOf(0n, priceMicros - (seen.availableMicros(cap) ?? 0n));
-  const event = soldEvent(state, step, { settledSeq, settledMicros, capAddedMicros: shortMicros });
+  const event = soldEvent(state, step, { day, settledSeq, settledMicros, capAddedMicros: shortMicros });
   const after = evolveSandbox(state, event);
   const postings: Posting[] = [
     { asset: 'cap', debit: CAP_ISSUER, credit: cap, amountMicros: shortMicros },
-    ...paymentOf(state, priceMicros),
+    ...quota.postings,
+    ...paymentOf(state, priceMicros, day),
     {
       asset: 'usd',
       debit: escrowAccount(state.id),
@@ -161,6 +200,7 @@ function sold(state: SandboxState, seen: Seen): Accepted {
   ];
   return {
     events: [event],
+    opens: quota.opens,
     postings: postings.filter(({ amountMicros }) => amountMicros > 0n),
     timers: [leaseTimer(after, seen.atUs)],
     outbox: [renewMessage(after, step)],

@@ -2,7 +2,7 @@
  * The alarms of a sandbox.
  * Promise: a round is the moment it is due, so an alarm that is set anew never has the key of one that fired.
  */
-import type { JsonObject, Timer } from '@tallystick/kernel';
+import { dayOf, type JsonObject, type Timer } from '@tallystick/kernel';
 import { fundsRetryMs, largerOf, REPORT_ALLOWANCE_MS, START_ALLOWANCE_MS, sellAtUs } from './lease.ts';
 import type { SandboxState } from './sandbox-state.ts';
 
@@ -27,8 +27,14 @@ export const leaseTimer = (state: SandboxState, atUs: bigint): Timer =>
 export const retryTimer = (state: SandboxState, atUs: bigint): Timer =>
   sellingAt(state, atUs + BigInt(fundsRetryMs(state.quantum_ms)) * US_PER_MS);
 
+/** Names all that selling looks at; the day is the one whose spending it will count to. */
 const sellingAt = (state: SandboxState, dueUs: bigint): Timer =>
-  timerAt(state, 'lease', 'SellMinute', dueUs, { job: state.job, payer: state.owner });
+  timerAt(state, 'lease', 'SellMinute', dueUs, {
+    job: state.job,
+    payer: state.owner,
+    provider: state.provider,
+    day: dayOf(dueUs),
+  });
 
 /** Stops it when its time to live is over. */
 export const ttlTimer = (state: SandboxState, atUs: bigint): Timer =>

@@ -17,6 +17,7 @@ import {
   type Rejection,
   type Seen,
   sandboxCapAccount,
+  standingStream,
   textIn,
 } from '@tallystick/kernel';
 import { NOT_FOUND, notOwner, notProvider, notRunning } from './access.ts';
@@ -24,7 +25,7 @@ import { type Bound, type Clamped, clamp, countClamp, ruleOf, spendClamp } from 
 import { stopping } from './ending.ts';
 import type { JobState } from './job-state.ts';
 import { largerOf } from './lease.ts';
-import { tierOf } from './policy.ts';
+import { type Allowance, allowanceIn, overPolicy, suspended } from './policy.ts';
 import { evolveSandbox, type SandboxState } from './sandbox-state.ts';
 import { ttlTimer } from './timers.ts';
 
@@ -153,23 +154,30 @@ export function stopAtTtl(state: SandboxState, command: Command, seen: Seen): De
 /** What extending looks at. */
 export function extensionReads(sandbox: string, command: Command): Reads {
   const job = textIn(command.body, 'job');
-  return { streams: [`job:${job}`], accounts: [jobCapAccount(job), sandboxCapAccount(sandbox)] };
+  return {
+    streams: [`job:${job}`, standingStream(command.principal)],
+    accounts: [jobCapAccount(job), sandboxCapAccount(sandbox)],
+  };
 }
 
 export function extendSandbox(state: SandboxState, command: Command, seen: Seen): Decision {
   if (state.job !== textIn(command.body, 'job')) return NOT_FOUND;
   const refused = notOwner(state, command) ?? notRunning(state, 'starting', 'running', 'frozen');
   if (refused) return refused;
+  const allowance = allowanceIn(seen, state.owner);
   const job = seen.state(`job:${state.job}`) as JobState;
+  const closed = suspended(allowance);
+  if (closed) return closed;
   if (job.status !== 'active')
     return { rejection: 'JOB_NOT_ACTIVE', facts: { status: job.status, reason: job.stop_reason } };
   const addSpend = optionalIn(command.body, 'add_spend_micros', microsIn) ?? 0n;
   const addTtlMs = BigInt(optionalIn(command.body, 'add_ttl_ms', countIn) ?? 0);
   if (addSpend <= 0n && addTtlMs <= 0n) return { rejection: 'NOTHING_TO_CHANGE' };
-  const spend = moreSpend(state, job, seen, addSpend);
-  const ttl = moreTtl(state, job, addTtlMs);
-  if (spend.added <= 0n && ttl.added <= 0n) return nothingLeft(job, seen, { addSpend, spend, addTtlMs, ttl });
-  return extended(state, seen, { addSpend, spend, addTtlMs, ttl });
+  const spend = moreSpend(state, job, seen, addSpend, allowance);
+  const ttl = moreTtl(state, job, addTtlMs, allowance);
+  const extension = { addSpend, spend, addTtlMs, ttl };
+  if (spend.added <= 0n && ttl.added <= 0n) return nothingLeft(job, seen, extension, allowance);
+  return extended(state, seen, extension);
 }
 
 interface More extends Clamped {
@@ -192,34 +200,34 @@ function more(now: bigint, add: bigint, ...bounds: Bound[]): More {
   return { requested, effective, rule: clamped.rule, added: effective - now };
 }
 
-function moreSpend(state: SandboxState, job: JobState, seen: Seen, add: bigint): More {
+function moreSpend(state: SandboxState, job: JobState, seen: Seen, add: bigint, { tier }: Allowance): More {
   const available = seen.availableMicros(sandboxCapAccount(state.id)) ?? 0n;
   const remaining = seen.availableMicros(jobCapAccount(job.id)) ?? 0n;
   const now = BigInt(state.max_spend_micros);
-  const policy: Bound = { rule: 'user_policy', max: BigInt(tierOf().spend_micros_per_job_max) };
+  const policy: Bound = { rule: 'user_policy', max: BigInt(tier.spend_micros_per_job_max) };
   return more(now, add, policy, { rule: 'job_remaining', max: now + remaining - available });
 }
 
-function moreTtl(state: SandboxState, job: JobState, addMs: bigint): More {
+function moreTtl(state: SandboxState, job: JobState, addMs: bigint, { tier }: Allowance): More {
   const jobMs = (BigInt(job.expires_at_us) - BigInt(state.created_at_us)) / US_PER_MS;
-  const policy: Bound = { rule: 'user_policy', max: BigInt(tierOf().ttl_ms_max) };
+  const policy: Bound = { rule: 'user_policy', max: BigInt(tier.ttl_ms_max) };
   return more(BigInt(state.ttl_ms), addMs, policy, { rule: 'job_remaining', max: jobMs });
 }
 
-function nothingLeft(job: JobState, seen: Seen, { addSpend, spend, addTtlMs, ttl }: Extension): Rejection {
+function nothingLeft(
+  job: JobState,
+  seen: Seen,
+  { addSpend, spend, addTtlMs, ttl }: Extension,
+  allowance: Allowance,
+): Rejection {
   if (addSpend > 0n && spend.rule === 'job_remaining') {
     const available = seen.availableMicros(jobCapAccount(job.id)) ?? 0n;
     const facts = { cap_micros: job.max_total_spend_micros, required_micros: String(addSpend) };
     return { rejection: 'JOB_CAP_EXCEEDED', facts: { ...facts, available_micros: String(available) } };
   }
-  if (addSpend > 0n) return policyCap('spend_micros_per_job_max', String(addSpend), '0');
-  return policyCap(ttl.rule === 'job_remaining' ? 'job_ttl_ms' : 'ttl_ms_max', Number(addTtlMs), 0);
+  if (addSpend > 0n) return overPolicy(allowance, 'spend_micros_per_job_max', String(addSpend), '0');
+  return overPolicy(allowance, ttl.rule === 'job_remaining' ? 'job_ttl_ms' : 'ttl_ms_max', Number(addTtlMs), 0);
 }
-
-const policyCap = (cap: string, asked: string | number, available: string | number): Rejection => ({
-  rejection: 'POLICY_CAP_EXCEEDED',
-  facts: { cap, asked, available },
-});
 
 function extended(state: SandboxState, seen: Seen, { addSpend, spend, addTtlMs, ttl }: Extension): Decision {
   const clamps = [

@@ -10,7 +10,7 @@ import {
   timeTextOf,
   verifyPersonalSignature,
 } from '@tallystick/kernel';
-import { ALL_SCOPES } from './scopes.ts';
+import { ADMIN_SCOPE, ALL_SCOPES } from './scopes.ts';
 
 /** What the platform asked to be signed. */
 export type Challenge = {
@@ -21,6 +21,8 @@ export type Challenge = {
   uri: string;
   chain_ids: number[];
   expires_at_us: string;
+  /** Principals who may ask for the admin scope, of those that this address can become. */
+  admins: string[];
 };
 
 /** What somebody sent as answer. */
@@ -29,7 +31,7 @@ export type Attempt = {
   signature: string;
   key_id: string;
   key_hash: string;
-  /** Empty: all that a login may grant. */
+  /** Empty: all that everybody's login may grant. */
   scopes: string[];
   label: string;
   key_ttl_ms: number;
@@ -48,11 +50,18 @@ export function checkAttempt(attempt: Attempt, challenge: Challenge, atUs: bigin
   if ('error' in message) return { code: 'LOGIN_MESSAGE_MALFORMED', facts: { cause: message.error } };
   const refused = checkMessage(message, challenge) ?? checkTimes(message, atUs) ?? checkSignature(attempt, message);
   if (refused) return refused;
-  if (attempt.scopes.some((scope) => !ALL_SCOPES.includes(scope))) return { code: 'INVALID_REQUEST', facts: {} };
-  const asked = attempt.scopes.length === 0 ? ALL_SCOPES : attempt.scopes;
   const address = message.address.toLowerCase();
-  const scopes = ALL_SCOPES.filter((scope) => asked.includes(scope));
-  return { principal: `eip155:${message.chainId}:${address}`, address, scopes };
+  const principal = `eip155:${message.chainId}:${address}`;
+  const scopes = scopesFor(attempt.scopes, challenge.admins.includes(principal));
+  return Array.isArray(scopes) ? { principal, address, scopes } : scopes;
+}
+
+/** The admin scope is never given unasked, so that an ordinary key cannot do what only its owner may. */
+function scopesFor(asked: string[], isAdmin: boolean): string[] | Refused {
+  const known = [...ALL_SCOPES, ADMIN_SCOPE];
+  if (asked.some((scope) => !known.includes(scope))) return { code: 'INVALID_REQUEST', facts: {} };
+  if (asked.includes(ADMIN_SCOPE) && !isAdmin) return { code: 'LOGIN_SCOPE_REFUSED', facts: { scope: ADMIN_SCOPE } };
+  return asked.length === 0 ? [...ALL_SCOPES] : known.filter((scope) => asked.includes(scope));
 }
 
 function checkMessage(message: SiweMessage, challenge: Challenge): Refused | undefined {

@@ -10,6 +10,7 @@ import {
   type Decision,
   type DomainEvent,
   type JsonObject,
+  optionalIn,
   type Seen,
   textIn,
   textsIn,
@@ -65,6 +66,7 @@ function issueNonce(state: LoginState, command: Command): Decision {
     uri: textIn(body, 'uri'),
     chain_ids: countsIn(body, 'chain_ids'),
     expires_at_us: String(timeUsIn(body, 'expires_at_us')),
+    admins: optionalIn(body, 'admins', textsIn) ?? [],
   };
   return { events: [{ type: 'NonceIssued', body: challenge }], answer: { ...challenge } };
 }
