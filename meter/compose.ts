@@ -3,12 +3,12 @@
  * Promise: any number of these may run at once; each minute is sold once and each lease delivered at least once.
  */
 import { createEngine, runOutbox, runTimers } from '@tallystick/engine';
-import { localProvider } from '@tallystick/engine/adapters/provider';
+import { localProvider, type Provider } from '@tallystick/engine/adapters/provider';
 import { openDatabase } from '@tallystick/engine/database';
 import { logKeyFromSeed, signingKeyFromSeed } from '@tallystick/kernel';
 import { RULES } from '@tallystick/planes';
 import type { Logger } from 'pino';
-import { outboxHandlers } from './deliveries.ts';
+import { leaseHandlers, startHandlers } from './deliveries.ts';
 import { reconcileForEver } from './reconcile.ts';
 import { followReports } from './reports.ts';
 import type { MeterSettings } from './settings.ts';
@@ -21,27 +21,25 @@ export async function startMeter(settings: MeterSettings, log: Logger): Promise<
   const logKey = logKeyFromSeed(settings.origin, settings.logSeed);
   const engine = createEngine({ database, role: 'meter', rules: RULES, logKey });
   const stopWatching = engine.watchHead();
-  const provider = localProvider({
-    socketPath: settings.wardenSocket,
-    callerKey: signingKeyFromSeed(settings.callerSeed),
-  });
+  const reach = (): Provider =>
+    localProvider({ socketPath: settings.wardenSocket, callerKey: signingKeyFromSeed(settings.callerSeed) });
+  const [provider, starting] = [reach(), reach()]; // each with connections of its own
   const parts = { engine, provider, providerName: settings.provider, log };
+  const leaseKey = signingKeyFromSeed(settings.leaseSeed);
   const end = new AbortController();
   const { signal } = end;
   const onError = (fault: unknown): void => log.warn({ fault: String(fault) }, 'will be tried again');
   const loops = [
     runTimers(engine, { signal, everyMs: TIMER_EVERY_MS, onError }),
-    runOutbox(engine, outboxHandlers({ ...parts, leaseKey: signingKeyFromSeed(settings.leaseSeed) }), {
-      signal,
-      onError,
-    }),
+    runOutbox(engine, leaseHandlers({ ...parts, leaseKey }), { signal, onError }),
+    runOutbox(engine, startHandlers({ ...parts, provider: starting, leaseKey }), { signal, onError }),
     followReports(parts, signal),
     reconcileForEver({ ...parts, lostAfterMs: settings.lostAfterMs }, signal),
   ];
   return {
     async [Symbol.asyncDispose]() {
       end.abort();
-      await provider.close();
+      await Promise.all([provider.close(), starting.close()]);
       await Promise.all(loops);
       await stopWatching();
       await engine[Symbol.asyncDispose]();

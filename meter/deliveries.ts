@@ -21,8 +21,12 @@ export interface Deliveries {
   log: Logger;
 }
 
-export const outboxHandlers = (deliveries: Deliveries): Record<string, Handler> => ({
+/** Starts take long: they are carried apart, so that they never hold up a lease. */
+export const startHandlers = (deliveries: Deliveries): Record<string, Handler> => ({
   'create-sandbox': (delivery) => create(deliveries, delivery),
+});
+
+export const leaseHandlers = (deliveries: Deliveries): Record<string, Handler> => ({
   'renew-lease': (delivery) => renew(deliveries, delivery),
   'finish-sandbox': (delivery) => finish(deliveries, delivery),
 });
