@@ -2,7 +2,7 @@
  * From what the engine answered to what a handler returns.
  * Promise: a rejection becomes the problem its code names, with its facts; nothing is swallowed.
  */
-import { type Engine, Fault, type Outcome } from '@tallystick/engine';
+import type { Engine, Outcome } from '@tallystick/engine';
 import type { Command, JsonObject } from '@tallystick/kernel';
 import { type ErrorCodeName, isErrorCode } from '@tallystick/proto';
 import { type Call, refuse } from '@tallystick/surface';
@@ -41,11 +41,9 @@ async function executeFunded(engine: Engine, command: Command): Promise<Outcome>
 
 const isUnfundedRepeat = ({ replayed, rejection }: Outcome): boolean => replayed && rejection === 'INSUFFICIENT_FUNDS';
 
-/** @errors throws the refusal that the rejection names; OUTCOME_UNKNOWN when the database could not be asked. */
+/** @errors throws the refusal that the rejection names; Fault when the database could not be asked. */
 export async function executeFor(engine: Engine, call: Call, command: Command): Promise<Accepted> {
-  const outcome = await executeFunded(engine, command).catch((fault: unknown) => {
-    throw fault instanceof Fault ? refuse('OUTCOME_UNKNOWN', { retry_after_ms: RETRY_AFTER_MS }) : fault;
-  });
+  const outcome = await executeFunded(engine, command);
   if (outcome.replayed) call.setHeader('idempotent-replayed', 'true');
   return accepted(outcome);
 }

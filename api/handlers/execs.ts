@@ -27,7 +27,8 @@ const END: Record<string, ExecEndKind> = {
   not_started: ExecEndKind.NOT_STARTED,
 };
 
-export const execHandlers = (engine: Engine, provider: Provider) =>
+/** `watching` reaches the same machine and is used for what may wait long. */
+export const execHandlers = (engine: Engine, provider: Provider, watching: Provider) =>
   implement(ExecService, {
     async execSandbox(request, call) {
       const { id } = request;
@@ -55,7 +56,7 @@ export const execHandlers = (engine: Engine, provider: Provider) =>
       };
       await askProvider('EXEC_REFUSED', {}, () => provider.startExec(id, spec));
       const waitMs = request.waitMs === undefined ? WAIT_MS_DEFAULT : Number(request.waitMs);
-      const view = await untilEnded(provider, id, execId, waitMs);
+      const view = await untilEnded(watching, id, execId, waitMs);
       const page = await askProvider('EXEC_REFUSED', {}, () =>
         provider.output(id, execId, { after: 0, maxBytes: OUTPUT_BYTES_MAX }),
       );
@@ -64,7 +65,7 @@ export const execHandlers = (engine: Engine, provider: Provider) =>
     async getExec({ id, execId, after, waitMs }, call) {
       await readySandbox(engine, call, id);
       const query = { after: Number(after), waitMs: Number(waitMs), maxBytes: OUTPUT_BYTES_MAX };
-      const page = await askProvider('NOT_FOUND', {}, () => provider.output(id, execId, query));
+      const page = await askProvider('NOT_FOUND', {}, () => watching.output(id, execId, query));
       return execMessage(id, page, page, '');
     },
     async signalExec({ id, execId, signal }, call) {
