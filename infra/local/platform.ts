@@ -3,7 +3,7 @@
  * Promise: everything keeps its data in one folder, and the next start goes on where the last one stopped.
  */
 import { createHash, createPrivateKey, createPublicKey } from 'node:crypto';
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, lstatSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Child, type Program, type ReadyFacts } from './child.ts';
@@ -111,7 +111,16 @@ function prepareFolders(folder: string): RunFolders {
   // a unix socket's path may have 107 bytes at most
   const sockets = join(tmpdir(), `tally-${createHash('sha256').update(folder).digest('hex').slice(0, 8)}`);
   mkdirSync(sockets, { recursive: true, mode: 0o700 });
+  assertOwn(sockets);
   return { folder: run, logs, wardenSocket: join(sockets, 'warden.sock') };
+}
+
+/** The name can be guessed, so somebody may have been first. @errors throws for a link or somebody else's folder */
+function assertOwn(folder: string): void {
+  const found = lstatSync(folder);
+  if (!found.isDirectory() || found.uid !== process.getuid?.())
+    throw new Error(`${folder} is not a folder of this user: remove it`);
+  chmodSync(folder, 0o700);
 }
 
 /** Raw Ed25519 public key of a seed file, base64. */
