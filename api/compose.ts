@@ -45,17 +45,18 @@ export async function startApi(settings: ApiSettings, log: Logger): Promise<Api>
   const engine = createEngine({ database, role: 'api', rules: RULES, logKey });
   const stopWatching = engine.watchHead();
   await openGenesis(engine, [settings.provider]);
-  const reach = (): Provider =>
-    localProvider({ socketPath: settings.wardenSocket, callerKey: signingKeyFromSeed(settings.callerSeed) });
-  const [provider, watching] = [reach(), reach()];
-  const server = await serve(settings, { engine, provider, watching }, log);
+  const provider = localProvider({
+    socketPath: settings.wardenSocket,
+    callerKey: signingKeyFromSeed(settings.callerSeed),
+  });
+  const server = await serve(settings, { engine, provider }, log);
   return {
     url: server.url,
     async [Symbol.asyncDispose]() {
       await server.close();
       await stopWatching();
       await engine[Symbol.asyncDispose]();
-      await Promise.all([provider.close(), watching.close()]);
+      await provider.close();
     },
   };
 }
@@ -63,8 +64,6 @@ export async function startApi(settings: ApiSettings, log: Logger): Promise<Api>
 interface Parts {
   engine: Engine;
   provider: Provider;
-  /** The same machine over connections of its own: whoever waits for output holds up nobody's commands. */
-  watching: Provider;
 }
 
 async function serve(
@@ -82,7 +81,7 @@ async function serve(
   registerHealth(app, engine, parts.provider);
   const live = attachLive(app.server, {
     authenticate: check,
-    open: (topic, principal) => openTopic({ engine, provider: parts.watching }, topic, principal),
+    open: (topic, principal) => openTopic(parts, topic, principal),
     log: (fault) => log.error({ fault }, 'a live connection failed'),
   });
   const url = await app.listen({ host: settings.host, port: settings.port });
@@ -95,14 +94,14 @@ async function serve(
   };
 }
 
-function implementations(settings: ApiSettings, { engine, provider, watching }: Parts) {
+function implementations(settings: ApiSettings, { engine, provider }: Parts) {
   const { development, chainIds, leaseKeys, quantumMsDefault, graceMs, provider: providerName } = settings;
   return [
     loginHandlers({ engine, chainIds, siteOf: siteRule(settings.host, settings.publicUrl) }),
     billingHandlers({ engine, development }),
     jobHandlers(engine),
     sandboxHandlers({ engine, provider, providerName, quantumMsDefault, graceMs }),
-    execHandlers(engine, provider, watching),
+    execHandlers(engine, provider),
     fileHandlers(engine, provider),
     receiptHandlers({ engine, leaseKeys }),
   ].map(outageTold);

@@ -7,7 +7,7 @@ import { type Command, commandIdOf, type LogKey, type Rules, SHARD_MAX } from '@
 import pg from 'pg';
 import type { Statement } from '../connection.ts';
 import type { Database, Role } from '../database/database.ts';
-import { Fault } from '../fault.ts';
+import { Fault, isOutage } from '../fault.ts';
 import type { Outcome } from '../outcome.ts';
 
 import type { Plan } from './batch.ts';
@@ -153,7 +153,11 @@ class ShardEngine implements Engine {
   }
 
   async query<R extends pg.QueryResultRow>(statement: Statement, values: unknown[]): Promise<R[]> {
-    return (await this.#pool.query<R>({ ...statement, values })).rows;
+    try {
+      return (await this.#pool.query<R>({ ...statement, values })).rows;
+    } catch (cause) {
+      throw isOutage(cause) ? new Fault('the database does not answer', { cause }) : cause;
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,0 +1,26 @@
+/**
+ * What callers are told while the database does not answer.
+ * Promise: never an internal error; whether something happened is unknown, and the same key asks again.
+ */
+import { Fault } from '@tallystick/engine';
+import { type Implementation, refuse } from '@tallystick/surface';
+
+const RETRY_AFTER_MS = 500;
+
+/** @errors throws OUTCOME_UNKNOWN for a Fault, everything else as it is */
+export async function toldAsOutage<T>(ask: () => T | Promise<T>): Promise<T> {
+  try {
+    return await ask();
+  } catch (fault) {
+    throw fault instanceof Fault ? refuse('OUTCOME_UNKNOWN', { retry_after_ms: RETRY_AFTER_MS }) : fault;
+  }
+}
+
+/** The same service, whose methods tell an outage as one. */
+export function outageTold({ service, handlers }: Implementation): Implementation {
+  const told = Object.entries(handlers).map(([name, handler]) => {
+    const careful: typeof handler = (request, call) => toldAsOutage(() => handler(request, call));
+    return [name, careful] as const;
+  });
+  return { service, handlers: Object.fromEntries(told) };
+}
