@@ -45,18 +45,17 @@ export async function startApi(settings: ApiSettings, log: Logger): Promise<Api>
   const engine = createEngine({ database, role: 'api', rules: RULES, logKey });
   const stopWatching = engine.watchHead();
   await openGenesis(engine, [settings.provider]);
-  const provider = localProvider({
-    socketPath: settings.wardenSocket,
-    callerKey: signingKeyFromSeed(settings.callerSeed),
-  });
-  const server = await serve(settings, { engine, provider }, log);
+  const reach = (): Provider =>
+    localProvider({ socketPath: settings.wardenSocket, callerKey: signingKeyFromSeed(settings.callerSeed) });
+  const [provider, watching] = [reach(), reach()];
+  const server = await serve(settings, { engine, provider, watching }, log);
   return {
     url: server.url,
     async [Symbol.asyncDispose]() {
       await server.close();
       await stopWatching();
       await engine[Symbol.asyncDispose]();
-      await provider.close();
+      await Promise.all([provider.close(), watching.close()]);
     },
   };
 }
@@ -64,6 +63,8 @@ export async function startApi(settings: ApiSettings, log: Logger): Promise<Api>
 interface Parts {
   engine: Engine;
   provider: Provider;
+  /** The same machine over connections of its own: whoever waits for output holds up nobody's commands. */
+  watching: Provider;
 }
 
 async function serve(
@@ -81,7 +82,7 @@ async function serve(
   registerHealth(app, engine, parts.provider);
   const live = attachLive(app.server, {
     authenticate: check,
-    open: (topic, principal) => openTopic(parts, topic, principal),
+    open: (topic, principal) => openTopic({ engine, provider: parts.watching }, topic, principal),
     log: (fault) => log.error({ fault }, 'a live connection failed'),
   });
   const url = await app.listen({ host: settings.host, port: settings.port });
@@ -94,14 +95,14 @@ async function serve(
   };
 }
 
-function implementations(settings: ApiSettings, { engine, provider }: Parts) {
+function implementations(settings: ApiSettings, { engine, provider, watching }: Parts) {
   const { development, chainIds, leaseKeys, quantumMsDefault, graceMs, provider: providerName } = settings;
   return [
     loginHandlers({ engine, chainIds, siteOf: siteRule(settings.host, settings.publicUrl) }),
     billingHandlers({ engine, development }),
     jobHandlers(engine),
     sandboxHandlers({ engine, provider, providerName, quantumMsDefault, graceMs }),
-    execHandlers(engine, provider),
+    execHandlers(engine, provider, watching),
     fileHandlers(engine, provider),
     receiptHandlers({ engine, leaseKeys }),
   ].map(outageTold);
