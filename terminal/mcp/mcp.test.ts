@@ -1,8 +1,10 @@
 /** `tally mcp` as an agent meets it: the official client, a process of its own, a platform that keeps the contract. */
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { after, before, describe, test } from 'node:test';
@@ -200,6 +202,14 @@ describe('tally mcp', () => {
       assert.equal('idempotency_key' in problem, isChange);
     });
 
+  test('every operation that is shown can be called', async () => {
+    for (const { name } of platformTools()) {
+      const { isError, content } = await scene.mcp.ask(name, { nope: 1 });
+      assert.ok(isError && content[0]?.type === 'text', name);
+      assert.equal((JSON.parse(content[0].text) as Structured)['code'], 'invalid_request', name);
+    }
+  });
+
   test('refuses a download beyond the limit, and text that is none', async () => {
     const { mcp, fake, sandbox } = scene;
     fake.files.set('big.bin', Buffer.alloc(FILE_BYTES_MAX + 1));
@@ -265,6 +275,27 @@ test('a platform that is gone leaves the outcome unknown, under a key to repeat 
   assert.deepEqual([problem['code'], problem['status'], problem['idempotency_key']], ['outcome_unknown', 503, 'mine']);
 });
 
+test('a call that its client gives up leaves the platform alone', async () => {
+  const asked = Promise.withResolvers<void>();
+  const left = Promise.withResolvers<void>();
+  const silent = createServer((request) => {
+    asked.resolve();
+    request.on('close', () => left.resolve());
+  });
+  silent.listen(0, '127.0.0.1');
+  await once(silent, 'listening');
+  await using terminal = await openTerminal(`http://127.0.0.1:${(silent.address() as AddressInfo).port}`);
+  await using mcp = await openMcp({ ...terminal.env, TALLY_API_KEY: 'tly_x' });
+  const controller = new AbortController();
+  const call = mcp.client.callTool({ name: 'billing_balance', arguments: {} }, { signal: controller.signal });
+  await asked.promise;
+  controller.abort(new Error('enough'));
+  await assert.rejects(call);
+  await left.promise;
+  assert.equal(mcp.said(), '');
+  silent.close();
+});
+
 test('what is no message changes nothing, and the end of input ends the program', async () => {
   await using terminal = await openTerminal();
   const server = spawn(process.execPath, [MAIN, 'mcp'], { env: terminal.env, stdio: ['pipe', 'pipe', 'pipe'] });
@@ -280,6 +311,31 @@ test('what is no message changes nothing, and the end of input ends the program'
   assert.deepEqual(await exit, [0, null]);
   assert.equal((await lines.next()).done, true);
 });
+
+const endings: [name: string, end: (server: ChildProcess) => void, said: RegExp][] = [
+  ['an interrupt', (server) => server.kill('SIGINT'), /^$/],
+  [
+    'a message without end',
+    (server) => server.stdin!.write(Buffer.alloc(11 * 1024 * 1024, 'x')),
+    /^tally mcp: .*size/s,
+  ],
+];
+for (const [name, end, said] of endings)
+  test(`${name} ends the program`, async () => {
+    await using terminal = await openTerminal();
+    const server = spawn(process.execPath, [MAIN, 'mcp'], { env: terminal.env, stdio: ['pipe', 'pipe', 'pipe'] });
+    server.stdin.on('error', () => undefined);
+    let err = '';
+    server.stderr.on('data', (chunk: Buffer) => {
+      err += chunk.toString();
+    });
+    const exit = once(server, 'close');
+    server.stdin.write(`${JSON.stringify({ jsonrpc: '2.0', id: 7, method: 'ping' })}\n`);
+    await once(server.stdout, 'data');
+    end(server);
+    assert.deepEqual(await exit, [0, null]);
+    assert.match(err, said);
+  });
 
 test('a bug of ours is told without its details, which go to the log', () => {
   const seen: unknown[] = [];

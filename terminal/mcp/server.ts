@@ -3,7 +3,6 @@
  * Promise: a refusal is an answer with isError and problem JSON; nothing that a tool meets ends the server.
  */
 import { randomUUID } from 'node:crypto';
-import { once } from 'node:events';
 import { type CallToolResult, McpServer, type StandardSchemaWithJSON } from '@modelcontextprotocol/server';
 import { StdioServerTransport, serveStdio } from '@modelcontextprotocol/server/stdio';
 import { type JsonObject, refuseHere, type Tally } from '@tallystick/sdk';
@@ -46,20 +45,25 @@ interface Surroundings {
   log: (fault: unknown) => void;
 }
 
-/** Answers until standard input ends or an interrupt comes. */
+/** Answers until standard input ends, holds a message beyond the protocol library's limit, or an interrupt comes. */
 export async function serveMcp(io: Io, url: string | undefined): Promise<void> {
   const tools = allTools();
   const log = (fault: unknown): void => void write(io.stderr, `tally mcp: ${textOf(fault)}\n`);
   const transport = new StdioServerTransport(io.stdin, io.stdout);
-  const over = new AbortController();
-  for (const event of ['end', 'close']) io.stdin.once(event, () => over.abort());
-  const release = io.onInterrupt(() => over.abort());
+  const over = Promise.withResolvers<void>();
   const handle = serveStdio(() => createMcpServer(tools, { io, url, log }), { transport, onerror: log });
+  const closed = transport.onclose;
+  transport.onclose = () => {
+    closed?.();
+    over.resolve();
+  };
+  const release = io.onInterrupt(over.resolve);
   try {
-    if (!over.signal.aborted) await once(over.signal, 'abort');
+    await over.promise;
   } finally {
     release();
     await handle.close();
+    io.stdin.destroy();
   }
 }
 
