@@ -98,6 +98,8 @@ export async function growTo(fleet: Fleet, size: number): Promise<void> {
   await waitFor(() => fleet.meter.counts.created === size, fleet);
   await fleet.engine.settled();
   fleet.size = size;
+  // What the server's own housekeeping does within a minute; nobody opens so many at once.
+  await asOwner(fleet.database, (client) => client.query('vacuum (analyze)'));
 }
 
 async function inParallel(from: number, to: number, work: (index: number) => Promise<void>): Promise<void> {
