@@ -42,10 +42,14 @@ describe('an agent lives over mcp', () => {
     return JSON.parse(out) as Value;
   }
 
-  async function ask(name: string, input: Value = {}): Promise<{ isError: boolean; value: Value }> {
-    const { isError = false, structuredContent, content } = await client.callTool({ name, arguments: input });
+  async function ask(
+    name: string,
+    input: Value = {},
+  ): Promise<{ isError: boolean; isReplayed: boolean; value: Value }> {
+    const { isError = false, structuredContent, content, _meta } = await client.callTool({ name, arguments: input });
     const text = content[0]?.type === 'text' ? content[0].text : '';
-    return { isError, value: (structuredContent ?? JSON.parse(text)) as Value };
+    const isReplayed = _meta?.['tallystick/replayed'] === true;
+    return { isError, isReplayed, value: (structuredContent ?? JSON.parse(text)) as Value };
   }
 
   async function call(name: string, input?: Value): Promise<Value> {
@@ -76,7 +80,8 @@ describe('an agent lives over mcp', () => {
     const job = await call('job_create', { label: 'mcp', max_total_spend_micros: BUDGET_MICROS });
     const asked = { job_id: job['id'], cpu_millis: 500, ram_mib: 128, disk_mib: 32, idempotency_key: 'my-machine' };
     const sandbox = await call('sandbox_create', asked);
-    assert.equal((await call('sandbox_create', asked))['id'], sandbox['id'], 'the same key, the same machine');
+    const again = await ask('sandbox_create', asked);
+    assert.deepEqual([again.isReplayed, again.value['id']], [true, sandbox['id']], 'the same key, the same machine');
     const other = await ask('sandbox_create', { ...asked, cpu_millis: 250 });
     assert.deepEqual([other.isError, other.value['code']], [true, 'idempotency_key_reused']);
     const id = sandbox['id'];

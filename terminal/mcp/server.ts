@@ -19,8 +19,8 @@ import type { Tool, ToolRun } from './tool.ts';
 const INSTRUCTIONS = `Tallystick sells machines (sandboxes) by the minute, paid ahead, within a job's budget.
 The usual way: billing_balance, job_create (a budget in micros: 1 USD = 1000000), sandbox_create (job_id), sandbox_exec, sandbox_upload,
 sandbox_download, then sandbox_destroy or job_stop, since a running sandbox keeps buying minutes until its cap, its budget or its time ends.
-A refusal is problem JSON: code, sentence, facts, suggestion. When the outcome is unknown (outcome_unknown, or no answer),
-repeat the same call with the idempotency_key that the problem names: it happens at most once.`;
+A refusal is problem JSON: code, sentence, facts, suggestion. When it is outcome_unknown, repeat the same call with the
+idempotency_key that it names: it happens at most once. Choose the key yourself to be able to repeat after no answer at all.`;
 
 const KEY_PATTERN = '^[\\x21-\\x7e]{1,255}$';
 const KEY_SCHEMA: JsonObject = {
