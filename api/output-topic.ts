@@ -18,7 +18,7 @@ export function outputTopic(provider: Provider, sandbox: string, execId: string)
   const ask = (after: number, waitMs: number): Promise<OutputPage> =>
     provider.output(sandbox, execId, { after, waitMs, maxBytes: PAGE_BYTES_MAX });
   return {
-    epoch: `${sandbox}/${execId}`,
+    epoch: execId, // names one output for good; the topic already names its sandbox
     windowUnit: 'kib',
     oldest: async () => BigInt((await ask(0, 0)).first_cursor),
     async head() {
