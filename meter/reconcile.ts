@@ -4,7 +4,7 @@
  */
 import { type Engine, listStreams, PAGE_MAX, readStream } from '@tallystick/engine';
 import { type Provider, ProviderFault, type SandboxView } from '@tallystick/engine/adapters/provider';
-import type { SandboxState } from '@tallystick/hosting';
+import { renewBeforeMs, type SandboxState } from '@tallystick/hosting';
 import type { Logger } from 'pino';
 import { pause, reportExecOver, reportMissedEnd } from './reports.ts';
 import { newSightings, type Sightings } from './sightings.ts';
@@ -16,8 +16,6 @@ const ATTEMPT_MS_MAX = 35_000;
 const END_HEARD_MS = 10_000;
 /** A command that was receipted may still be on its way to the machine for this long. */
 const EXEC_ON_ITS_WAY_MS = 60_000;
-/** A machine holds tickets for at most so many steps when it was last heard. */
-const STEPS_AHEAD_MAX = 2;
 const LIVE_STATUSES = ['running', 'frozen', 'stopping'];
 const US_PER_MS = 1_000n;
 
@@ -111,14 +109,23 @@ async function loseIfGone(reconciling: Reconciling, sandbox: SandboxState): Prom
   }
 }
 
-/** A silent machine runs on for what it was sold before, so that much is not given back. */
+/** A silent machine runs on for what it was sold before; what was sold to it since has not reached it. */
 async function loseAll(reconciling: Reconciling, silentMs: number): Promise<void> {
   const nowMs = Date.now();
   for (const sandbox of await liveSandboxes(reconciling)) {
-    const mayRunUntilMs = Math.ceil(nowMs - silentMs + STEPS_AHEAD_MAX * sandbox.quantum_ms);
+    const mayRunUntilMs = lastTicketEndsMs(sandbox, Math.floor(nowMs - silentMs));
     if (mayRunUntilMs <= nowMs) await lose(reconciling, sandbox, mayRunUntilMs);
   }
 }
+
+/** The end of the last step that may have been delivered before the silence; not before the silence itself. */
+function lastTicketEndsMs({ open_steps, quantum_ms }: SandboxState, silentSinceMs: number): number {
+  const soldBeforeMs = silentSinceMs + renewBeforeMs(quantum_ms);
+  const delivered = open_steps.filter((step) => msOf(step.starts_at_us) <= soldBeforeMs);
+  return Math.max(silentSinceMs, ...delivered.map((step) => msOf(step.ends_at_us)));
+}
+
+const msOf = (us: string): number => Math.ceil(Number(us) / Number(US_PER_MS));
 
 /** `seenAtMs`: the last moment at which it can have run; the key makes every repetition the same report. */
 async function lose({ engine, log }: Reconciling, sandbox: SandboxState, seenAtMs: number): Promise<void> {
