@@ -18,6 +18,8 @@ export const Kind = {
   dataEnd: 6,
   signal: 7,
   cancel: 8,
+  /** The size of a terminal. */
+  resize: 10,
   /** Both ways: the receiver has taken this many bytes (u32). */
   credit: 9,
   hello: 16,
@@ -26,6 +28,8 @@ export const Kind = {
   meta: 19,
   end: 20,
   fault: 21,
+  /** A stream to a port on the sandbox's own loopback. */
+  dial: 48,
 } as const;
 export type Kind = (typeof Kind)[keyof typeof Kind];
 
@@ -35,12 +39,19 @@ export interface Frame {
   body: Buffer;
 }
 
+export interface TerminalSize {
+  columns: number;
+  rows: number;
+}
+
 export interface ExecRequest {
   argv: string[];
   env?: Record<string, string>;
   cwd?: string;
   timeoutMs?: number;
   hasStdin: boolean;
+  /** On a terminal of this size instead of three pipes. */
+  tty?: TerminalSize;
 }
 
 export function encodeFrame(kind: Kind, call: number, body: Buffer | object = Buffer.alloc(0)): Buffer {

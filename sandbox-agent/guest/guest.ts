@@ -3,10 +3,12 @@
  * Promise: it holds no key and makes no decision; all it says is hostile input to the warden.
  */
 import { connect, type Socket } from 'node:net';
+import { startDial } from './dial.ts';
 import { startExec, type Work } from './exec.ts';
 import { type Done, startGet, startList, startPut } from './files.ts';
-import { encodeFrame, type Frame, frameReader, Kind } from './frame.ts';
+import { type ExecRequest, encodeFrame, type Frame, frameReader, Kind } from './frame.ts';
 import type { Send } from './outflow.ts';
+import { startTerminal } from './terminal.ts';
 
 const SOCKET_PATH = '/run/guest/guest.sock';
 
@@ -17,11 +19,15 @@ interface Session {
 
 const json = (frame: Frame) => JSON.parse(frame.body.toString());
 
+const startCommand = (request: ExecRequest, send: Send, done: Done): Work =>
+  request.tty ? startTerminal(request, send, done) : startExec(request, send, done);
+
 const STARTS: Record<number, (frame: Frame, send: Send, done: Done) => Work> = {
-  [Kind.exec]: (frame, send, done) => startExec(json(frame), send, done),
+  [Kind.exec]: (frame, send, done) => startCommand(json(frame), send, done),
   [Kind.put]: (frame, send, done) => startPut({ ...json(frame), call: frame.call }, send, done),
   [Kind.get]: (frame, send, done) => startGet(json(frame), send, done),
   [Kind.list]: (frame, send, done) => startList(json(frame), send, done),
+  [Kind.dial]: (frame, send, done) => startDial(json(frame), send, done),
 };
 
 function start(session: Session, frame: Frame): void {
@@ -47,6 +53,7 @@ function follow(work: Work, frame: Frame): void {
   else if (frame.kind === Kind.dataEnd) work.dataEnd();
   else if (frame.kind === Kind.credit) work.credit(frame.body.readUInt32BE(0));
   else if (frame.kind === Kind.signal) work.signal(json(frame).signal);
+  else if (frame.kind === Kind.resize) work.resize?.(json(frame));
   else if (frame.kind === Kind.cancel) work.cancel();
 }
 

@@ -3,6 +3,7 @@
  * Promise: every route but health asks for a caller ticket first; every refusal is a typed problem body.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
 import type { Envelope, JsonObject } from '@tallystick/kernel';
 import type { Access, CallerVerb } from './access.ts';
 import type { SandboxSpec } from './admission.ts';
@@ -10,6 +11,7 @@ import type { EventLog } from './events.ts';
 import { Fault, invalid } from './fault.ts';
 import { getFile, getTree, listFiles, putFile, putTree } from './files.ts';
 import type { Held } from './held.ts';
+import { carryPort, portOf, type Upgraded } from './ports.ts';
 import * as read from './request.ts';
 import { WAIT_MS_MAX } from './waiters.ts';
 import type { Warden } from './warden.ts';
@@ -258,10 +260,36 @@ async function answerTo(options: ApiOptions, request: IncomingMessage, response:
   if (answer !== undefined) send(response, 200, answer, 'application/json');
 }
 
+const PORT_PATH = /^\/v1\/sandboxes\/([^/]+)\/ports\/([^/]+)$/;
+
+/** The one route whose answer is a connection. */
+async function upgrade(options: ApiOptions, caller: Upgraded): Promise<void> {
+  const { request } = caller;
+  const [, sandbox, port] = PORT_PATH.exec(new URL(request.url ?? '/', 'http://warden').pathname) ?? [];
+  if (!sandbox || !port) throw new Fault('not_found', 'unknown_route', 'no such stream');
+  options.access.check(request.headers.authorization, 'dial', sandbox, options.warden.incarnationOf(sandbox));
+  const held = options.warden.running(sandbox);
+  await carryPort(held.sandbox.link, portOf(port), caller, () => options.warden.touch(held, 'port'));
+}
+
+/** The socket is bare: no response object will ever be made for it. */
+function sendBareFault(socket: Duplex, cause: unknown): void {
+  const fault = cause instanceof Fault ? cause : new Fault('fault', 'fault', 'the warden could not do that');
+  if (fault !== cause) console.error(cause);
+  const body = JSON.stringify(fault);
+  const length = `content-length: ${Buffer.byteLength(body)}`;
+  const head = `HTTP/1.1 ${fault.status} Refused\r\ncontent-type: application/problem+json\r\n${length}`;
+  socket.end(`${head}\r\nconnection: close\r\n\r\n${body}`);
+}
+
 /** Not listening yet. */
 export function apiServer(options: ApiOptions): Server {
   const server = createServer((request, response) => {
     answerTo(options, request, response).catch((fault) => sendFault(request, response, fault));
+  });
+  server.on('upgrade', (request, socket, head) => {
+    socket.on('error', () => socket.destroy());
+    upgrade(options, { request, socket, head }).catch((fault) => sendBareFault(socket, fault));
   });
   server.requestTimeout = 0;
   return server;

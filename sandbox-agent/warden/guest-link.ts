@@ -11,6 +11,7 @@ import {
   type Frame,
   frameReader,
   Kind,
+  type TerminalSize,
   WINDOW_BYTES,
 } from '../guest/frame.ts';
 import { Fault } from './fault.ts';
@@ -36,6 +37,7 @@ export interface Call {
   write(bytes: Buffer): Promise<boolean>;
   end(): void;
   signal(name: string): void;
+  resize(size: TerminalSize): void;
   /** Bytes taken: the guest may send as many more. */
   credit(bytes: number): void;
   /** Ends the call here and there; no event follows. */
@@ -51,7 +53,7 @@ interface OpenCall {
   wake: (() => void) | undefined;
 }
 
-type Verb = 'exec' | 'put' | 'get' | 'list';
+type Verb = 'exec' | 'put' | 'get' | 'list' | 'dial';
 
 export class GuestLink {
   readonly ready: Promise<void>;
@@ -166,6 +168,7 @@ export class GuestLink {
       write: (bytes) => this.#write(id, bytes),
       end: () => this.#send(Kind.dataEnd, id),
       signal: (name) => this.#send(Kind.signal, id, { signal: name }),
+      resize: (size) => this.#send(Kind.resize, id, size),
       credit: (bytes) => this.#giveCredit(id, bytes),
       cancel: () => {
         if (!this.#calls.has(id)) return;

@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import { type Envelope, RUN_TICKET_TYPE, type RunTicket, type SigningKey, signEnvelope } from '@tallystick/kernel';
+import { portContract } from './contract-ports.ts';
 import { packTar, unpackTar } from './mock-tar.ts';
 import { type Provider, type ProviderEvent, ProviderFault, type SandboxSpec } from './port.ts';
 
@@ -342,6 +343,7 @@ export function providerContract(rigged: Rigged): void {
   creating(rigged);
   leasing(rigged);
   ending(rigged);
+  portContract(rigged, started);
   test('the last one ends', async () => {
     await rigged().provider.finish(name, { incarnation: 1, reason: 'stopped_by_owner', at_us: null });
   });

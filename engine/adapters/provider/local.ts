@@ -4,9 +4,10 @@
  */
 import { randomUUID } from 'node:crypto';
 import { Agent, type IncomingMessage, request } from 'node:http';
-import { Readable } from 'node:stream';
+import { type Duplex, Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { CALLER_TICKET_TYPE, type Envelope, type SigningKey, signEnvelope } from '@tallystick/kernel';
+import { dialWarden } from './local-port.ts';
 import { type Body, type FactValue, type OutputPage, type Provider, ProviderFault } from './port.ts';
 
 export interface LocalProviderOptions {
@@ -27,7 +28,7 @@ const TICKET_RENEWED_BEFORE_MS = 30_000;
 const ANSWER_BYTES_MAX = 16 * 1024 * 1024;
 const GONE_STATUS = new Set([404, 410]);
 
-type Verb = 'create' | 'renew' | 'finish' | 'read' | 'exec' | 'put' | 'get';
+type Verb = 'create' | 'renew' | 'finish' | 'read' | 'exec' | 'put' | 'get' | 'dial';
 
 interface Ask {
   verb: Verb;
@@ -139,7 +140,11 @@ function wire(options: LocalProviderOptions) {
       throw unreachable(fault as Error);
     }
   };
-  return { open, answer, close: () => agent.destroy() };
+  const dial = async (sandbox: string, path: string): Promise<Duplex> => {
+    const authorization = await ticket('dial', sandbox).catch((fault: Error) => Promise.reject(unreachable(fault)));
+    return dialWarden({ socketPath: options.socketPath, path, authorization, faultOf, unreachable });
+  };
+  return { open, answer, dial, close: () => agent.destroy() };
 }
 
 type WirePage = Omit<OutputPage, 'chunks'> & { chunks: { stream: 1 | 2; cursor: number; bytes_base64: string }[] };
@@ -233,6 +238,7 @@ export function localProvider(options: LocalProviderOptions): Provider {
     ...sandboxCalls(calls),
     ...execCalls(calls),
     ...fileCalls(calls),
+    openPort: (sandbox, port) => calls.dial(sandbox, `${one(sandbox)}/ports/${port}`),
     close: async () => calls.close(),
   };
 }

@@ -2,12 +2,14 @@
  * One sandbox of the mock: its lease, its running time, its files and commands, all as of the last look at the clock.
  * Promise: what happens between two looks is told as of the moment it was due, not of the look.
  */
+import type { Duplex } from 'node:stream';
 import { leaseLeftMs, type MockClock, type MockLease } from './mock-lease.ts';
 import type { Step } from './mock-shell.ts';
 import type { ExecEnd, ExecView, FinishOrder, OutputChunk, SandboxSpec, SandboxView } from './port.ts';
 
 export interface MockExec {
   id: string;
+  argv: string[];
   steps: Step[];
   startedAtRanMs: number;
   startedAtUs: number;
@@ -30,6 +32,8 @@ export interface MockSandbox {
   ended: { reason: string; at_us: number } | null;
   execs: Map<string, MockExec>;
   files: Map<string, Buffer>;
+  /** Open streams to its ports. */
+  streams: Set<Duplex>;
   lastActivityUs: number;
   lastActivity: string;
 }
@@ -51,6 +55,7 @@ export function newSandbox(spec: SandboxSpec, lease: MockLease, clock: MockClock
     ended: null,
     execs: new Map(),
     files: new Map(),
+    streams: new Set(),
     lastActivityUs: nowUs,
     lastActivity: 'start',
   };
@@ -96,6 +101,7 @@ export function endSandbox(sandbox: MockSandbox, clock: MockClock, reason: strin
   for (const exec of sandbox.execs.values())
     if (!exec.end) endExec(exec, how, atUs, () => tell('exec_ended', atMs, { exec_id: exec.id, end: how.end }));
   sandbox.ended = { reason, at_us: atUs };
+  for (const stream of sandbox.streams) stream.destroy();
   tell('ended', atMs, { reason });
 }
 

@@ -31,6 +31,8 @@ interface Run {
   nowMs: number;
 }
 
+const FOR_EVER_MS = Number.MAX_SAFE_INTEGER / 2;
+
 type Program = (words: string[], run: Run, stream: 1 | 2) => Result;
 
 function print(run: Run, stream: 1 | 2, bytes: Buffer): void {
@@ -65,6 +67,11 @@ const PROGRAMS: Record<string, Program> = {
   exit: (words) => ({ code: Number(words[0] ?? 0) & 255, isLast: true }),
   true: () => ({ code: 0 }),
   false: () => ({ code: 1 }),
+  /** Runs until it is ended; `listen.mjs PORT` can be spoken to, see mock-port.ts. */
+  node: (_, run) => {
+    run.nowMs += FOR_EVER_MS;
+    return { code: 0 };
+  },
   pwd: (_, run, stream) => {
     print(run, stream, Buffer.from(`${run.world.cwd}\n`));
     return { code: 0 };

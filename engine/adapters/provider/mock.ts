@@ -5,6 +5,7 @@
 import { setImmediate as yieldOnce } from 'node:timers/promises';
 import { at, fileCalls } from './mock-files.ts';
 import { admit, type MockClock } from './mock-lease.ts';
+import { openMockPort } from './mock-port.ts';
 import {
   endExec,
   endSandbox,
@@ -205,6 +206,7 @@ function startExec(world: World, name: string, spec: ExecSpec): MockExec {
   const { clock } = world.options;
   const exec: MockExec = {
     id: spec.exec_id,
+    argv: spec.argv,
     steps: steps ?? [],
     startedAtRanMs: ranMs(sandbox, clock.monotonicMs()),
     startedAtUs: nowUs(world),
@@ -317,6 +319,7 @@ export function mockProvider(options: MockProviderOptions): MockProvider {
     ...leaseCalls(world),
     ...execCalls(world),
     ...fileCalls((name, cause) => runningOf(world, name, cause)),
+    openPort: async (name, port) => openMockPort(runningOf(world, name, 'port'), port),
     close: async () => {},
   });
   return {

@@ -5,7 +5,7 @@
  * Members are spelled as on the wire: they go into commands, events and receipts as they are.
  * Times are microseconds since 1970 (`_us`), durations milliseconds (`_ms`).
  */
-import type { Readable } from 'node:stream';
+import type { Duplex, Readable } from 'node:stream';
 import type { Envelope } from '@tallystick/kernel';
 
 export type FactValue = string | number | boolean | null;
@@ -80,7 +80,7 @@ export interface SandboxView {
   memory_bytes: number;
   execs_running: number;
   last_activity_us: number;
-  /** `start`, `exec`, `output`, `file_write`, `file_read`. */
+  /** `start`, `exec`, `output`, `file_write`, `file_read`, `port`. */
   last_activity: string;
 }
 
@@ -221,6 +221,9 @@ export interface Provider {
   getFile(sandbox: string, path: string, range?: ByteRange): Promise<Readable>;
   getTree(sandbox: string, path: string): Promise<Readable>;
   listFiles(sandbox: string, path: string): Promise<{ entries: FileEntry[]; truncated: boolean }>;
+
+  /** A stream to what listens on the sandbox's own loopback; each side may close its half. It is cut when the sandbox ends. */
+  openPort(sandbox: string, port: number): Promise<Duplex>;
 
   /** Lets go of connections; sandboxes run on. */
   close(): Promise<void>;
