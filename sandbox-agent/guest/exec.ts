@@ -3,7 +3,7 @@
  * Promise: it is over at its exit plus a short drain, also when a background child holds the pipes open for ever.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { creditBody, type ExecRequest, Kind } from './frame.ts';
+import { creditBody, type ExecRequest, Kind, type TerminalSize } from './frame.ts';
 import { outflow, type Send } from './outflow.ts';
 
 /** What a call of the warden can do to the work behind it. */
@@ -12,10 +12,12 @@ export interface Work {
   dataEnd(): void;
   credit(bytes: number): void;
   signal(name: string): void;
+  /** Only of a terminal. */
+  resize?(size: TerminalSize): void;
   cancel(): void;
 }
 
-const DRAIN_MS = 50;
+export const DRAIN_MS = 50;
 
 function killGroup(child: ChildProcess, signal: NodeJS.Signals): void {
   try {

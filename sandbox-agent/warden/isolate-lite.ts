@@ -20,6 +20,8 @@ for name in ${OF_ETC.join(' ')}; do
 done
 for path in "$guest"/etc/*; do file "$path" "/etc/\${path##*/}"; done
 for name in ${DEVICES.join(' ')}; do file "/dev/$name" "/dev/$name"; done
+mkdir "$root/dev/pts"; mount -t devpts -o newinstance,ptmxmode=666,mode=620,nosuid,noexec devpts "$root/dev/pts"
+ln -s pts/ptmx "$root/dev/ptmx"; file /dev/tty /dev/tty
 for name in tmp dev/shm; do
   mkdir -p "$root/$name"; mount -t tmpfs -o size=${SCRATCH_BYTES},uid=$uid,gid=$uid,nosuid,nodev tmpfs "$root/$name"
 done
