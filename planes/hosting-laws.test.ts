@@ -145,6 +145,16 @@ const ofOwners: fc.Arbitrary<LawCommand>[] = [
   ),
   used('RecordUpload', fc.constant({ path: 'a', bytes: 1, sha256: '', unpack: false })),
   used('RecordActivity', fc.constant({ cause: 'list' })),
+  used(
+    'ExposePort',
+    fc.record({
+      port: fc.integer({ min: 1, max: 3 }),
+      visibility: fc.constantFrom('private', 'link'),
+      ttl_ms: fc.option(fc.integer({ min: 1, max: 60_000 })),
+    }),
+  ),
+  used('ClosePort', fc.record({ port: fc.integer({ min: 1, max: 3 }) })),
+  used('SetEgress', fc.record({ kind: fc.constantFrom('none', 'allowlist', 'open'), rules: fc.constant([]) })),
 ];
 
 const commands = fc.oneof(

@@ -11,6 +11,15 @@ export { REPORT_ALLOWANCE_MS, renewBeforeMs, START_ALLOWANCE_MS } from './lease.
 export { type Allowance, allowanceOf, DEFAULT_POLICY, type HostingPolicy, POLICY, type Tier } from './policy.ts';
 export { pricePerMinute, pricePerQuantum } from './price.ts';
 export { type ProviderState, type ProviderStatus, provider, providerStream } from './provider.ts';
+export { quotaLeft } from './quota.ts';
+export {
+  type Egress,
+  type EgressRule,
+  egressOf,
+  type OpenPort,
+  openPortsAt,
+  type PortVisibility,
+} from './reach-state.ts';
 export { HOSTING_REACTIONS } from './reactions.ts';
 export { sandbox } from './sandbox.ts';
 export type { SandboxState, SandboxStatus, Step } from './sandbox-state.ts';

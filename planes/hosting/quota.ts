@@ -74,10 +74,13 @@ export const dayQuota = (seen: Seen, principal: string, day: string, tier: Tier)
 export const slotQuota = (seen: Seen, principal: string, tier: Tier): Quota =>
   quotaOf(seen, slotPair(principal), BigInt(tier.sandboxes_max));
 
+/** What is left of a cap; 0 when it was lowered below what is used. */
+export const quotaLeft = (cap: bigint, used: bigint): bigint => (cap > used ? cap - used : 0n);
+
 function quotaOf(seen: Seen, { asset, issuer, left, used }: Pair, cap: bigint): Quota {
   const before = seen.availableMicros(left);
   const spent = seen.availableMicros(used) ?? 0n;
-  const now = cap > spent ? cap - spent : 0n;
+  const now = quotaLeft(cap, spent);
   const change = now - (before ?? 0n);
   const [debit, credit] = change > 0n ? [issuer, left] : [left, issuer];
   return {

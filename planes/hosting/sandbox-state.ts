@@ -13,6 +13,7 @@ import {
   timeUsIn,
 } from '@tallystick/kernel';
 import { type ClampState, mergeClamps } from './clamp.ts';
+import { type Egress, egressSet, type OpenPort, portClosed, portExposed } from './reach-state.ts';
 
 export type SandboxStatus = '' | 'starting' | 'running' | 'frozen' | 'stopping' | 'ended';
 
@@ -74,6 +75,10 @@ export type SandboxState = {
   cpu_us: string;
   grace_ms: number;
   clamps: ClampState[];
+  /** Ways in and out; absent until they are first changed. */
+  ports?: OpenPort[];
+  port_serial?: number;
+  egress?: Egress;
 };
 
 export const NO_SANDBOX: SandboxState = {
@@ -158,6 +163,9 @@ const CHANGES: Record<string, Change> = {
   }),
   UploadRecorded: active,
   ActivityRecorded: active,
+  PortExposed: portExposed,
+  PortClosed: portClosed,
+  EgressSet: egressSet,
   SandboxStopping: (state, body) => ({
     ...state,
     status: 'stopping',

@@ -4,6 +4,7 @@
  */
 import type { Command, Decider, Decision, Reads, Seen } from '@tallystick/kernel';
 import { openingReads, openSandbox } from './open-sandbox.ts';
+import { closePort, exposePort, reachReads, setEgress } from './reach.ts';
 import {
   assumeEnded,
   failStart,
@@ -49,6 +50,9 @@ const RULES: Record<string, Rule> = {
   FinishExec: finishExec,
   RecordUpload: recordUpload,
   RecordActivity: recordActivity,
+  ExposePort: exposePort,
+  ClosePort: closePort,
+  SetEgress: setEgress,
 };
 
 const PREFIX = 'sandbox:';
@@ -70,5 +74,6 @@ function reads(command: Command): Reads {
   const id = command.stream.slice(PREFIX.length);
   if (command.type === 'OpenSandbox') return openingReads(command);
   if (command.type === 'SellMinute') return salesReads(id, command);
+  if (command.type === 'ExposePort' || command.type === 'SetEgress') return reachReads(command);
   return command.type === 'ExtendSandbox' ? extensionReads(id, command) : {};
 }

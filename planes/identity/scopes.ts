@@ -14,6 +14,7 @@ export const ALL_SCOPES: readonly string[] = [
   'sandboxes:write',
   'sandboxes:exec',
   'sandboxes:files',
+  'sandboxes:ports',
   'billing:read',
   'billing:write',
   'receipts:read',
