@@ -29,7 +29,10 @@ export interface Watched extends Disposable {
 export async function buyWatched(job: Job, options: CreateSandboxOptions = {}): Promise<Watched> {
   const sandbox = await job.sandboxes.create({ ...SMALL, ...options });
   const machine = await watchMachine(sandbox.id);
-  const ticker = await startTicker(sandbox);
+  const ticker = await startTicker(sandbox).catch((fault: unknown) => {
+    machine[Symbol.dispose]();
+    throw fault;
+  });
   return { sandbox, machine, ticker, [Symbol.dispose]: () => machine[Symbol.dispose]() };
 }
 
@@ -48,7 +51,7 @@ export async function untilEnded(sandbox: Sandbox, waitMs = END_MS_MAX): Promise
 export async function assertLeaseKept(folder: string, watched: Watched, reason: StopReason): Promise<SandboxState> {
   const { sandbox, machine, ticker } = watched;
   const state = await untilEnded(sandbox);
-  await ticker.over;
+  await ticker.close();
   assert.equal(state.stopReason, reason);
   assert.ok(machine.isGone(), 'its cgroup is still there');
   const paidUntilMs = msOf(state.paidUntil);

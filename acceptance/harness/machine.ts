@@ -13,6 +13,8 @@ const GAP_MS_MAX = 200;
 /** The outermost launcher outlives the tenant for a moment, to collect it; it alone is nobody's running time. */
 const LAUNCHER_PROCESSES = 1;
 const SEARCH_DEPTH_MAX = 5;
+/** Output of a machine that has ended comes within this time, or never. */
+const LATE_OUTPUT_MS_MAX = 2_000;
 const TICKER = 'while :; do date +%s%3N; sleep 0.03; done';
 
 /** Where cgroup v2 is mounted on this host. */
@@ -75,7 +77,7 @@ export async function watchMachine(sandboxId: string): Promise<MachineWatch> {
     else stretches.push([nowMs, nowMs]);
     lastRunningAtMs = nowMs;
   };
-  const timer = setInterval(look, LOOK_EVERY_MS);
+  const timer = setInterval(look, LOOK_EVERY_MS).unref();
   return {
     tree,
     pids: () => procs().filter(isLasting).sort().join(' '),
@@ -93,14 +95,15 @@ export async function watchMachine(sandboxId: string): Promise<MachineWatch> {
 export interface Ticker {
   /** Wall-clock moments told from inside. */
   readonly ticksMs: readonly number[];
-  /** Resolves when its output is over. */
-  readonly over: Promise<void>;
   readonly execId: string;
+  /** Waits a moment for what is still on its way, then hears no more. */
+  close(): Promise<void>;
 }
 
 /** A command that tells the time until its machine stands still. */
 export async function startTicker(sandbox: Sandbox): Promise<Ticker> {
-  const run = await sandbox.execStream(['sh', '-c', TICKER]);
+  const end = new AbortController();
+  const run = await sandbox.execStream(['sh', '-c', TICKER], { signal: end.signal });
   const ticksMs: number[] = [];
   const follow = async (): Promise<void> => {
     let open = '';
@@ -112,5 +115,13 @@ export async function startTicker(sandbox: Sandbox): Promise<Ticker> {
   };
   const over = follow().catch(() => undefined); // it ends with its machine; what was heard until then counts
   await until('the ticker ticks', () => ticksMs.length > 0);
-  return { ticksMs, over, execId: run.execId };
+  return {
+    ticksMs,
+    execId: run.execId,
+    async close() {
+      const timer = setTimeout(() => end.abort(), LATE_OUTPUT_MS_MAX);
+      await over;
+      clearTimeout(timer);
+    },
+  };
 }
