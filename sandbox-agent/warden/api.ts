@@ -5,6 +5,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { Envelope, JsonObject } from '@tallystick/kernel';
+import type { TerminalSize } from '../guest/frame.ts';
 import type { Access, CallerVerb } from './access.ts';
 import type { SandboxSpec } from './admission.ts';
 import type { EventLog } from './events.ts';
@@ -117,8 +118,7 @@ async function startExec(ask: Ask): Promise<object> {
     stdin_base64: read.optional(read.isBase64),
     stdin_open: read.optional(read.isFlag),
     timeout_ms: read.optional(read.isCount(1, EXEC_TIMEOUT_MS_MAX)),
-    tty: (value) =>
-      value === undefined || value === false ? undefined : 'must be false: this machine has no terminals',
+    tty: read.optional(read.isTerminalSize),
   });
   const held = ask.options.warden.held(name(ask));
   const stdin = typeof body['stdin_base64'] === 'string' ? Buffer.from(body['stdin_base64'], 'base64') : undefined;
@@ -129,6 +129,7 @@ async function startExec(ask: Ask): Promise<object> {
     ...(body['env'] ? { env: body['env'] as Record<string, string> } : {}),
     ...(body['cwd'] ? { cwd: body['cwd'] as string } : {}),
     ...(body['timeout_ms'] ? { timeoutMs: body['timeout_ms'] as number } : {}),
+    ...(body['tty'] ? { tty: body['tty'] as unknown as TerminalSize } : {}),
   };
   const id = body['exec_id'] as string;
   return execsOf(held).has(id)
@@ -152,10 +153,23 @@ async function signalExec(ask: Ask): Promise<object> {
 
 async function stdinExec(ask: Ask): Promise<object> {
   const body = await read.readJson(ask.request);
-  read.checkMembers(body, { bytes_base64: read.isBase64, end: read.isFlag });
+  read.checkMembers(body, {
+    bytes_base64: read.isBase64,
+    end: read.isFlag,
+    writer: read.optional(read.isName),
+    at: read.optional(read.isCount(0, SAFE_MAX)),
+  });
   const bytes = Buffer.from(body['bytes_base64'] as string, 'base64');
-  await ask.options.warden.running(name(ask)).execs.stdin(execId(ask), bytes, body['end'] as boolean);
-  return execsHere(ask).get(execId(ask), 0);
+  const place = typeof body['at'] === 'number' ? { writer: String(body['writer'] ?? ''), at: body['at'] } : undefined;
+  const { execs } = ask.options.warden.running(name(ask));
+  return { position: execs.stdin(execId(ask), bytes, body['end'] as boolean, place) };
+}
+
+async function resizeExec(ask: Ask): Promise<object> {
+  const body = await read.readJson(ask.request);
+  read.checkMembers(body, read.TERMINAL_SIZE);
+  const { execs } = ask.options.warden.running(name(ask));
+  return execs.resize(execId(ask), body as unknown as TerminalSize);
 }
 
 function readOutput(ask: Ask): Promise<object> {
@@ -208,6 +222,7 @@ const ROUTES: Route[] = [
   route('GET', `${SBX}/execs/([^/]+)/output`, 'read', readOutput),
   route('POST', `${SBX}/execs/([^/]+)/signal`, 'exec', signalExec),
   route('POST', `${SBX}/execs/([^/]+)/stdin`, 'exec', stdinExec),
+  route('POST', `${SBX}/execs/([^/]+)/resize`, 'exec', resizeExec),
   route('PUT', `${SBX}/files`, 'put', (ask) =>
     putFile(linkFor(ask, 'file_write'), read.pathOf(ask.query), ask.request),
   ),

@@ -3,7 +3,8 @@
  * Promise: repeating a start gives the same answer and starts nothing.
  */
 import { join } from 'node:path';
-import type { ExecRequest } from '../guest/frame.ts';
+import type { ExecRequest, TerminalSize } from '../guest/frame.ts';
+import { ExecInput, type StdinPlace } from './exec-input.ts';
 import { ExecLog } from './exec-log.ts';
 import { Fault, refused } from './fault.ts';
 import type { Call, GuestLink } from './guest-link.ts';
@@ -14,6 +15,7 @@ export const EXECS_RUNNING_MAX = 64;
 export const EXECS_MAX = 10_000;
 /** Ended commands whose output is kept; older ones keep their end and lose their output. */
 export const EXEC_LOGS_KEPT = 64;
+const PROGRAM_CHARS_MAX = 128;
 
 export type ExecEnd =
   | { end: 'exited'; code: number }
@@ -23,6 +25,9 @@ export type ExecEnd =
 
 export interface ExecView {
   exec_id: string;
+  /** The program alone: arguments may hold secrets. */
+  program: string;
+  tty: TerminalSize | null;
   state: 'running' | 'ended';
   end: ExecEnd | null;
   stdout_bytes: number;
@@ -33,8 +38,11 @@ export interface ExecView {
 
 interface Exec {
   id: string;
+  program: string;
+  tty: TerminalSize | null;
   log: ExecLog;
   call: Call | undefined;
+  input: ExecInput | undefined;
   end: ExecEnd | undefined;
   startedAtUs: number;
   endedAtUs: number | null;
@@ -78,13 +86,15 @@ export class Execs {
     const { link, directory, oomKills, nowUs } = this.#options;
     const log = new ExecLog(join(directory, String(this.#started)));
     const times = { startedAtUs: nowUs(), endedAtUs: null };
-    const exec: Exec = { id: execId, log, call: undefined, end: undefined, ...times, oomKillsBefore: oomKills() };
+    const what = { program: request.argv[0]?.slice(0, PROGRAM_CHARS_MAX) ?? '', tty: request.tty ?? null };
+    const exec: Exec = { ...what, input: undefined, id: execId, log, call: undefined, end: undefined, ...times, oomKillsBefore: oomKills() };
     exec.call = link.open('exec', request, this.#eventsOf(exec));
+    if (request.hasStdin || exec.tty) exec.input = new ExecInput(exec.call, exec.tty !== null);
     this.#started += 1;
     this.#running += 1;
     this.#execs.set(execId, exec);
     this.#options.onStarted(execId);
-    if (stdin) void exec.call.write(stdin).then(() => staysOpen || exec.call?.end());
+    if (stdin) exec.input?.take(stdin, !staysOpen, undefined);
     return viewOf(exec);
   }
 
@@ -183,10 +193,22 @@ export class Execs {
     this.#callOf(execId).signal(name);
   }
 
-  async stdin(execId: string, bytes: Buffer, isLast: boolean): Promise<void> {
+  /** Returns how many bytes the writer has written in all. @errors throws Fault `not_running`, `no_stdin` or one of ExecInput */
+  stdin(execId: string, bytes: Buffer, isLast: boolean, place?: StdinPlace): number {
+    this.#callOf(execId);
+    const { input } = this.#held(execId);
+    if (!input) throw refused('no_stdin', 'the command was started without an open standard input');
+    return input.take(bytes, isLast, place);
+  }
+
+  /** @errors throws Fault `not_running` or `no_terminal`. */
+  resize(execId: string, size: TerminalSize): ExecView {
     const call = this.#callOf(execId);
-    await call.write(bytes);
-    if (isLast) call.end();
+    const exec = this.#held(execId);
+    if (!exec.tty) throw refused('no_terminal', 'the command runs on no terminal');
+    exec.tty = size;
+    call.resize(size);
+    return viewOf(exec);
   }
 
   #callOf(execId: string): Call {
@@ -203,6 +225,8 @@ export class Execs {
 function viewOf(exec: Exec): ExecView {
   return {
     exec_id: exec.id,
+    program: exec.program,
+    tty: exec.tty,
     state: exec.end ? 'ended' : 'running',
     end: exec.end ?? null,
     stdout_bytes: exec.log.total[1],

@@ -40,6 +40,8 @@ export async function readBytes(request: IncomingMessage, bytesMax: number): Pro
 export type Check = (value: Json | undefined) => string | undefined;
 
 const TEXT_CHARS_MAX = 4_096;
+/** Columns, or rows. */
+const TERMINAL_CELLS_MAX = 1_000;
 const NAME = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,95}$/;
 
 export const isName: Check = (value) =>
@@ -67,6 +69,15 @@ export const isEnv: Check = (value) =>
   isObject(value) === undefined && Object.values(value as JsonObject).every((text) => isText(text) === undefined)
     ? undefined
     : 'must be an object of texts';
+const isCells = isCount(1, TERMINAL_CELLS_MAX);
+export const TERMINAL_SIZE: Record<string, Check> = { columns: isCells, rows: isCells };
+export const isTerminalSize: Check = (value) => {
+  if (isObject(value) !== undefined) return 'must be {columns, rows}';
+  const size = value as JsonObject;
+  return Object.keys(size).every((name) => Object.hasOwn(TERMINAL_SIZE, name))
+    ? (isCells(size['columns']) ?? isCells(size['rows']))
+    : 'has nothing but columns and rows';
+};
 export const optional =
   (check: Check): Check =>
   (value) =>

@@ -355,7 +355,7 @@ export class Warden {
     }
     cpuUs(held);
     const leftover = await this.#destroy(held);
-    await held.execs?.endAll(execEndFor(reason));
+    await held.execs?.endAll(execEndFor(reason, held.finish));
     held.ended = { reason, atUs: this.#nowUs(), ...(cause === undefined ? {} : { cause }) };
     this.#tell(held, 'ended', { reason, ...(cause ? { cause } : {}), ...(leftover ? { leftover } : {}) });
     this.#forgetOldest();
@@ -402,7 +402,9 @@ function execEndFacts({ exec_id, end, stdout_bytes, stderr_bytes }: ExecView): F
   return { exec_id, end: end?.end ?? null, code, signal, stdout_bytes, stderr_bytes };
 }
 
-function execEndFor(reason: EndReason): ExecEnd {
+/** An end that was announced is the end of the paid time, whatever the reason for selling no more; one at once kills. */
+function execEndFor(reason: EndReason, finish: Held['finish']): ExecEnd {
   if (reason === 'lease_ended' || reason === 'oom' || reason === 'sandbox_lost') return { end: reason };
-  return { end: 'killed' };
+  const isAnnounced = finish?.reason === reason && finish.atWallMs > 0;
+  return { end: isAnnounced ? 'lease_ended' : 'killed' };
 }
