@@ -3,7 +3,7 @@
  * Promise: everything keeps its data in one folder, and the next start goes on where the last one stopped.
  */
 import { createHash, createPrivateKey, createPublicKey } from 'node:crypto';
-import { chmodSync, lstatSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, lstatSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Child, type Program, type ReadyFacts } from './child.ts';
@@ -76,9 +76,11 @@ type PlatformFacts = Pick<Platform, 'url' | 'isolation' | 'database' | 'addressF
 const pidsOf = (children: Child[]): Platform['pids'] =>
   Object.fromEntries(children.map((child) => [child.program.name, child.pid]));
 
-/** For whoever looks for the platform of this folder. */
-const writeAddress = ({ url, addressFile }: PlatformFacts, children: Child[]): void =>
-  writeFileSync(addressFile, `${JSON.stringify({ url, pids: pidsOf(children) })}\n`, { mode: 0o600 });
+/** For whoever looks for the platform of this folder, who finds the old line or the new one, never half of either. */
+function writeAddress({ url, addressFile }: PlatformFacts, children: Child[]): void {
+  writeFileSync(`${addressFile}.new`, `${JSON.stringify({ url, pids: pidsOf(children) })}\n`, { mode: 0o600 });
+  renameSync(`${addressFile}.new`, addressFile);
+}
 
 function platformOf(children: Child[], facts: PlatformFacts): Platform {
   return {
