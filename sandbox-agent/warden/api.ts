@@ -8,12 +8,14 @@ import type { Envelope, JsonObject } from '@tallystick/kernel';
 import type { TerminalSize } from '../guest/frame.ts';
 import type { Access, CallerVerb } from './access.ts';
 import type { SandboxSpec } from './admission.ts';
+import type { Attester } from './attest.ts';
 import type { EventLog } from './events.ts';
 import { Fault, invalid } from './fault.ts';
 import { getFile, getTree, listFiles, putFile, putTree } from './files.ts';
 import type { Held } from './held.ts';
 import { carryPort, portOf, type Upgraded } from './ports.ts';
 import * as read from './request.ts';
+import { attestation, envWithSecrets, releaseSecrets, SECRET_MEMBERS } from './secret-routes.ts';
 import { WAIT_MS_MAX } from './waiters.ts';
 import type { Warden } from './warden.ts';
 
@@ -26,6 +28,7 @@ export interface ApiOptions {
   publicKey: string;
   imageVersion: string;
   descriptor: () => JsonObject;
+  attester: Attester;
 }
 
 interface Ask {
@@ -117,21 +120,22 @@ async function startExec(ask: Ask): Promise<object> {
     cwd: read.optional(read.isText),
     stdin_base64: read.optional(read.isBase64),
     stdin_open: read.optional(read.isFlag),
+    ...SECRET_MEMBERS,
     timeout_ms: read.optional(read.isCount(1, EXEC_TIMEOUT_MS_MAX)),
     tty: read.optional(read.isTerminalSize),
   });
   const held = ask.options.warden.held(name(ask));
+  const id = body['exec_id'] as string;
   const stdin = typeof body['stdin_base64'] === 'string' ? Buffer.from(body['stdin_base64'], 'base64') : undefined;
   const hasStdin = stdin !== undefined || body['stdin_open'] === true;
   const request = {
     argv: body['argv'] as string[],
     hasStdin,
-    ...(body['env'] ? { env: body['env'] as Record<string, string> } : {}),
+    ...(execsOf(held).has(id) ? {} : envWithSecrets(held, body)),
     ...(body['cwd'] ? { cwd: body['cwd'] as string } : {}),
     ...(body['timeout_ms'] ? { timeoutMs: body['timeout_ms'] as number } : {}),
     ...(body['tty'] ? { tty: body['tty'] as unknown as TerminalSize } : {}),
   };
-  const id = body['exec_id'] as string;
   return execsOf(held).has(id)
     ? execsOf(held).get(id, 0)
     : ask.options.warden.running(name(ask)).execs.start(id, request, stdin, body['stdin_open'] === true);
@@ -216,6 +220,13 @@ const ROUTES: Route[] = [
   route('GET', SBX, 'read', (ask) => ask.options.warden.view(name(ask))),
   route('POST', `${SBX}/renew`, 'renew', renew),
   route('POST', `${SBX}/finish`, 'finish', finish),
+  route('GET', `${SBX}/attestation`, 'read', (ask) =>
+    attestation(ask.options.attester, ask.options.warden.held(name(ask)), ask.query),
+  ),
+  route('GET', `${SBX}/secrets`, 'read', (ask) => ({ secrets: ask.options.warden.held(name(ask)).secrets.list() })),
+  route('POST', `${SBX}/secrets`, 'release', async (ask) =>
+    releaseSecrets(ask.options.warden, ask.options.attester, name(ask), await read.readJson(ask.request)),
+  ),
   route('GET', `${SBX}/execs`, 'read', (ask) => ({ execs: execsHere(ask).list() })),
   route('POST', `${SBX}/execs`, 'exec', startExec),
   route('GET', `${SBX}/execs/([^/]+)`, 'read', (ask) => execsHere(ask).get(execId(ask), waitMs(ask))),

@@ -3,6 +3,7 @@
  * Promise: repeating a start gives the same answer and starts nothing.
  */
 import { join } from 'node:path';
+import type { Redactor } from '@tallystick/kernel/sealing';
 import type { ExecRequest, TerminalSize } from '../guest/frame.ts';
 import { ExecInput, type StdinPlace } from './exec-input.ts';
 import { ExecLog } from './exec-log.ts';
@@ -41,6 +42,8 @@ interface Exec {
   program: string;
   tty: TerminalSize | null;
   log: ExecLog;
+  /** One per stream: what the log gets has passed through it. */
+  redactors: { 1: Redactor; 2: Redactor };
   call: Call | undefined;
   input: ExecInput | undefined;
   end: ExecEnd | undefined;
@@ -54,10 +57,13 @@ export interface ExecsOptions {
   directory: string;
   oomKills: () => number;
   nowUs: () => number;
+  /** Keeps released secrets out of one stream. */
+  redactor: () => Redactor;
   onStarted: (execId: string) => void;
   onEnded: (exec: ExecView) => void;
 }
 
+const STREAMS = [1, 2] as const;
 const SIGNAL_NAME = /^SIG[A-Z0-9]{2,10}$/;
 
 export class Execs {
@@ -83,11 +89,22 @@ export class Execs {
       const cap = this.#running >= EXECS_RUNNING_MAX ? EXECS_RUNNING_MAX : EXECS_MAX;
       throw new Fault('busy', 'too_many_execs', `at most ${cap} commands`, { cap, asked: 1, available: 0 });
     }
-    const { link, directory, oomKills, nowUs } = this.#options;
+    const { link, directory, oomKills, nowUs, redactor } = this.#options;
     const log = new ExecLog(join(directory, String(this.#started)));
     const times = { startedAtUs: nowUs(), endedAtUs: null };
+    const redactors = { 1: redactor(), 2: redactor() };
     const what = { program: request.argv[0]?.slice(0, PROGRAM_CHARS_MAX) ?? '', tty: request.tty ?? null };
-    const exec: Exec = { ...what, input: undefined, id: execId, log, call: undefined, end: undefined, ...times, oomKillsBefore: oomKills() };
+    const exec: Exec = {
+      ...what,
+      input: undefined,
+      id: execId,
+      log,
+      redactors,
+      call: undefined,
+      end: undefined,
+      ...times,
+      oomKillsBefore: oomKills(),
+    };
     exec.call = link.open('exec', request, this.#eventsOf(exec));
     if (request.hasStdin || exec.tty) exec.input = new ExecInput(exec.call, exec.tty !== null);
     this.#started += 1;
@@ -102,7 +119,7 @@ export class Execs {
     const end = (how: ExecEnd): void => void this.#finish(exec, how);
     return {
       onBytes: (stream: 1 | 2, bytes: Buffer) => {
-        const stored = exec.log.append(stream, bytes);
+        const stored = appendClean(exec, stream, exec.redactors[stream].push(bytes));
         stored.then(
           () => exec.call?.credit(bytes.length),
           () => exec.call?.cancel(),
@@ -134,6 +151,7 @@ export class Execs {
     if (exec.endedAtUs !== null) return;
     exec.endedAtUs = this.#options.nowUs();
     this.#running -= 1;
+    for (const stream of STREAMS) appendClean(exec, stream, exec.redactors[stream].end()).catch(() => {});
     await exec.log.close();
     exec.end = how;
     exec.call = undefined;
@@ -220,6 +238,11 @@ export class Execs {
   dropLogs(): void {
     for (const exec of this.#execs.values()) exec.log.drop();
   }
+}
+
+/** Nothing is shown of what is still held back. */
+async function appendClean(exec: Exec, stream: 1 | 2, bytes: Buffer): Promise<void> {
+  if (bytes.length > 0) await exec.log.append(stream, bytes);
 }
 
 function viewOf(exec: Exec): ExecView {

@@ -6,6 +6,7 @@ import { type Clock, remainingMs } from './clock.ts';
 import type { Execs } from './execs.ts';
 import type { Lease } from './lease.ts';
 import type { Sandbox, Shape } from './sandbox.ts';
+import type { Secrets } from './secrets.ts';
 
 export type EndReason = string;
 
@@ -33,6 +34,7 @@ export interface Held {
   finish: Finish | undefined;
   sandbox: Sandbox | undefined;
   execs: Execs | undefined;
+  secrets: Secrets;
   startedAtUs: number;
   readyAtMonotonicMs: number | undefined;
   frozenAtMonotonicMs: number | undefined;

@@ -30,6 +30,9 @@ export const HOME = '/home/user';
 export const TENANT_PATH = '/opt/node/bin:/usr/local/bin:/usr/bin:/bin';
 export const GUEST_UID = '1000';
 export const SCRATCH_BYTES = 16 * 1024 * 1024;
+/** A memory disk for released secrets; its pages count against the sandbox's memory and are never swapped. */
+export const SECRETS_FOLDER = '/run/secrets';
+export const SECRETS_DISK_BYTES = 1024 * 1024;
 export const OF_ETC = ['alternatives', 'ld.so.cache', 'ld.so.conf', 'ld.so.conf.d', 'ssl/certs'];
 /** Files of /etc that the image brings itself: nothing of the host's users or names shows. */
 export const IMAGE_ETC: Record<string, string> = {

@@ -3,7 +3,16 @@
  * Promise: own uid, no capability, no network, no host file but the image; no seccomp and no user namespace, so it is
  * for development only.
  */
-import { HOME, type Isolation, OF_ETC, SCRATCH_BYTES, setprivArguments, TENANT_PATH } from './image.ts';
+import {
+  HOME,
+  type Isolation,
+  OF_ETC,
+  SCRATCH_BYTES,
+  SECRETS_DISK_BYTES,
+  SECRETS_FOLDER,
+  setprivArguments,
+  TENANT_PATH,
+} from './image.ts';
 
 const DEVICES = ['null', 'zero', 'full', 'random', 'urandom'];
 
@@ -25,6 +34,8 @@ ln -s pts/ptmx "$root/dev/ptmx"; file /dev/tty /dev/tty
 for name in tmp dev/shm; do
   mkdir -p "$root/$name"; mount -t tmpfs -o size=${SCRATCH_BYTES},uid=$uid,gid=$uid,nosuid,nodev tmpfs "$root/$name"
 done
+mkdir -p "$root${SECRETS_FOLDER}"
+mount -t tmpfs -o size=${SECRETS_DISK_BYTES},mode=700,uid=$uid,gid=$uid,nosuid,nodev tmpfs "$root${SECRETS_FOLDER}"
 mkdir -p "$root${HOME}"
 if [ -n "$disk" ]; then mount --bind "$disk" "$root${HOME}"
 else mount -t tmpfs -o size=$bytes,uid=$uid,gid=$uid,nosuid,nodev tmpfs "$root${HOME}"; fi

@@ -13,6 +13,8 @@ import {
   type Isolation,
   OF_ETC,
   SCRATCH_BYTES,
+  SECRETS_DISK_BYTES,
+  SECRETS_FOLDER,
   setprivArguments,
   TENANT_PATH,
 } from './image.ts';
@@ -69,6 +71,7 @@ export function bwrapArguments(isolation: Isolation): string[] {
     ...writableArguments(isolation.disk),
     ...['--ro-bind', isolation.nodeFile, '/opt/node/bin/node', '--ro-bind', isolation.socketDirectory, '/run/guest'],
     ...['--ro-bind', isolation.guestDirectory, '/opt/guest'],
+    ...['--perms', '0700', '--size', String(SECRETS_DISK_BYTES), '--tmpfs', SECRETS_FOLDER],
     ...['--remount-ro', '/dev', '--remount-ro', '/', '--chdir', HOME],
   ];
 }

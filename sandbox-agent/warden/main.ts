@@ -11,11 +11,13 @@ import { assertGoodPublicKey, type JsonObject, type SigningKey, signingKeyFromSe
 import { accessFor } from './access.ts';
 import { type Admission, detectAdmission, IMAGE_VERSION, SANDBOXES_MAX } from './admission.ts';
 import { apiServer } from './api.ts';
+import { attesterFor } from './attest.ts';
 import { systemClock } from './clock.ts';
 import { EventLog } from './events.ts';
 import { Fault, refused } from './fault.ts';
 import { prepareGround, removeGround } from './ground.ts';
 import type { Level } from './image.ts';
+import { checkPinned, imageDigests } from './image-digest.ts';
 import { probe, tryIsolation } from './probe.ts';
 import { UsedNames } from './used-names.ts';
 import { Warden } from './warden.ts';
@@ -27,6 +29,8 @@ interface Options {
   callerKey: Buffer;
   /** Development only: take `ns-lite` where `ns` is not possible. */
   allowsLite: boolean;
+  /** Hex; absent: whatever image this machine has. */
+  imageDigest: string | undefined;
 }
 
 const SEED_BYTES = 32;
@@ -44,12 +48,12 @@ function keyOption(name: string, text: string | undefined): Buffer {
   return key;
 }
 
-/** Flags win over TALLY_WARDEN_FOLDER, _SOCKET, _LEASE_KEY and _CALLER_KEY. */
+/** Flags win over TALLY_WARDEN_FOLDER, _SOCKET, _LEASE_KEY, _CALLER_KEY, _ALLOW_LITE and _IMAGE_DIGEST. */
 function readOptions(argv: string[], env: NodeJS.ProcessEnv): Options {
   const text = { type: 'string' } as const;
   const lite = { type: 'boolean', default: false } as const;
   const keys = { 'lease-key': text, 'caller-key': text } as const;
-  const options = { folder: text, socket: text, ...keys, 'allow-lite': lite } as const;
+  const options = { folder: text, socket: text, ...keys, 'allow-lite': lite, 'image-digest': text } as const;
   const { values } = parseArgs({ args: argv.filter((word) => word !== PRIVATE_MOUNTS), options });
   const folder = values.folder ?? env['TALLY_WARDEN_FOLDER'];
   const socket = values.socket ?? env['TALLY_WARDEN_SOCKET'];
@@ -63,6 +67,7 @@ function readOptions(argv: string[], env: NodeJS.ProcessEnv): Options {
     leaseKey: keyOption('lease-key', values['lease-key'] ?? env['TALLY_WARDEN_LEASE_KEY']),
     callerKey: keyOption('caller-key', values['caller-key'] ?? env['TALLY_WARDEN_CALLER_KEY']),
     allowsLite: values['allow-lite'] || env['TALLY_WARDEN_ALLOW_LITE'] === '1',
+    imageDigest: values['image-digest'] ?? env['TALLY_WARDEN_IMAGE_DIGEST'],
   };
 }
 
@@ -130,19 +135,24 @@ function closeOnSignal(close: () => Promise<void>): void {
 async function main(): Promise<void> {
   const options = readOptions(process.argv.slice(2), process.env);
   const level = chooseLevel(options.allowsLite);
+  const imageDigest = imageDigests();
   becomePrivate();
+  await checkPinned(imageDigest, options.imageDigest);
   mkdirSync(options.folder, { recursive: true, mode: 0o711 });
   const ground = await prepareGround(options.folder, level);
   await tryIsolation(ground);
   const bootId = randomUUID();
-  const publicKey = ownKey(options.folder).publicKey.toString('base64');
+  const key = ownKey(options.folder);
+  const publicKey = key.publicKey.toString('base64');
   const events = new EventLog(options.folder, bootId, systemClock.wallMs);
   const admission = detectAdmission(options.folder);
   const usedNames = new UsedNames(join(options.folder, 'used-names'));
   const warden = new Warden({ ground, leaseKey: options.leaseKey, clock: systemClock, events, usedNames, admission });
   const access = accessFor(options.callerKey, publicKey, systemClock.wallMs);
   const descriptor = (): JsonObject => describe(admission, level);
-  const server = apiServer({ warden, events, access, bootId, publicKey, imageVersion: IMAGE_VERSION, descriptor });
+  const attester = attesterFor({ key, bootId, filterFile: ground.filterFile, imageDigest, descriptor });
+  const identity = { bootId, publicKey, imageVersion: IMAGE_VERSION, attester };
+  const server = apiServer({ warden, events, access, descriptor, ...identity });
   await listen(server, options.socket);
   closeOnSignal(async () => {
     server.close();

@@ -16,6 +16,7 @@ import { cpuUs, type EndReason, type Held, leftMs, ranMs, stateOf, viewOf } from
 import { admitTicket, type Lease, startingLease, startLease } from './lease.ts';
 import { ReaperWatch } from './reaper-watch.ts';
 import { Sandbox, START_MS_MAX } from './sandbox.ts';
+import { Secrets } from './secrets.ts';
 import type { UsedNames } from './used-names.ts';
 
 export interface WardenOptions {
@@ -144,6 +145,7 @@ export class Warden {
       finish: undefined,
       sandbox: undefined,
       execs: undefined,
+      secrets: new Secrets(spec),
       startedAtUs: this.#nowUs(),
       readyAtMonotonicMs: undefined,
       frozenAtMonotonicMs: undefined,
@@ -200,6 +202,7 @@ export class Warden {
       directory: join(this.#options.ground.logs, `${held.name}.${held.incarnation}`),
       oomKills: () => sandbox.cgroup.oomKills(),
       nowUs: () => this.#nowUs(),
+      redactor: () => held.secrets.redactor(),
       onStarted: (execId) => {
         this.touch(held, 'exec');
         this.#tell(held, 'exec_started', { exec_id: execId });
@@ -356,6 +359,7 @@ export class Warden {
     cpuUs(held);
     const leftover = await this.#destroy(held);
     await held.execs?.endAll(execEndFor(reason, held.finish));
+    held.secrets.wipe();
     held.ended = { reason, atUs: this.#nowUs(), ...(cause === undefined ? {} : { cause }) };
     this.#tell(held, 'ended', { reason, ...(cause ? { cause } : {}), ...(leftover ? { leftover } : {}) });
     this.#forgetOldest();
