@@ -34,7 +34,7 @@ export async function startMeter(settings: MeterSettings, log: Logger): Promise<
     runOutbox(engine, leaseHandlers({ ...parts, leaseKey }), { signal, onError }),
     runOutbox(engine, startHandlers({ ...parts, provider: starting, leaseKey }), { signal, onError }),
     followReports(parts, signal),
-    reconcileForEver({ ...parts, lostAfterMs: settings.lostAfterMs }, signal),
+    reconcileForEver(parts, signal),
   ];
   return {
     async [Symbol.asyncDispose]() {

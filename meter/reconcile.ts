@@ -4,7 +4,7 @@
  */
 import { type Engine, listStreams, PAGE_MAX, readStream } from '@tallystick/engine';
 import { type Provider, ProviderFault, type SandboxView } from '@tallystick/engine/adapters/provider';
-import { renewBeforeMs, type SandboxState } from '@tallystick/hosting';
+import { lostAfterMs, renewBeforeMs, type SandboxState } from '@tallystick/hosting';
 import type { Logger } from 'pino';
 import { pause, reportExecOver, reportMissedEnd } from './reports.ts';
 import { newSightings, type Sightings } from './sightings.ts';
@@ -23,8 +23,6 @@ export interface Reconciling {
   engine: Engine;
   provider: Provider;
   providerName: string;
-  /** A machine that was not heard for this long counts as lost. */
-  lostAfterMs: number;
   log: Logger;
 }
 
@@ -42,7 +40,7 @@ export async function reconcileForEver(reconciling: Reconciling, signal: AbortSi
       reconciling.log.warn({ fault: (fault as Error).message }, 'could not compare with the machine');
       if (fault instanceof ProviderFault)
         silentMs += Math.min(performance.now() - startedAtMs, ATTEMPT_MS_MAX) + EVERY_MS;
-      if (silentMs > reconciling.lostAfterMs) await loseAll(reconciling, silentMs).catch(() => undefined);
+      await loseSilent(reconciling, silentMs).catch(() => undefined);
     }
     await pause(EVERY_MS, signal);
   }
@@ -110,11 +108,12 @@ async function loseIfGone(reconciling: Reconciling, sandbox: SandboxState): Prom
 }
 
 /** A silent machine runs on for what it was sold before; what was sold to it since has not reached it. */
-async function loseAll(reconciling: Reconciling, silentMs: number): Promise<void> {
+async function loseSilent(reconciling: Reconciling, silentMs: number): Promise<void> {
   const nowMs = Date.now();
   for (const sandbox of await liveSandboxes(reconciling)) {
     const mayRunUntilMs = lastTicketEndsMs(sandbox, Math.floor(nowMs - silentMs));
-    if (mayRunUntilMs <= nowMs) await lose(reconciling, sandbox, mayRunUntilMs);
+    const isLong = silentMs > lostAfterMs(sandbox.quantum_ms);
+    if (isLong && mayRunUntilMs <= nowMs) await lose(reconciling, sandbox, mayRunUntilMs);
   }
 }
 

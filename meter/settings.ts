@@ -2,11 +2,7 @@
  * What the meter program is told by its environment.
  * Promise: every value is checked before anything starts.
  */
-import { type Environment, integerSetting, seedSetting, textSetting } from '@tallystick/engine/program';
-
-const HOUR_MS = 3_600_000;
-const LOST_AFTER_MS_DEFAULT = 120_000;
-const LOST_AFTER_MS_MIN = 1_000;
+import { type Environment, seedSetting, textSetting } from '@tallystick/engine/program';
 
 export interface MeterSettings {
   dataFolder: string;
@@ -17,8 +13,6 @@ export interface MeterSettings {
   callerSeed: Buffer;
   wardenSocket: string;
   provider: string;
-  /** A machine that cannot be reached for this long counts as lost. */
-  lostAfterMs: number;
 }
 
 export function readMeterSettings(env: Environment): MeterSettings {
@@ -30,10 +24,5 @@ export function readMeterSettings(env: Environment): MeterSettings {
     callerSeed: seedSetting(env, 'TALLY_CALLER_KEY_FILE'),
     wardenSocket: textSetting(env, 'TALLY_WARDEN_SOCKET'),
     provider: textSetting(env, 'TALLY_PROVIDER', 'local'),
-    lostAfterMs: integerSetting(env, 'TALLY_LOST_AFTER_MS', {
-      fallback: LOST_AFTER_MS_DEFAULT,
-      min: LOST_AFTER_MS_MIN,
-      max: HOUR_MS,
-    }),
   };
 }

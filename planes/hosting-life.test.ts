@@ -60,15 +60,17 @@ test("a provider's clock never makes paid time longer", () => {
   }
 });
 
-test('[I-01] steps are sold ahead, without a gap, and settled once they are over', () => {
-  const b = running('2000');
+test('[I-01] steps are sold ahead, without a gap, and settled once their loss would have been noticed', () => {
+  const b = running('4000');
   b.pass(40_000);
   assert.deepEqual(story(b), ['running', '', 2]);
-  assert.deepEqual(money(b), { user: 1280n, escrow: 720n, provider: 0n, job: 999_280n });
+  assert.deepEqual(money(b), { user: 3280n, escrow: 720n, provider: 0n, job: 999_280n });
   b.pass(60_000);
-  assert.deepEqual(money(b), { user: 920n, escrow: 720n, provider: 360n, job: 998_920n });
+  assert.deepEqual(money(b), { user: 2920n, escrow: 1080n, provider: 0n, job: 998_920n });
   assert.equal(seconds(b.sandbox().paid_until_us), 180.1);
   assert.deepEqual(topics(b), ['create-sandbox', 'renew-lease', 'renew-lease']);
+  b.pass(200_000);
+  assert.deepEqual(money(b), { user: 1840n, escrow: 1800n, provider: 360n, job: 997_840n });
 });
 
 test('[I-06] stopping early gives whole seconds back, to the account and to both caps', () => {

@@ -94,6 +94,7 @@ const REFUNDS: [string, SandboxState, bigint, bigint][] = [
   ['in the middle of the second', running(TWO), 90n * S, 60n],
   ['less than a second unused', running(TWO), 119n * S + 1n, 0n],
   ['all used', running(TWO), 120n * S, 0n],
+  ['stood still for longer than a step', running(TWO, { undelivered_us: String(90n * S) }), 120n * S, 180n],
   ['stood still for ten paid seconds', running(TWO, { undelivered_us: String(10n * S) }), 120n * S, 20n],
   [
     'a step sold after a gap was never delivered',
@@ -129,10 +130,16 @@ test('[I-01] what is kept covers what the machine measured, whatever its clock s
   assert.equal(refundMicros(running(TWO), 0n, 999_000), 0n);
 });
 
-test('steps that are over are settled, the one in progress is not', () => {
-  assert.deepEqual(settlementAt(running(TWO), 59n * S), { seq: 0, amountMicros: 0n });
-  assert.deepEqual(settlementAt(running(TWO), 60n * S), { seq: 1, amountMicros: 120n });
-  assert.deepEqual(settlementAt(running(TWO), 120n * S), { seq: 2, amountMicros: 240n });
+test('steps are settled once a loss of them would have been noticed', () => {
+  assert.deepEqual(settlementAt(running(TWO), 229n * S), { seq: 0, amountMicros: 0n });
+  assert.deepEqual(settlementAt(running(TWO), 230n * S), { seq: 1, amountMicros: 120n });
+  assert.deepEqual(settlementAt(running(TWO), 290n * S), { seq: 2, amountMicros: 240n });
+  const stoodStill = running(TWO, { undelivered_us: String(10n * S) });
+  assert.deepEqual(settlementAt(stoodStill, 230n * S), { seq: 1, amountMicros: 100n });
+  assert.deepEqual(settlementAt(running(TWO, { undelivered_us: String(999n * S) }), 290n * S), {
+    seq: 2,
+    amountMicros: 0n,
+  });
   assert.equal(
     paidBetweenUs(
       running([

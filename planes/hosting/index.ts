@@ -7,7 +7,7 @@ export type { StopReason } from './ending.ts';
 export { IMAGES } from './images.ts';
 export { job } from './job.ts';
 export type { AttachedSandbox, JobState, JobStatus } from './job-state.ts';
-export { REPORT_ALLOWANCE_MS, renewBeforeMs, START_ALLOWANCE_MS } from './lease.ts';
+export { lostAfterMs, REPORT_ALLOWANCE_MS, renewBeforeMs, START_ALLOWANCE_MS } from './lease.ts';
 export { type Allowance, allowanceOf, DEFAULT_POLICY, type HostingPolicy, POLICY, type Tier } from './policy.ts';
 export { pricePerMinute, pricePerQuantum } from './price.ts';
 export { type ProviderState, type ProviderStatus, provider, providerStream } from './provider.ts';

@@ -9,6 +9,10 @@ import type { SandboxState, Step } from './sandbox-state.ts';
 export const START_ALLOWANCE_MS = 30_000;
 /** A provider may take this long, beyond the grace time, to report an end. */
 export const REPORT_ALLOWANCE_MS = 60_000;
+/** A machine that was silent for two steps, and for no less than this, counts as lost. */
+const LOST_AFTER_MS_MIN = 10_000;
+/** How much later than that a loss is noticed at the latest. */
+const LOSS_NOTICED_MS_MAX = 50_000;
 const RENEW_BEFORE_MS_MAX = 20_000;
 const RENEW_BEFORE_MS_MIN = 500;
 const FUNDS_RETRY_MS_MAX = 1_000;
@@ -19,6 +23,12 @@ const US_PER_SECOND = 1_000_000n;
 /** How long before the paid time is over the next step is sold. */
 export const renewBeforeMs = (quantumMs: number): number =>
   Math.min(RENEW_BEFORE_MS_MAX, Math.max(RENEW_BEFORE_MS_MIN, Math.floor((quantumMs * 2) / 5)));
+
+/** How long a machine may be silent before what runs on it counts as lost. */
+export const lostAfterMs = (quantumMs: number): number => Math.max(LOST_AFTER_MS_MIN, 2 * quantumMs);
+
+/** A step stays in escrow until its loss would have been noticed, so that what never ran can be given back. */
+const settleAfterUs = (quantumMs: number): bigint => BigInt(lostAfterMs(quantumMs) + LOSS_NOTICED_MS_MAX) * US_PER_MS;
 
 /** How long to wait for money before trying again. */
 export const fundsRetryMs = (quantumMs: number): number => Math.min(FUNDS_RETRY_MS_MAX, Math.floor(quantumMs / 2));
@@ -64,12 +74,20 @@ export function nextStep(state: SandboxState, atUs: bigint): Step {
 export const escrowMicros = (state: SandboxState): bigint =>
   BigInt(state.charged_micros) - BigInt(state.refunded_micros) - BigInt(state.settled_micros);
 
-/** Steps that are over, as they go to the provider. */
+/** Steps whose delivery is beyond doubt, as they go to the provider; what is owed for standing still stays in escrow. */
 export function settlementAt(state: SandboxState, atUs: bigint): { seq: number; amountMicros: bigint } {
-  const over = state.open_steps.filter(({ ends_at_us }) => BigInt(ends_at_us) <= atUs);
-  const amountMicros = over.reduce((sum, { price_micros }) => sum + BigInt(price_micros), 0n);
-  return { seq: over.at(-1)?.seq ?? 0, amountMicros };
+  const certainUs = atUs - settleAfterUs(state.quantum_ms);
+  const over = state.open_steps.filter(({ ends_at_us }) => BigInt(ends_at_us) <= certainUs);
+  const [overMicros, openMicros] = [sumOf(over), sumOf(state.open_steps.slice(over.length))];
+  const free = escrowMicros(state) - openMicros - stoodStillMicros(state);
+  return { seq: over.at(-1)?.seq ?? 0, amountMicros: largerOf(0n, smallerOf(overMicros, free)) };
 }
+
+const sumOf = (steps: Step[]): bigint => steps.reduce((sum, { price_micros }) => sum + BigInt(price_micros), 0n);
+
+/** The price of the paid time in which it stood still although it was to run. */
+const stoodStillMicros = (state: SandboxState): bigint =>
+  secondsMicros(state, BigInt(state.price_micros_per_quantum), BigInt(state.undelivered_us));
 
 /** How much of the open steps lies between two moments. */
 export function paidBetweenUs(state: SandboxState, fromUs: bigint, toUs: bigint): bigint {
@@ -99,8 +117,7 @@ export function refundMicros(state: SandboxState, ranUntilUs: bigint, ranMs: num
   if (state.started_at_us === null) return escrow;
   const priceMicros = BigInt(state.price_micros_per_quantum);
   const unused = state.open_steps.map((step) => unusedMicros(state, step, ranUntilUs));
-  const stoodStill = shareMicros(state, priceMicros, BigInt(state.undelivered_us));
-  const undelivered = unused.reduce((sum, one) => sum + one, stoodStill);
+  const undelivered = unused.reduce((sum, one) => sum + one, stoodStillMicros(state));
   const used = mulDivCeil(priceMicros, BigInt(ranMs) * US_PER_MS, quantumUs(state));
   return largerOf(0n, [undelivered, BigInt(state.charged_micros) - used].reduce(smallerOf, escrow));
 }
@@ -111,12 +128,13 @@ function unusedMicros(state: SandboxState, step: Step, ranUntilUs: bigint): bigi
   return ranUntilUs >= endsUs ? 0n : shareMicros(state, BigInt(step.price_micros), endsUs - ranUntilUs);
 }
 
-/** The price of the whole seconds in a stretch of time, rounded down. */
-function shareMicros(state: SandboxState, priceMicros: bigint, lengthUs: bigint): bigint {
-  const wholeUs = (lengthUs / US_PER_SECOND) * US_PER_SECOND;
-  const shareMicrosFloor = mulDivFloor(priceMicros, wholeUs, quantumUs(state));
-  return smallerOf(shareMicrosFloor, priceMicros);
-}
+/** The price of the whole seconds in a part of one step, rounded down. */
+const shareMicros = (state: SandboxState, priceMicros: bigint, lengthUs: bigint): bigint =>
+  smallerOf(secondsMicros(state, priceMicros, lengthUs), priceMicros);
+
+/** The price of the whole seconds in a stretch of time at the price of a step, rounded down. */
+const secondsMicros = (state: SandboxState, priceMicros: bigint, lengthUs: bigint): bigint =>
+  mulDivFloor(priceMicros, (lengthUs / US_PER_SECOND) * US_PER_SECOND, quantumUs(state));
 
 /** What a RunTicket says of a step, as far as the rule knows it; the receipt's id and hash are added by who signs. */
 export const ticketOf = (state: SandboxState, step: Step): JsonObject => ({

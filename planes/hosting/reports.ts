@@ -145,7 +145,9 @@ export function reportLost(state: SandboxState, command: Command, seen: Seen): D
   const refused = notRunning(state, 'starting', 'running', 'frozen', 'stopping');
   if (refused) return refused;
   const atUs = momentOf(state, timeUsIn(body, 'seen_at_us'), seen);
-  return ended(state, { reason: state.stop_reason || 'provider_lost', atUs, ranMs: state.ran_ms, cpuUs: state.cpu_us });
+  const reason = state.stop_reason || 'provider_lost';
+  const over = ended(state, { reason, atUs, ranMs: state.ran_ms, cpuUs: state.cpu_us });
+  return { ...over, outbox: [finishMessage(state, reason, null)] }; // should it come back, it must not run on
 }
 
 /** The provider never said that the machine ended, and by now no lease can run. */
