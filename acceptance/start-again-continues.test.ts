@@ -11,7 +11,7 @@ import { bookProblems, logHead, socketFolderOf } from './harness/books.ts';
 import { assertLeaseKept, buyWatched, SMALL, type Watched } from './harness/lease.ts';
 import { newcomer } from './harness/newcomer.ts';
 import { type Platform, startPlatform, temporaryFolder } from './harness/platform.ts';
-import { signal } from './harness/processes.ts';
+import { isRunning, signal } from './harness/processes.ts';
 import { until } from './harness/until.ts';
 import { wardenSocketOf } from './harness/warden-client.ts';
 
@@ -132,7 +132,10 @@ describe('start again, continue', { concurrency: 2 }, () => {
     const { tally, key } = await newcomer(one.url, { depositMicros: DEPOSIT_MICROS });
     const job = await tally.jobs.create({ maxTotalSpendMicros: 100_000n });
     using watched = await buyWatched(job);
+    const pids = (['api', 'meter', 'database', 'warden'] as const).map((name) => one.pid(name));
     signal(one.supervisorPid, 'SIGKILL');
+    await until('its programs have ended', () => !pids.some(isRunning) && !one.postmasterPid());
+    assert.ok(watched.machine.isGone(), 'a machine outlived its warden');
     await using two = await startPlatform({ folder, quantumMs: 2_000 });
     const mine = connect({ baseUrl: two.url, apiKey: key.secret });
     assert.ok((await mine.balance()).depositedMicros === DEPOSIT_MICROS);

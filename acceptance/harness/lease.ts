@@ -33,7 +33,12 @@ export async function buyWatched(job: Job, options: CreateSandboxOptions = {}): 
     machine[Symbol.dispose]();
     throw fault;
   });
-  return { sandbox, machine, ticker, [Symbol.dispose]: () => machine[Symbol.dispose]() };
+  return { sandbox, machine, ticker, [Symbol.dispose]: () => endWatch(machine, ticker) };
+}
+
+function endWatch(machine: MachineWatch, ticker: Ticker): void {
+  machine[Symbol.dispose]();
+  ticker[Symbol.dispose]();
 }
 
 export async function untilEnded(sandbox: Sandbox, waitMs = END_MS_MAX): Promise<SandboxState> {

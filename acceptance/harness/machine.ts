@@ -12,6 +12,8 @@ const LOOK_EVERY_MS = 10;
 const GAP_MS_MAX = 200;
 /** The outermost launcher outlives the tenant for a moment, to collect it; it alone is nobody's running time. */
 const LAUNCHER_PROCESSES = 1;
+/** A frozen tree that is killed dies unfrozen: fewer looks than these are its death, not its life. */
+const DYING_LOOKS = 4;
 const SEARCH_DEPTH_MAX = 5;
 /** Output of a machine that has ended comes within this time, or never. */
 const LATE_OUTPUT_MS_MAX = 2_000;
@@ -61,21 +63,29 @@ export interface MachineWatch extends Disposable {
   ranMs(fromMs: number): number;
 }
 
+/** Time in which it was seen running at every look. */
+interface Stretch {
+  fromMs: number;
+  toMs: number;
+  looks: number;
+  isOpen: boolean;
+}
+
 /** Looks at a machine's cgroup until disposed. @errors rejects when it has none */
 export async function watchMachine(sandboxId: string): Promise<MachineWatch> {
   const root = unifiedRoot();
   const tree = await until(`${sandboxId} has a cgroup`, () => findDirectories(root, (name) => name === sandboxId)[0]);
   const procs = (): string[] => textOf(join(tree, 'cgroup.procs')).split('\n').filter(Boolean);
-  const stretches: [fromMs: number, toMs: number][] = [];
-  let lastRunningAtMs = 0;
+  const stretches: Stretch[] = [];
   const look = (): void => {
     const events = textOf(join(tree, 'cgroup.events'));
     const nowMs = Date.now();
-    if (!events.includes('frozen 0') || procs().length <= LAUNCHER_PROCESSES) return;
+    const isRunning = events.includes('frozen 0') && procs().length > LAUNCHER_PROCESSES;
     const last = stretches.at(-1);
-    if (last && last[1] === lastRunningAtMs && nowMs - last[1] < GAP_MS_MAX) last[1] = nowMs;
-    else stretches.push([nowMs, nowMs]);
-    lastRunningAtMs = nowMs;
+    const goesOn = last?.isOpen === true && nowMs - last.toMs < GAP_MS_MAX;
+    if (last) last.isOpen = isRunning && goesOn;
+    if (isRunning && goesOn) Object.assign(last!, { toMs: nowMs, looks: last!.looks + 1 });
+    else if (isRunning) stretches.push({ fromMs: nowMs, toMs: nowMs, looks: 1, isOpen: true });
   };
   const timer = setInterval(look, LOOK_EVERY_MS).unref();
   return {
@@ -85,14 +95,15 @@ export async function watchMachine(sandboxId: string): Promise<MachineWatch> {
     isGone: () => !existsSync(tree),
     cpuUs: () => Number(/^usage_usec (\d+)/m.exec(textOf(join(tree, 'cpu.stat')))?.[1] ?? 0),
     get lastRunningAtMs() {
-      return lastRunningAtMs;
+      return stretches.findLast(({ looks }) => looks >= DYING_LOOKS)?.toMs ?? 0;
     },
-    ranMs: (fromMs) => stretches.reduce((sum, [from, to]) => sum + Math.max(0, to - Math.max(from, fromMs)), 0),
+    ranMs: (fromMs) =>
+      stretches.reduce((sum, { fromMs: from, toMs: to }) => sum + Math.max(0, to - Math.max(from, fromMs)), 0),
     [Symbol.dispose]: () => clearInterval(timer),
   };
 }
 
-export interface Ticker {
+export interface Ticker extends Disposable {
   /** Wall-clock moments told from inside. */
   readonly ticksMs: readonly number[];
   readonly execId: string;
@@ -123,5 +134,6 @@ export async function startTicker(sandbox: Sandbox): Promise<Ticker> {
       await over;
       clearTimeout(timer);
     },
+    [Symbol.dispose]: () => end.abort(),
   };
 }
