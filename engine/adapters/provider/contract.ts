@@ -7,6 +7,7 @@ import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import { type Envelope, RUN_TICKET_TYPE, type RunTicket, type SigningKey, signEnvelope } from '@tallystick/kernel';
 import { portContract } from './contract-ports.ts';
+import { terminalContract } from './contract-terminal.ts';
 import { packTar, unpackTar } from './mock-tar.ts';
 import { type Provider, type ProviderEvent, ProviderFault, type SandboxSpec } from './port.ts';
 
@@ -197,6 +198,7 @@ function ending(rigged: Rigged): void {
     const sandbox = await started(rig);
     const atUs = Math.round((rig.nowMs() + 1_000) * 1_000);
     const order = { incarnation: 1, reason: 'job_cap', at_us: atUs };
+    await rig.provider.startExec(sandbox, { exec_id: 'long', argv: ['sleep', '60'] });
     await rig.provider.finish(sandbox, order);
     await rig.provider.finish(sandbox, { ...order, reason: 'idle', at_us: atUs + 5_000_000 });
     await assert.rejects(rig.provider.renew(sandbox, ticketFor(rig, sandbox, { seq: 2 })), isFault('finishing'));
@@ -204,6 +206,7 @@ function ending(rigged: Rigged): void {
     await rig.pass(1_100);
     const last = (await eventsOf(rig, sandbox, 'ended')).at(-1);
     assert.equal(last?.reason, 'job_cap');
+    assert.deepEqual((await rig.provider.getExec(sandbox, 'long')).end, { end: 'lease_ended' });
     assert.ok(Number(last?.ran_ms) <= 1_100);
     assert.equal((await rig.provider.finish(sandbox, order)).state, 'ended');
   });
@@ -344,6 +347,7 @@ export function providerContract(rigged: Rigged): void {
   leasing(rigged);
   ending(rigged);
   portContract(rigged, started);
+  terminalContract(rigged, () => name);
   test('the last one ends', async () => {
     await rigged().provider.finish(name, { incarnation: 1, reason: 'stopped_by_owner', at_us: null });
   });

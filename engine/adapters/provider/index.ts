@@ -26,4 +26,6 @@ export {
   type ProviderFaultKind,
   type SandboxSpec,
   type SandboxView,
+  type StdinPlace,
+  type TerminalSize,
 } from './port.ts';

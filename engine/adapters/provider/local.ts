@@ -204,10 +204,13 @@ function execCalls({ answer }: Wire) {
       const path = `${ofExec(sandbox, execId)}/signal`;
       return answer({ verb: 'exec', sandbox, method: 'POST', path, json: { signal } });
     },
-    writeStdin: (sandbox, execId, bytes, end) => {
+    writeStdin: (sandbox, execId, bytes, end, place = undefined) => {
       const path = `${ofExec(sandbox, execId)}/stdin`;
-      return answer({ verb: 'exec', sandbox, method: 'POST', path, json: { bytes_base64: base64(bytes), end } });
+      const json = { bytes_base64: base64(bytes), end, ...place };
+      return answer({ verb: 'exec', sandbox, method: 'POST', path, json });
     },
+    resizeExec: (sandbox, execId, size) =>
+      answer({ verb: 'exec', sandbox, method: 'POST', path: `${ofExec(sandbox, execId)}/resize`, json: size }),
   } satisfies Partial<Provider>;
 }
 

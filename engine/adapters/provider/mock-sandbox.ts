@@ -5,7 +5,7 @@
 import type { Duplex } from 'node:stream';
 import { leaseLeftMs, type MockClock, type MockLease } from './mock-lease.ts';
 import type { Step } from './mock-shell.ts';
-import type { ExecEnd, ExecView, FinishOrder, OutputChunk, SandboxSpec, SandboxView } from './port.ts';
+import type { ExecEnd, ExecView, FinishOrder, OutputChunk, SandboxSpec, SandboxView, TerminalSize } from './port.ts';
 
 export interface MockExec {
   id: string;
@@ -19,6 +19,9 @@ export interface MockExec {
   total: { 1: number; 2: number };
   timeoutMs: number | undefined;
   isStdinOpen: boolean;
+  /** Bytes that each writer has typed. */
+  positions: Map<string, number>;
+  tty: TerminalSize | null;
 }
 
 export interface MockSandbox {
@@ -97,7 +100,11 @@ export function settle(sandbox: MockSandbox, clock: MockClock, marginMs: number,
 export function endSandbox(sandbox: MockSandbox, clock: MockClock, reason: string, atMs: number, tell: Tell): void {
   sandbox.frozenAtMonotonicMs ??= atMs;
   const atUs = Math.round((clock.wallMs() - (clock.monotonicMs() - atMs)) * 1_000);
-  const how: ExecEnd = { end: reason === 'lease_ended' || reason === 'sandbox_lost' ? reason : 'killed' };
+  // an end that was announced is the end of the paid time
+  const isAnnounced = sandbox.finish?.reason === reason && sandbox.finish.at_us !== null;
+  const how: ExecEnd = {
+    end: reason === 'sandbox_lost' ? reason : reason === 'lease_ended' || isAnnounced ? 'lease_ended' : 'killed',
+  };
   for (const exec of sandbox.execs.values())
     if (!exec.end) endExec(exec, how, atUs, () => tell('exec_ended', atMs, { exec_id: exec.id, end: how.end }));
   sandbox.ended = { reason, at_us: atUs };
@@ -142,6 +149,8 @@ function take(exec: MockExec, step: Step, atUs: number, nowMs: number, tell: Tel
 export function execView(exec: MockExec): ExecView {
   return {
     exec_id: exec.id,
+    program: exec.argv[0] ?? '',
+    tty: exec.tty,
     state: exec.end ? 'ended' : 'running',
     end: exec.end,
     stdout_bytes: exec.total[1],

@@ -4,6 +4,7 @@
  */
 import { setImmediate as yieldOnce } from 'node:timers/promises';
 import { at, fileCalls } from './mock-files.ts';
+import { resize, typeInto } from './mock-input.ts';
 import { admit, type MockClock } from './mock-lease.ts';
 import { openMockPort } from './mock-port.ts';
 import {
@@ -18,7 +19,6 @@ import {
   sandboxView,
   settle,
   type Tell,
-  writeChunk,
 } from './mock-sandbox.ts';
 import { stepsOf } from './mock-shell.ts';
 import {
@@ -215,7 +215,9 @@ function startExec(world: World, name: string, spec: ExecSpec): MockExec {
     chunks: [],
     total: { 1: 0, 2: 0 },
     timeoutMs: spec.timeout_ms,
-    isStdinOpen: spec.stdin_open === true,
+    isStdinOpen: spec.stdin_open === true || spec.tty !== undefined,
+    positions: new Map(),
+    tty: spec.tty ?? null,
   };
   sandbox.execs.set(spec.exec_id, exec);
   append(world, sandbox, 'exec_started', clock.monotonicMs(), { exec_id: exec.id });
@@ -262,12 +264,17 @@ function execCalls(world: World) {
       endNow(world, runningOf(world, name, 'exec'), exec, { end: 'signaled', signal });
       return execView(exec);
     },
-    writeStdin: async (name, execId, bytes, end) => {
+    writeStdin: async (name, execId, bytes, end, place = undefined) => {
       const exec = execOf(world, name, execId);
-      if (exec.end || !exec.isStdinOpen) throw refuse('not_running', 'the command has ended');
       const sandbox = runningOf(world, name, 'exec');
-      writeChunk(exec, 1, Buffer.from(bytes));
+      const position = typeInto(exec, bytes, place);
       if (end) endNow(world, sandbox, exec, { end: 'exited', code: 0 });
+      return { position };
+    },
+    resizeExec: async (name, execId, size) => {
+      const exec = execOf(world, name, execId);
+      runningOf(world, name, 'exec');
+      resize(exec, size);
       return execView(exec);
     },
   } satisfies Partial<Provider>;

@@ -136,6 +136,20 @@ export interface ExecSpec {
   /** Keeps stdin open after `stdin` for `writeStdin`. */
   stdin_open?: boolean;
   timeout_ms?: number;
+  /** On a terminal of this size: one stream of output, input open until its end. */
+  tty?: TerminalSize;
+}
+
+export interface TerminalSize {
+  columns: number;
+  rows: number;
+}
+
+/** Where a piece stands among the bytes of its own writer: a repeated piece is typed once. */
+export interface StdinPlace {
+  /** Chosen by the writer, unique within the command. */
+  writer: string;
+  at: number;
 }
 
 export type ExecEnd =
@@ -146,6 +160,10 @@ export type ExecEnd =
 
 export interface ExecView {
   exec_id: string;
+  /** Without its arguments. */
+  program: string;
+  /** The size now; null when it runs on no terminal. */
+  tty: TerminalSize | null;
   state: 'running' | 'ended';
   end: ExecEnd | null;
   stdout_bytes: number;
@@ -212,7 +230,15 @@ export interface Provider {
   listExecs(sandbox: string): Promise<ExecView[]>;
   output(sandbox: string, execId: string, query?: OutputQuery): Promise<OutputPage>;
   signalExec(sandbox: string, execId: string, signal: string): Promise<ExecView>;
-  writeStdin(sandbox: string, execId: string, bytes: Uint8Array, end: boolean): Promise<ExecView>;
+  /** Answers when the bytes are queued: how many this writer has written in all. */
+  writeStdin(
+    sandbox: string,
+    execId: string,
+    bytes: Uint8Array,
+    end: boolean,
+    place?: StdinPlace,
+  ): Promise<{ position: number }>;
+  resizeExec(sandbox: string, execId: string, size: TerminalSize): Promise<ExecView>;
 
   /** Whole or absent. `sha256` (hex) is checked before the file appears. */
   putFile(sandbox: string, path: string, body: Body, sha256?: string): Promise<{ bytes: number; sha256: string }>;
