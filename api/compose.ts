@@ -19,16 +19,22 @@ import {
 import type { Logger } from 'pino';
 import { authenticate } from './authenticate.ts';
 import { openGenesis } from './genesis.ts';
+import { adminHandlers } from './handlers/admin.ts';
 import { billingHandlers } from './handlers/billing.ts';
 import { execHandlers } from './handlers/execs.ts';
 import { fileHandlers } from './handlers/files.ts';
 import { jobHandlers } from './handlers/jobs.ts';
 import { loginHandlers } from './handlers/login.ts';
+import { policyHandlers } from './handlers/policy.ts';
+import { portHandlers } from './handlers/ports.ts';
 import { receiptHandlers } from './handlers/receipts.ts';
 import { sandboxHandlers } from './handlers/sandboxes.ts';
 import { registerHealth } from './health.ts';
 import { openTopic } from './live-topics.ts';
 import { outageTold, toldAsOutage } from './outage.ts';
+import { linkSigner } from './ports/link.ts';
+import { listenForPorts } from './ports/listener.ts';
+import { createRateLimits, limitAddresses, limitedDispatch } from './rate-limits.ts';
 import type { ApiSettings } from './settings.ts';
 import { siteRule } from './site.ts';
 
@@ -36,6 +42,8 @@ const OPENAPI_INFO = { title: 'Tallystick', version: '0.1.0' };
 
 export interface Api extends AsyncDisposable {
   url: string;
+  /** Where the ports of sandboxes are reached. */
+  portsUrl: string;
 }
 
 export async function startApi(settings: ApiSettings, log: Logger): Promise<Api> {
@@ -51,6 +59,7 @@ export async function startApi(settings: ApiSettings, log: Logger): Promise<Api>
   const server = await serve(settings, { engine, provider, watching }, log);
   return {
     url: server.url,
+    portsUrl: server.portsUrl,
     async [Symbol.asyncDispose]() {
       await server.close();
       await stopWatching();
@@ -71,12 +80,29 @@ async function serve(
   settings: ApiSettings,
   parts: Parts,
   log: Logger,
-): Promise<{ url: string; close(): Promise<void> }> {
+): Promise<{ url: string; portsUrl: string; close(): Promise<void> }> {
   const { engine } = parts;
   const logFault: LogFault = (fault, traceId) => log.error({ fault, traceId }, 'a request failed in a way it must not');
-  const check: Authenticate = (credential) => toldAsOutage(() => authenticate(engine, credential));
-  const dispatch = createDispatch({ implementations: implementations(settings, parts), authenticate: check });
+  const check: Authenticate = (credential) => toldAsOutage(() => authenticate(engine, settings.admins, credential));
+  const links = linkSigner(settings.callerSeed);
+  const listener = await listenForPorts({
+    engine,
+    provider: parts.provider,
+    authenticate: check,
+    links,
+    ...settings.ports,
+    onFault: (fault) => log.error({ fault: String(fault) }, 'the listener for ports could not ask or record'),
+  });
+  const limits = createRateLimits(settings.ratesPerMinute);
+  const dispatch = limitedDispatch(
+    createDispatch({
+      implementations: [...implementations(settings, parts), portHandlers({ engine, links, listener })].map(outageTold),
+      authenticate: check,
+    }),
+    limits,
+  );
   const app = createRestServer(logFault);
+  limitAddresses(app, dispatch.operations, limits);
   registerRest(app, dispatch, { log: logFault });
   registerOpenapi(app, dispatch, OPENAPI_INFO);
   registerHealth(app, engine, parts.provider);
@@ -88,7 +114,9 @@ async function serve(
   const url = await app.listen({ host: settings.host, port: settings.port });
   return {
     url,
+    portsUrl: listener.url,
     async close() {
+      await listener[Symbol.asyncDispose]();
       await live[Symbol.asyncDispose]();
       await app.close();
     },
@@ -96,14 +124,16 @@ async function serve(
 }
 
 function implementations(settings: ApiSettings, { engine, provider, watching }: Parts) {
-  const { development, chainIds, leaseKeys, quantumMsDefault, graceMs, provider: providerName } = settings;
+  const { development, chainIds, admins, leaseKeys, quantumMsDefault, graceMs, provider: providerName } = settings;
   return [
-    loginHandlers({ engine, chainIds, siteOf: siteRule(settings.host, settings.publicUrl) }),
+    loginHandlers({ engine, chainIds, admins, siteOf: siteRule(settings.host, settings.publicUrl) }),
     billingHandlers({ engine, development }),
     jobHandlers(engine),
     sandboxHandlers({ engine, provider, providerName, quantumMsDefault, graceMs }),
     execHandlers(engine, provider, watching),
     fileHandlers(engine, provider),
     receiptHandlers({ engine, leaseKeys }),
-  ].map(outageTold);
+    policyHandlers(engine),
+    adminHandlers(engine),
+  ];
 }

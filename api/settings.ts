@@ -3,6 +3,7 @@
  * Promise: every value is checked before anything starts.
  */
 import { type Environment, integerSetting, seedSetting, switchSetting, textSetting } from '@tallystick/engine/program';
+import type { RatesPerMinute } from './rate-limits.ts';
 import { isLoopbackAddress } from './site.ts';
 
 const PORT_MAX = 65_535;
@@ -10,6 +11,12 @@ const HOUR_MS = 3_600_000;
 const QUANTUM_MS_DEFAULT = 60_000;
 const GRACE_MS_DEFAULT = 120_000;
 const MAINNET = 1;
+const READS_PER_MINUTE = 60_000;
+const WRITES_PER_MINUTE = 30_000;
+const LOGINS_PER_MINUTE = 1_200;
+const PUBLIC_READS_PER_MINUTE = 12_000;
+const RATE_MAX = 1_000_000_000;
+const PRINCIPAL = /^eip155:[1-9][0-9]{0,15}:0x[0-9a-f]{40}$/;
 
 export interface ApiSettings {
   dataFolder: string;
@@ -29,6 +36,11 @@ export interface ApiSettings {
   chainIds: number[];
   /** Under which URL callers reach the api; needed when it does not listen on loopback. */
   publicUrl: string | undefined;
+  /** The listener for the ports of sandboxes; `publicUrl` is the one above all of theirs. */
+  ports: { host: string; port: number; publicUrl: string | undefined };
+  /** Principals who may change how the platform stands to principals and providers. */
+  admins: ReadonlySet<string>;
+  ratesPerMinute: RatesPerMinute;
   /** Development deposits are allowed (and only on loopback). */
   development: boolean;
 }
@@ -63,6 +75,35 @@ function readAll(env: Environment): ApiSettings {
     graceMs: integerSetting(env, 'TALLY_GRACE_MS', { fallback: GRACE_MS_DEFAULT, min: 0, max: HOUR_MS }),
     chainIds: textSetting(env, 'TALLY_CHAIN_IDS', String(MAINNET)).split(',').map(Number),
     publicUrl: env['TALLY_PUBLIC_URL'] || undefined,
+    ports: portsIn(env),
+    admins: adminsIn(env),
+    ratesPerMinute: {
+      principal_reads: rateSetting(env, 'TALLY_RATE_READS', READS_PER_MINUTE),
+      principal_writes: rateSetting(env, 'TALLY_RATE_WRITES', WRITES_PER_MINUTE),
+      address_logins: rateSetting(env, 'TALLY_RATE_LOGINS', LOGINS_PER_MINUTE),
+      address_reads: rateSetting(env, 'TALLY_RATE_PUBLIC_READS', PUBLIC_READS_PER_MINUTE),
+    },
     development: switchSetting(env, 'TALLY_DEVELOPMENT'),
   };
+}
+
+/** @errors throws when it would listen for others without saying where they find it */
+function portsIn(env: Environment): ApiSettings['ports'] {
+  const host = textSetting(env, 'TALLY_PORTS_HOST', '127.0.0.1');
+  const publicUrl = env['TALLY_PORTS_PUBLIC_URL'] || undefined;
+  if (publicUrl === undefined && !isLoopbackAddress(host))
+    throw new Error(`ports are listened for on ${host}: TALLY_PORTS_PUBLIC_URL must say below which URL they are`);
+  return { host, port: integerSetting(env, 'TALLY_PORTS_PORT', { fallback: 0, min: 0, max: PORT_MAX }), publicUrl };
+}
+
+const rateSetting = (env: Environment, name: string, fallback: number): number =>
+  integerSetting(env, name, { fallback, min: 1, max: RATE_MAX });
+
+/** @errors throws naming what is not a principal, so that a misspelt administrator is noticed at the start */
+function adminsIn(env: Environment): ReadonlySet<string> {
+  const named = (env['TALLY_ADMINS'] ?? '').split(',').map((text) => text.trim().toLowerCase());
+  const admins = named.filter((text) => text !== '');
+  const wrong = admins.find((text) => !PRINCIPAL.test(text));
+  if (wrong) throw new Error(`the setting TALLY_ADMINS names ${wrong}; it must be eip155:<chain>:<address>`);
+  return new Set(admins);
 }

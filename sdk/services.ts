@@ -3,12 +3,14 @@
  * Promise: the API key travels in a header to one origin only and stands in no message that is logged.
  */
 import {
+  AdminService,
   AuthService,
   BillingService,
   type DownloadFileRequest,
   ExecService,
   FileService,
   JobService,
+  PolicyService,
   ReceiptService,
   SandboxService,
   type UploadedFile,
@@ -35,6 +37,8 @@ export const ALL_SERVICES = [
   ExecService,
   FileService,
   ReceiptService,
+  PolicyService,
+  AdminService,
 ] as const;
 
 /** Where the platform is, and with which credential. */
@@ -58,6 +62,8 @@ export interface Services {
   files: RestClient<typeof FileService>;
   receipts: RestClient<typeof ReceiptService>;
   billing: RestClient<typeof BillingService>;
+  policy: RestClient<typeof PolicyService>;
+  admin: RestClient<typeof AdminService>;
 }
 
 /** What every part of the sdk works with. @internal */
@@ -110,6 +116,8 @@ export function servicesOf(connection: Connection): Services {
     files: createRestClient(FileService, options),
     receipts: createRestClient(ReceiptService, options),
     billing: createRestClient(BillingService, options),
+    policy: createRestClient(PolicyService, options),
+    admin: createRestClient(AdminService, options),
   };
 }
 

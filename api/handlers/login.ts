@@ -25,11 +25,13 @@ const PLATFORM = 'platform';
 export interface LoginOptions {
   engine: Engine;
   chainIds: number[];
+  /** Principals who may ask for the admin scope. */
+  admins: ReadonlySet<string>;
   siteOf: SiteOf;
 }
 
 /** Nonces and logins are nobody's mutation: the platform acts, and the nonce itself makes them single. */
-export const loginHandlers = ({ engine, chainIds, siteOf }: LoginOptions) =>
+export const loginHandlers = ({ engine, chainIds, admins, siteOf }: LoginOptions) =>
   implement(AuthService, {
     async createNonce({ address }, call) {
       const nonce = randomBytes(NONCE_BYTES).toString('hex');
@@ -41,6 +43,7 @@ export const loginHandlers = ({ engine, chainIds, siteOf }: LoginOptions) =>
         uri,
         chain_ids: chainIds,
         expires_at_us: String(expiresAtUs),
+        admins: chainIds.map((id) => `eip155:${id}:${address.toLowerCase()}`).filter((one) => admins.has(one)),
       };
       accepted(
         await engine.execute({

@@ -58,7 +58,11 @@ export type ErrorCodeName =
   | 'QUARANTINED'
   | 'OUTCOME_UNKNOWN'
   | 'PROVIDER_UNREACHABLE'
-  | 'NOT_READY';
+  | 'NOT_READY'
+  | 'ACCOUNT_SUSPENDED'
+  | 'PROVIDER_CLOSED'
+  | 'RATE_LIMITED'
+  | 'LOGIN_SCOPE_REFUSED';
 
 /** What is fixed about a code. `facts` names the members its problem body may carry. */
 export interface ErrorEntry {
@@ -94,7 +98,7 @@ export const ERROR_CATALOGUE: Readonly<Record<ErrorCodeName, ErrorEntry>> = {
   JOB_CAP_EXCEEDED: {"family":"REFUSED","httpStatus":422,"sentence":"The job's spend cap does not cover the next minute.","suggestion":"Extend the job's max_total_spend_micros.","facts":["cap_micros","required_micros","available_micros"]},
   SANDBOX_CAP_EXCEEDED: {"family":"REFUSED","httpStatus":422,"sentence":"The sandbox's spend cap does not cover the next minute.","suggestion":"Extend the sandbox's max_spend_micros.","facts":["cap_micros","required_micros","available_micros"]},
   SANDBOX_COUNT_EXCEEDED: {"family":"REFUSED","httpStatus":422,"sentence":"The job runs as many sandboxes as it may.","suggestion":"Stop a sandbox first.","facts":["cap","running"]},
-  POLICY_CAP_EXCEEDED: {"family":"REFUSED","httpStatus":422,"sentence":"The account's policy does not allow this.","suggestion":"Ask for less, or for a higher tier.","facts":["cap","asked","available"]},
+  POLICY_CAP_EXCEEDED: {"family":"REFUSED","httpStatus":422,"sentence":"The account's policy does not allow this.","suggestion":"Ask for less, or ask the platform's administrators for a higher tier; GET /v1/policy tells your caps.","facts":["cap","asked","available","tier"]},
   TTL_REACHED: {"family":"REFUSED","httpStatus":422,"sentence":"The time to live is over.","suggestion":"Create a new one.","facts":["expires_at"]},
   IDLE_REACHED: {"family":"REFUSED","httpStatus":422,"sentence":"Nothing happened for longer than the idle timeout.","suggestion":"Create a new one, or touch it while a program thinks.","facts":["idle_ms","idle_timeout_ms"]},
   SANDBOX_NOT_RUNNING: {"family":"REFUSED","httpStatus":422,"sentence":"The sandbox is not running.","suggestion":"Read the sandbox to see why; create a new one.","facts":["status","stop_reason"]},
@@ -113,6 +117,10 @@ export const ERROR_CATALOGUE: Readonly<Record<ErrorCodeName, ErrorEntry>> = {
   OUTCOME_UNKNOWN: {"family":"UNAVAILABLE","httpStatus":503,"sentence":"The outcome is unknown.","suggestion":"Repeat with the same key.","facts":[]},
   PROVIDER_UNREACHABLE: {"family":"UNAVAILABLE","httpStatus":503,"sentence":"The machine cannot be reached at this moment.","suggestion":"Repeat with the same key.","facts":["provider"]},
   NOT_READY: {"family":"UNAVAILABLE","httpStatus":503,"sentence":"The platform is starting or stopping.","suggestion":"Wait and repeat.","facts":["waiting_for"]},
+  ACCOUNT_SUSPENDED: {"family":"REFUSED","httpStatus":422,"sentence":"The account is suspended: it may open and extend nothing.","suggestion":"Ask the platform's administrators; reading and exporting still work.","facts":["reason"]},
+  PROVIDER_CLOSED: {"family":"REFUSED","httpStatus":422,"sentence":"The provider takes no new sandboxes.","suggestion":"Use another provider, or wait until this one is open again.","facts":["provider","status","reason"]},
+  RATE_LIMITED: {"family":"LIMITED","httpStatus":429,"sentence":"The caller asks more often than it may.","suggestion":"Wait retry_after_ms, then repeat with the same key.","facts":["limit","per_minute_max","retry_after_ms"]},
+  LOGIN_SCOPE_REFUSED: {"family":"FORBIDDEN","httpStatus":403,"sentence":"This wallet's login may not grant the scope.","suggestion":"Log in without the scope, or ask the platform's administrators to name this wallet as one of them.","facts":["scope"]},
 };
 
 export const isErrorCode = (text: string): text is ErrorCodeName => Object.hasOwn(ERROR_CATALOGUE, text);

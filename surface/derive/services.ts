@@ -4,11 +4,14 @@
  */
 import type { DescService } from '@bufbuild/protobuf';
 import {
+  AdminService,
   AuthService,
   BillingService,
   ExecService,
   FileService,
   JobService,
+  PolicyService,
+  PortService,
   ReceiptService,
   SandboxService,
 } from '@tallystick/proto';
@@ -20,5 +23,8 @@ export const ALL_SERVICES: readonly DescService[] = [
   SandboxService,
   ExecService,
   FileService,
+  PortService,
   ReceiptService,
+  PolicyService,
+  AdminService,
 ];

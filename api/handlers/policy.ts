@@ -1,0 +1,61 @@
+/**
+ * What the policy allows its caller, and what of it is used.
+ * Promise: the tier and the accounts are those that the rules decide with; nothing is counted here.
+ */
+import { type Engine, readBalances, readStream } from '@tallystick/engine';
+import { type Allowance, allowanceOf, POLICY, quotaLeft, type Tier } from '@tallystick/hosting';
+import { standing } from '@tallystick/identity';
+import { dayOf, daySpentAccount, type Standing, standingStream, userRunningAccount } from '@tallystick/kernel';
+import { PolicyService } from '@tallystick/proto';
+import { implement } from '@tallystick/surface';
+import { tierOf } from '../views/tier.ts';
+
+export const policyHandlers = (engine: Engine) =>
+  implement(PolicyService, {
+    async getPolicy(_request, call) {
+      const principal = call.principal!.id;
+      const head = await readStream(engine, standingStream(principal));
+      const allowance = allowanceOf((head?.state as unknown as Standing | undefined) ?? standing.initial);
+      return {
+        principal,
+        policyVersion: POLICY.version,
+        policyHash: POLICY.hash,
+        tier: tierOf(allowance.tierName),
+        suspended: allowance.suspendedFor !== undefined,
+        reason: allowance.suspendedFor ?? '',
+        caps: capsOf(allowance.tier),
+        use: await useOf(engine, principal, allowance),
+      };
+    },
+  });
+
+const capsOf = (tier: Tier) => ({
+  spendMicrosPerJobMax: BigInt(tier.spend_micros_per_job_max),
+  spendMicrosPerDayMax: BigInt(tier.spend_micros_per_day_max),
+  ttlMsDefault: BigInt(tier.ttl_ms_default),
+  ttlMsMax: BigInt(tier.ttl_ms_max),
+  sandboxesMax: tier.sandboxes_max,
+  sandboxesPerJobMax: tier.sandboxes_per_job_max,
+  cpuMillisMax: tier.cpu_millis_max,
+  ramMibMax: tier.ram_mib_max,
+  diskMibMax: tier.disk_mib_max,
+  quantumMsMin: BigInt(tier.quantum_ms_min),
+  quantumMsMax: BigInt(tier.quantum_ms_max),
+  portsMax: tier.ports_max,
+  egress: tier.egress,
+  isolation: tier.isolation,
+});
+
+async function useOf(engine: Engine, principal: string, { tier }: Allowance) {
+  const day = dayOf(engine.nowUs());
+  const accounts = [daySpentAccount(principal, day), userRunningAccount(principal)];
+  const rows = await readBalances(engine, accounts);
+  const [spent, running] = accounts.map((name) => rows.find(({ account }) => account === name)?.availableMicros ?? 0n);
+  return {
+    day,
+    spentTodayMicros: spent!,
+    leftTodayMicros: quotaLeft(BigInt(tier.spend_micros_per_day_max), spent!),
+    sandboxesRunning: Number(running),
+    sandboxesLeft: Number(quotaLeft(BigInt(tier.sandboxes_max), running!)),
+  };
+}
