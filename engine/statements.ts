@@ -54,6 +54,7 @@ export const STATEMENTS = {
       where shard = $1::smallint order by size desc limit 1`,
     latestNote: `select size, note from engine.checkpoint where shard = $1::smallint and note is not null
       order by size desc limit 1`,
+    databaseTime: 'select (extract(epoch from clock_timestamp()) * 1000000)::bigint as now_us',
     head: 'select head, at_us from engine.shard where shard = $1::smallint',
     dueTimers: DUE_TIMERS,
     takeOutbox: `select pos, ord, topic, body, attempts, at_us, receipt_hash

@@ -8,6 +8,7 @@ import type pg from 'pg';
 import { Connection, type Statement } from '../connection.ts';
 import { codeOf, Fault, isOutage, isRefusedByDatabase } from '../fault.ts';
 import { type Outcome, replayAnswer } from '../outcome.ts';
+import type { SharedClock } from '../shared-clock.ts';
 import { STATEMENTS } from '../statements.ts';
 import { type Plan, planBatch } from './batch.ts';
 import { Cache } from './cache.ts';
@@ -23,7 +24,7 @@ export interface CommitterOptions {
   shard: number;
   rules: Rules;
   logKey: LogKey;
-  nowUs: () => bigint;
+  clock: SharedClock;
   /** Losses in a row before a batch takes the shard's row lock. */
   lockAfterLosses?: number;
 }
@@ -99,14 +100,15 @@ export class Committer implements AsyncDisposable {
   }
 
   async #plan(batch: readonly Pending[], isStale: boolean): Promise<Plan> {
-    const { rules, shard, logKey, nowUs } = this.#options;
+    const { rules, shard, logKey, clock } = this.#options;
+    await clock.freshen(this.#connection);
     const needs = batch.map((pending) => pending.needs);
     if (isStale || !this.#cache.covers(needs)) {
       this.stats.loads++;
       await this.#cache.load(this.#connection, shard, needs);
     }
     const startedUs = performance.now() * 1000;
-    const now = nowUs();
+    const now = clock.nowUs();
     const atUs = now > this.#cache.atUs ? now : this.#cache.atUs;
     const plan = planBatch({ rules, cache: this.#cache, shard, issuer: logKey.origin, atUs }, batch);
     this.stats.planUs += performance.now() * 1000 - startedUs;

@@ -9,6 +9,7 @@ import type { Statement } from '../connection.ts';
 import type { Database, Role } from '../database/database.ts';
 import { Fault, isOutage } from '../fault.ts';
 import type { Outcome } from '../outcome.ts';
+import { createSharedClock, fixedClock, type SharedClock } from '../shared-clock.ts';
 
 import type { Plan } from './batch.ts';
 import { Committer } from './committer.ts';
@@ -26,7 +27,7 @@ export interface EngineOptions {
   origin?: string;
   /** 0 by default. */
   shard?: number;
-  /** Microseconds since 1970. */
+  /** Microseconds since 1970; absent: the database's time. */
   nowUs?: () => bigint;
   /** Commands that may wait at once. */
   queueCommandsMax?: number;
@@ -66,13 +67,12 @@ export function createEngine(options: EngineOptions): Engine {
   return new ShardEngine({ ...options, shard });
 }
 
-const clockUs = (): bigint => BigInt(Date.now()) * 1000n;
-
 class ShardEngine implements Engine {
   readonly shard: number;
   readonly rules: Rules;
   readonly logKey: LogKey;
   readonly #options: EngineOptions;
+  readonly #clock: SharedClock;
   readonly #queue: Pending[] = [];
   readonly #open = new Map<string, Pending>();
   readonly #committer: Committer;
@@ -84,7 +84,8 @@ class ShardEngine implements Engine {
   #isClosed = false;
 
   constructor(options: EngineOptions & { shard: number }) {
-    const { database, role, rules, logKey, shard, nowUs = clockUs, lockAfterLosses } = options;
+    const { database, role, rules, logKey, shard, nowUs, lockAfterLosses } = options;
+    this.#clock = nowUs ? fixedClock(nowUs) : createSharedClock();
     this.shard = shard;
     this.rules = rules;
     this.logKey = logKey;
@@ -93,7 +94,7 @@ class ShardEngine implements Engine {
     this.#signer = new Signer(config, shard, logKey);
     const patience = lockAfterLosses === undefined ? {} : { lockAfterLosses };
     this.#committer = new Committer(
-      { config, shard, rules, logKey, nowUs, ...patience },
+      { config, shard, rules, logKey, clock: this.#clock, ...patience },
       {
         committed: (plan) => this.#onCommitted(plan),
         replayed: (pending, outcome) => this.#answerCovered(pending, outcome),
@@ -113,7 +114,7 @@ class ShardEngine implements Engine {
   }
 
   nowUs(): bigint {
-    return (this.#options.nowUs ?? clockUs)();
+    return this.#clock.nowUs();
   }
 
   async execute(command: Command): Promise<Outcome> {

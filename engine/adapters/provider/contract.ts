@@ -7,6 +7,7 @@ import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import { type Envelope, RUN_TICKET_TYPE, type RunTicket, type SigningKey, signEnvelope } from '@tallystick/kernel';
 import { portContract } from './contract-ports.ts';
+import { secretContract } from './contract-secrets.ts';
 import { terminalContract } from './contract-terminal.ts';
 import { packTar, unpackTar } from './mock-tar.ts';
 import { type Provider, type ProviderEvent, ProviderFault, type SandboxSpec } from './port.ts';
@@ -347,6 +348,7 @@ export function providerContract(rigged: Rigged): void {
   leasing(rigged);
   ending(rigged);
   portContract(rigged, started);
+  secretContract(rigged, started);
   terminalContract(rigged, () => name);
   test('the last one ends', async () => {
     await rigged().provider.finish(name, { incarnation: 1, reason: 'stopped_by_owner', at_us: null });

@@ -24,8 +24,11 @@ export {
   type ProviderEventPage,
   ProviderFault,
   type ProviderFaultKind,
+  type SandboxAttestation,
   type SandboxSpec,
   type SandboxView,
+  type SecretsOrder,
+  type SecretView,
   type StdinPlace,
   type TerminalSize,
 } from './port.ts';

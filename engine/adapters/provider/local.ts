@@ -8,6 +8,7 @@ import { type Duplex, Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { CALLER_TICKET_TYPE, type Envelope, type SigningKey, signEnvelope } from '@tallystick/kernel';
 import { dialWarden } from './local-port.ts';
+import { secretCalls } from './local-secrets.ts';
 import { type Body, type FactValue, type OutputPage, type Provider, ProviderFault } from './port.ts';
 
 export interface LocalProviderOptions {
@@ -28,7 +29,7 @@ const TICKET_RENEWED_BEFORE_MS = 30_000;
 const ANSWER_BYTES_MAX = 16 * 1024 * 1024;
 const GONE_STATUS = new Set([404, 410]);
 
-type Verb = 'create' | 'renew' | 'finish' | 'read' | 'exec' | 'put' | 'get' | 'dial';
+type Verb = 'create' | 'renew' | 'finish' | 'read' | 'exec' | 'put' | 'get' | 'release' | 'dial';
 
 interface Ask {
   verb: Verb;
@@ -241,6 +242,7 @@ export function localProvider(options: LocalProviderOptions): Provider {
     ...sandboxCalls(calls),
     ...execCalls(calls),
     ...fileCalls(calls),
+    ...secretCalls(calls.answer),
     openPort: (sandbox, port) => calls.dial(sandbox, `${one(sandbox)}/ports/${port}`),
     close: async () => calls.close(),
   };

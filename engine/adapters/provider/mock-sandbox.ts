@@ -4,6 +4,7 @@
  */
 import type { Duplex } from 'node:stream';
 import { leaseLeftMs, type MockClock, type MockLease } from './mock-lease.ts';
+import { type MockSecrets, newSecrets } from './mock-secrets.ts';
 import type { Step } from './mock-shell.ts';
 import type { ExecEnd, ExecView, FinishOrder, OutputChunk, SandboxSpec, SandboxView, TerminalSize } from './port.ts';
 
@@ -35,6 +36,7 @@ export interface MockSandbox {
   ended: { reason: string; at_us: number } | null;
   execs: Map<string, MockExec>;
   files: Map<string, Buffer>;
+  secrets: MockSecrets;
   /** Open streams to its ports. */
   streams: Set<Duplex>;
   lastActivityUs: number;
@@ -58,6 +60,7 @@ export function newSandbox(spec: SandboxSpec, lease: MockLease, clock: MockClock
     ended: null,
     execs: new Map(),
     files: new Map(),
+    secrets: newSecrets(),
     streams: new Set(),
     lastActivityUs: nowUs,
     lastActivity: 'start',

@@ -20,6 +20,7 @@ import {
   settle,
   type Tell,
 } from './mock-sandbox.ts';
+import { redactSteps, secretCalls, secretEnv } from './mock-secrets.ts';
 import { stepsOf } from './mock-shell.ts';
 import {
   type Created,
@@ -194,7 +195,8 @@ function startExec(world: World, name: string, spec: ExecSpec): MockExec {
   const known = world.sandboxes.get(name)?.execs.get(spec.exec_id);
   if (known) return known;
   const sandbox = runningOf(world, name, 'exec');
-  const env = { HOME, ...spec.env };
+  const secrets = secretEnv(sandbox.secrets, spec.secrets ?? [], spec.sensitive === true);
+  const env = { HOME, ...spec.env, ...secrets };
   const cwd = spec.cwd ?? HOME;
   const shell = {
     env,
@@ -207,7 +209,7 @@ function startExec(world: World, name: string, spec: ExecSpec): MockExec {
   const exec: MockExec = {
     id: spec.exec_id,
     argv: spec.argv,
-    steps: steps ?? [],
+    steps: redactSteps(sandbox.secrets, steps ?? []),
     startedAtRanMs: ranMs(sandbox, clock.monotonicMs()),
     startedAtUs: nowUs(world),
     endedAtUs: null,
@@ -326,6 +328,12 @@ export function mockProvider(options: MockProviderOptions): MockProvider {
     ...leaseCalls(world),
     ...execCalls(world),
     ...fileCalls((name, cause) => runningOf(world, name, cause)),
+    ...secretCalls({
+      bootId: () => bootId(world),
+      nowUs: () => nowUs(world),
+      sandbox: (name) => sandboxOf(world, name),
+      running: (name) => runningOf(world, name, 'secrets'),
+    }),
     openPort: async (name, port) => openMockPort(runningOf(world, name, 'port'), port),
     close: async () => {},
   });

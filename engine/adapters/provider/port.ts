@@ -7,6 +7,7 @@
  */
 import type { Duplex, Readable } from 'node:stream';
 import type { Envelope } from '@tallystick/kernel';
+import type { SealedSecret } from '@tallystick/kernel/sealing';
 
 export type FactValue = string | number | boolean | null;
 
@@ -136,6 +137,10 @@ export interface ExecSpec {
   /** Keeps stdin open after `stdin` for `writeStdin`. */
   stdin_open?: boolean;
   timeout_ms?: number;
+  /** Names of released secrets that it gets in its environment; refused while one is missing. */
+  secrets?: string[];
+  /** Refused until a secret was released. */
+  sensitive?: boolean;
   /** On a terminal of this size: one stream of output, input open until its end. */
   tty?: TerminalSize;
 }
@@ -197,6 +202,29 @@ export interface OutputQuery {
   maxBytes?: number;
 }
 
+/** What the machine says of one sandbox. */
+export interface SandboxAttestation {
+  mode: string;
+  image_version: string;
+  measurement: string | null;
+  /** For a nonce: a DSSE envelope of the kernel's `Attestation`, and the text whose SHA-256 is its `policy_hash`. */
+  signed?: { envelope: Envelope; policy: string };
+}
+
+export interface SecretsOrder {
+  incarnation: number;
+  /** The key that they were sealed to, base64, as attested. */
+  sealing_key: string;
+  secrets: SealedSecret[];
+}
+
+export interface SecretView {
+  name: string;
+  /** Hex. */
+  commitment: string;
+  released_at_us: number;
+}
+
 export interface FileEntry {
   name: string;
   type: 'file' | 'directory' | 'link' | 'other';
@@ -224,6 +252,12 @@ export interface Provider {
   get(sandbox: string): Promise<SandboxView>;
   list(): Promise<SandboxView[]>;
   events(after: number, waitMs: number): Promise<ProviderEventPage>;
+
+  /** `nonce`: 16 to 64 bytes in hex. */
+  attest(sandbox: string, nonce?: string): Promise<SandboxAttestation>;
+  /** All or none; kept in the machine's memory only. Repeating an order changes nothing. Answers with all there are. */
+  releaseSecrets(sandbox: string, order: SecretsOrder): Promise<SecretView[]>;
+  listSecrets(sandbox: string): Promise<SecretView[]>;
 
   startExec(sandbox: string, spec: ExecSpec): Promise<ExecView>;
   getExec(sandbox: string, execId: string, waitMs?: number): Promise<ExecView>;
