@@ -34,6 +34,7 @@ interface Options {
 }
 
 const SEED_BYTES = 32;
+const PARENT_CHECK_MS = 1_000;
 /** A unix socket's path is at most this long. */
 const SOCKET_CHARS_MAX = 107;
 const PRIVATE_MOUNTS = '--private-mounts';
@@ -130,6 +131,16 @@ function closeOnSignal(close: () => Promise<void>): void {
     );
   };
   process.on('SIGTERM', end).on('SIGINT', end);
+  whenOrphaned(end);
+}
+
+/** A warden whose starter is gone holds the folder against the next one. Only a starter that names itself is watched. */
+function whenOrphaned(end: () => void): void {
+  const parent = Number(process.env['TALLY_PARENT'] ?? '0');
+  const look = (): void => {
+    if (process.ppid !== parent) end();
+  };
+  if (parent !== 0) setInterval(look, PARENT_CHECK_MS).unref();
 }
 
 async function main(): Promise<void> {
