@@ -1,6 +1,6 @@
 /**
  * `npm run bench -- rest`: server CPU of one POST with credential, contract and Idempotency-Key, beside raw Fastify.
- * Promise: two servers, the same bytes in and out, in alternating rounds; the database stands aside.
+ * Promise: two servers, the same bytes in and out, at the same rate, in alternating rounds; the database stands aside.
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
@@ -12,7 +12,10 @@ import type { BenchOptions, BenchResult } from './run.ts';
 
 const ROUNDS = 7;
 const REQUESTS_PER_ROUND = 4_000;
-const CONNECTIONS = 16;
+/** Offered to both alike: a server that is never idle, or a client that is, would spend other time on waking the other. */
+const REQUESTS_PER_SECOND = 5_000;
+const TICK_MS = 2;
+const CONNECTIONS = 64;
 const WARM_ROUNDS = 2;
 const PROGRAM = fileURLToPath(new URL('load/rest-server.ts', import.meta.url));
 const KINDS = ['fastify', 'surface'] as const;
@@ -67,14 +70,30 @@ const nextRequest = (): string =>
     BODY,
   );
 
+/** Sends at the offered rate; a request waits for a free connection. */
+async function offer({ connections }: Server, requests: number): Promise<void> {
+  const free = [...connections];
+  const startMs = performance.now();
+  let [sent, answered] = [0, 0];
+  const done = Promise.withResolvers<void>();
+  const send = async (connection: LoadConnection): Promise<void> => {
+    await connection.ask(nextRequest());
+    free.push(connection);
+    if (++answered === requests) done.resolve();
+  };
+  const timer = setInterval(() => {
+    const due = Math.min(requests, ((performance.now() - startMs) / 1000) * REQUESTS_PER_SECOND);
+    while (sent < due && free.length > 0) {
+      sent++;
+      send(free.pop()!).catch(done.reject);
+    }
+  }, TICK_MS);
+  await done.promise.finally(() => clearInterval(timer));
+}
+
 async function measureRound(server: Server, requests: number): Promise<Round> {
-  const requestTexts = Array.from({ length: requests }, nextRequest);
   const [startUs, startMs] = [await cpuUsOf(server), performance.now()];
-  await Promise.all(
-    server.connections.map(async (connection) => {
-      for (let text = requestTexts.pop(); text !== undefined; text = requestTexts.pop()) await connection.ask(text);
-    }),
-  );
+  await offer(server, requests);
   const elapsedMs = performance.now() - startMs;
   return { cpuUsPerRequest: ((await cpuUsOf(server)) - startUs) / requests, perSecond: (requests / elapsedMs) * 1000 };
 }
