@@ -28,6 +28,7 @@ export {
   readStream,
   type StreamQuery,
   type StreamRow,
+  streamsOfStatus,
   trialBalance,
   type WaitingWork,
   waitingWork,

@@ -274,6 +274,7 @@ describe('attacks', () => {
     const head = (version: number, seq: number) => (set: WriteSet, pos: number) => {
       set.stream = ['raw:head'];
       set.streamOwner = [null];
+      set.streamStatus = [null];
       set.version = [version];
       set.createdPos = [pos];
       set.streamPos = [pos];

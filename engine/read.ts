@@ -80,6 +80,15 @@ export async function listStreams(
   return (await engine.query<HeadRow>(STATEMENTS.listStreams, values)).map((row) => streamOf(engine.shard, row));
 }
 
+/** Of every owner, newest first; costs what it finds, however many streams have another status. */
+export async function streamsOfStatus(
+  engine: Engine,
+  { kind, status, after, limit }: Pick<StreamQuery, 'kind' | 'after' | 'limit'> & { status: string },
+): Promise<StreamRow[]> {
+  const values = [engine.shard, kind, status, after ?? Number.MAX_SAFE_INTEGER, Math.min(limit, PAGE_MAX)];
+  return (await engine.query<HeadRow>(STATEMENTS.streamsOfStatus, values)).map((row) => streamOf(engine.shard, row));
+}
+
 export interface AccountRow {
   account: string;
   asset: string;

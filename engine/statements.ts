@@ -38,6 +38,11 @@ const LIST_STREAMS = `select ${HEAD_COLUMNS} from engine.stream_head h
     and created_pos < $4::bigint and state::jsonb @> $5::jsonb
   order by created_pos desc limit $6::int`;
 
+const STREAMS_OF_STATUS = `select ${HEAD_COLUMNS} from engine.stream_head h
+  where shard = $1::smallint and kind = $2::text and status = $3::text and created_pos is not null
+    and created_pos < $4::bigint
+  order by created_pos desc limit $5::int`;
+
 const TRIAL_BALANCE = `select asset, sum(credits_posted::numeric - debits_posted)::text as posted,
   sum(credits_pending::numeric - debits_pending)::text as pending
   from engine.account where shard = $1::smallint group by asset order by asset`;
@@ -68,6 +73,7 @@ export const STATEMENTS = {
       (select min(due_us) from engine.timer where shard = $1::smallint) as next_due_us`,
     readStream: `select ${HEAD_COLUMNS} from engine.stream_head h where h.shard = $1::smallint and h.stream = $2::text`,
     listStreams: LIST_STREAMS,
+    streamsOfStatus: STREAMS_OF_STATUS,
     readBalances: `select account, asset, no_overdraft, debits_posted, credits_posted, debits_pending, credits_pending
       from engine.account where shard = $1::smallint and account = any($2::text[])`,
     allReceipts: `select pos, payload from engine.receipt where shard = $1::smallint and pos > $2::bigint order by pos limit $3::int`,

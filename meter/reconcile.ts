@@ -2,7 +2,7 @@
  * Compares what was sold with what runs: machines that are gone, machines that nobody pays for, reports that never came.
  * Promise: nothing is lost or ended on one list alone, each is asked for again first; a loss is reported once it is certain.
  */
-import { type Engine, listStreams, PAGE_MAX, readStream } from '@tallystick/engine';
+import { type Engine, PAGE_MAX, readStream, streamsOfStatus } from '@tallystick/engine';
 import { type Provider, ProviderFault, type SandboxView } from '@tallystick/engine/adapters/provider';
 import { lostAfterMs, renewBeforeMs, type SandboxState } from '@tallystick/hosting';
 import type { Logger } from 'pino';
@@ -82,19 +82,14 @@ async function liveSandboxes({ engine, providerName }: Reconciling): Promise<San
   const found: SandboxState[] = [];
   for (const status of LIVE_STATUSES) {
     for (let after: number | undefined; ; ) {
-      const filter = { status, provider: providerName };
-      const rows = await listStreams(engine, {
-        kind: 'sandbox',
-        limit: PAGE_MAX,
-        filter,
-        ...(after === undefined ? {} : { after }),
-      });
+      const page = { limit: PAGE_MAX, ...(after === undefined ? {} : { after }) };
+      const rows = await streamsOfStatus(engine, { kind: 'sandbox', status, ...page });
       found.push(...rows.map(({ state }) => state as unknown as SandboxState));
       after = rows.at(-1)?.createdPos;
       if (rows.length < PAGE_MAX || after === undefined) break;
     }
   }
-  return found;
+  return found.filter(({ provider }) => provider === providerName);
 }
 
 /** The list is older than what the database says by now: a machine that began between the two is not lost. */

@@ -171,6 +171,7 @@ function writeHeads(set: WriteSet, heads: ReadonlyMap<string, StreamHead>, settl
   for (const [stream, head] of heads) {
     set.stream.push(stream);
     set.streamOwner.push(head.owner);
+    set.streamStatus.push(typeof head.state['status'] === 'string' ? head.state['status'] : null);
     set.version.push(head.version);
     set.createdPos.push(head.createdPos);
     set.streamPos.push(lastPos.get(stream)!);

@@ -12,6 +12,7 @@ const COLUMNS = {
   receiptPayload: 'bytea',
   stream: 'text',
   streamOwner: 'text',
+  streamStatus: 'text',
   version: 'bigint',
   createdPos: 'bigint',
   streamPos: 'bigint',

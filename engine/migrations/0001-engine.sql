@@ -35,9 +35,12 @@ create table engine.stream_head (
   created_pos bigint,          -- position of the first event; null while the stream has only refusals
   pos bigint not null,         -- position of the newest receipt
   receipt_seq bigint not null, receipt_hash bytea not null,
+  status text collate "C",     -- the state's own `status`, when it has one
   state text not null,         -- canonical JSON; money inside is strings
   primary key (shard, stream)
 ) with (fillfactor = 70);
+create index stream_of_status on engine.stream_head (shard, kind, status, created_pos)
+  where created_pos is not null and status is not null;
 create index stream_of_owner on engine.stream_head (shard, kind, owner, created_pos) where created_pos is not null;
 
 create table engine.checkpoint (
@@ -218,7 +221,7 @@ create trigger sign_once before update on engine.checkpoint for each row execute
 create function engine.commit(
   p_shard smallint, p_expected bigint, p_head bigint, p_frontier bytea, p_root bytea, p_at_us bigint,
   p_receipt_stream text[], p_receipt_seq bigint[], p_receipt_owner text[], p_receipt_payload bytea[],
-  p_stream text[], p_stream_owner text[], p_version bigint[], p_created_pos bigint[], p_stream_pos bigint[],
+  p_stream text[], p_stream_owner text[], p_stream_status text[], p_version bigint[], p_created_pos bigint[], p_stream_pos bigint[],
   p_stream_seq bigint[], p_stream_hash bytea[], p_state text[],
   p_account text[], p_account_asset text[], p_no_overdraft smallint[],
   p_posting_pos bigint[], p_posting_ord smallint[], p_kind smallint[], p_asset text[], p_debit text[], p_credit text[],
@@ -249,11 +252,11 @@ begin
   insert into receipt (shard, pos, stream, seq, owner, payload)
     select p_shard, p_expected + n.i - 1, n.stream, n.seq, n.owner, n.payload
     from unnest(p_receipt_stream, p_receipt_seq, p_receipt_owner, p_receipt_payload) with ordinality as n(stream, seq, owner, payload, i);
-  insert into stream_head as h (shard, stream, kind, owner, version, created_pos, pos, receipt_seq, receipt_hash, state)
-    select p_shard, n.stream, split_part(n.stream, ':', 1), n.owner, n.version, n.created_pos, n.pos, n.seq, n.hash, n.state
-    from unnest(p_stream, p_stream_owner, p_version, p_created_pos, p_stream_pos, p_stream_seq, p_stream_hash, p_state)
-      as n(stream, owner, version, created_pos, pos, seq, hash, state)
-    on conflict (shard, stream) do update set owner = excluded.owner, version = excluded.version,
+  insert into stream_head as h (shard, stream, kind, owner, status, version, created_pos, pos, receipt_seq, receipt_hash, state)
+    select p_shard, n.stream, split_part(n.stream, ':', 1), n.owner, n.status, n.version, n.created_pos, n.pos, n.seq, n.hash, n.state
+    from unnest(p_stream, p_stream_owner, p_stream_status, p_version, p_created_pos, p_stream_pos, p_stream_seq, p_stream_hash, p_state)
+      as n(stream, owner, status, version, created_pos, pos, seq, hash, state)
+    on conflict (shard, stream) do update set owner = excluded.owner, status = excluded.status, version = excluded.version,
       created_pos = coalesce(h.created_pos, excluded.created_pos), pos = excluded.pos,
       receipt_seq = excluded.receipt_seq, receipt_hash = excluded.receipt_hash, state = excluded.state
     where h.version <= excluded.version and h.receipt_seq < excluded.receipt_seq;
