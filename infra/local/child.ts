@@ -39,6 +39,7 @@ export class Child implements AsyncDisposable {
     this.program = program;
     this.#onRestart = onRestart;
     this.#log = createWriteStream(program.logFile, { flags: 'a', mode: 0o600 });
+    this.#log.on('error', () => undefined); // a full disk loses log lines, not the platform
   }
 
   get pid(): number | undefined {

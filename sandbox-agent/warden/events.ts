@@ -57,6 +57,7 @@ export class EventLog {
     this.#nowMs = nowMs;
     dropOldFiles(folder);
     this.#file = createWriteStream(join(folder, `events-${nowMs()}-${bootId}.jsonl`), { flags: 'a', mode: 0o600 });
+    this.#file.on('error', () => undefined); // a full disk loses the copy on disk, not the machine's tenants
   }
 
   append(event: EventName, sandbox: string, incarnation: number, facts: Facts = {}): WardenEvent {
