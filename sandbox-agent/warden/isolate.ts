@@ -24,7 +24,7 @@ export const GUEST_ARGV = [
   '/opt/node/bin/node',
   '--max-semi-space-size=1',
   '--single-threaded-gc',
-  '/opt/guest/guest.mjs',
+  '/opt/guest/guest.cjs',
 ];
 const SECCOMP_FD = 3;
 /** --clearenv spares bubblewrap's own pid 1, whose /proc/1/environ the tenant can read: the warden's must never get there. */
