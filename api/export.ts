@@ -22,6 +22,7 @@ import {
   keyIdOf,
   logVerifierOf,
   type Receipt,
+  standingStream,
 } from '@tallystick/kernel';
 import { refuse } from '@tallystick/surface';
 
@@ -84,9 +85,17 @@ function headerLine(
   });
 }
 
-/** In log order: the principal's own receipts, and the beginnings of its logins, which nobody owned yet. */
+/**
+ * In log order: the principal's own receipts, and what nobody owns but they stand on: the beginnings of its logins and
+ * of its standing, and the switches of providers.
+ */
 async function* receiptPages(engine: Engine, owner: string, size: number): AsyncGenerator<ReceiptRow[]> {
-  const early = await loginBeginnings(engine, owner);
+  const nobodys = [
+    ...(await loginBeginnings(engine, owner)),
+    ...(await unowned(engine, standingStream(owner))),
+    ...(await providerSwitches(engine)),
+  ];
+  const early = nobodys.sort((a, b) => a.pos - b.pos);
   let after = FROM_START;
   for (;;) {
     const page = await readReceipts(engine, { owner, after, limit: RECEIPTS_PER_PAGE });
@@ -110,12 +119,30 @@ async function loginBeginnings(engine: Engine, owner: string): Promise<ReceiptRo
       ...(after === undefined ? {} : { after }),
     });
     for (const { stream } of logins) {
-      const receipts = await readReceipts(engine, { stream, after: FROM_START, limit: PAGE_MAX });
-      rows.push(...receipts.filter((row) => receiptOf(row).owner === null));
+      rows.push(...(await unowned(engine, stream)));
     }
     if (logins.length < PAGE_MAX) return rows.sort((a, b) => a.pos - b.pos);
     after = logins.at(-1)!.createdPos;
   }
+}
+
+/** The first receipts of a stream that somebody owned only later: refusals, and what made it. */
+async function unowned(engine: Engine, stream: string): Promise<ReceiptRow[]> {
+  const receipts = await readReceipts(engine, { stream, after: FROM_START, limit: PAGE_MAX });
+  return receipts.filter((row) => receiptOf(row).owner === null);
+}
+
+/** All receipts of all providers' switches: whether one was open is a fact of every opening and sale there. */
+async function providerSwitches(engine: Engine): Promise<ReceiptRow[]> {
+  const rows: ReceiptRow[] = [];
+  for (const { stream } of await listStreams(engine, { kind: 'provider', limit: PAGE_MAX }))
+    for (let after = FROM_START; ; ) {
+      const page = await readReceipts(engine, { stream, after, limit: PAGE_MAX });
+      rows.push(...page);
+      after = page.at(-1)?.pos ?? after;
+      if (page.length < PAGE_MAX) break;
+    }
+  return rows;
 }
 
 const receiptOf = ({ bytes: stored }: ReceiptRow): Receipt => JSON.parse(stored.toString('utf8')) as Receipt;

@@ -58,8 +58,8 @@ export const DEFAULT_POLICY: HostingPolicy = {
   version: '2',
   tiers: {
     new: {
-      spend_micros_per_job_max: '5000000',
-      spend_micros_per_day_max: '10000000',
+      spend_micros_per_job_max: '2000000',
+      spend_micros_per_day_max: '3000000',
       ttl_ms_default: 3_600_000,
       ttl_ms_max: 86_400_000,
       sandboxes_max: 5,
@@ -76,7 +76,7 @@ export const DEFAULT_POLICY: HostingPolicy = {
     },
     standard: {
       spend_micros_per_job_max: '1000000000',
-      spend_micros_per_day_max: '2000000000',
+      spend_micros_per_day_max: '100000000',
       ttl_ms_default: 86_400_000,
       ttl_ms_max: 2_592_000_000,
       sandboxes_max: 100,
@@ -92,8 +92,8 @@ export const DEFAULT_POLICY: HostingPolicy = {
       isolation: ISOLATION,
     },
     trusted: {
-      spend_micros_per_job_max: '100000000000',
-      spend_micros_per_day_max: '200000000000',
+      spend_micros_per_job_max: '10000000000',
+      spend_micros_per_day_max: '10000000000',
       ttl_ms_default: 86_400_000,
       ttl_ms_max: 7_776_000_000,
       sandboxes_max: 2_000,

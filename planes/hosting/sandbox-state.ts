@@ -163,6 +163,7 @@ const CHANGES: Record<string, Change> = {
   }),
   UploadRecorded: active,
   ActivityRecorded: active,
+  SecretsSent: active,
   PortExposed: portExposed,
   PortClosed: portClosed,
   EgressSet: egressSet,

@@ -16,6 +16,7 @@ import {
   reportThawed,
 } from './reports.ts';
 import { evolveSandbox, NO_SANDBOX, type SandboxState } from './sandbox-state.ts';
+import { sendSecrets } from './secret.ts';
 import { salesReads, sellMinute } from './sell.ts';
 import {
   extendSandbox,
@@ -50,6 +51,7 @@ const RULES: Record<string, Rule> = {
   FinishExec: finishExec,
   RecordUpload: recordUpload,
   RecordActivity: recordActivity,
+  SendSecrets: sendSecrets,
   ExposePort: exposePort,
   ClosePort: closePort,
   SetEgress: setEgress,

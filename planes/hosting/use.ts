@@ -34,7 +34,12 @@ export const EXECS_IN_FLIGHT_MAX = 256;
 const US_PER_MS = 1_000n;
 
 /** Members that every activity carries, for the sandbox itself and for its job. */
-function activity(state: SandboxState, seen: Seen, cause: string, change: { execs?: number; untilUs?: bigint } = {}) {
+export function activity(
+  state: SandboxState,
+  seen: Seen,
+  cause: string,
+  change: { execs?: number; untilUs?: bigint } = {},
+) {
   const activeUntilUs = largerOf(BigInt(state.active_until_us), change.untilUs ?? 0n);
   return {
     job: state.job,
@@ -46,10 +51,10 @@ function activity(state: SandboxState, seen: Seen, cause: string, change: { exec
   };
 }
 
-const notUsable = (state: SandboxState, command: Command): Rejection | undefined =>
+export const notUsable = (state: SandboxState, command: Command): Rejection | undefined =>
   notOwner(state, command) ?? notRunning(state, 'running');
 
-function done(state: SandboxState, event: DomainEvent): Decision {
+export function done(state: SandboxState, event: DomainEvent): Decision {
   return { events: [event], answer: { sandbox: evolveSandbox(state, event) } };
 }
 

@@ -14,7 +14,7 @@ import {
 } from '@tallystick/kernel';
 import { deciderLaws, type LawCommand } from '@tallystick/kernel/laws';
 import fc from 'fast-check';
-import { ALL_SCOPES, isKeyUsable, type KeyState, key, type LoginState, login } from './index.ts';
+import { ADMIN_SCOPE, ALL_SCOPES, isKeyUsable, type KeyState, key, type LoginState, login } from './index.ts';
 
 const RULES: Rules = {
   deciders: new Map([login, key].map((one) => [one.kind, one as unknown as Decider])),
@@ -201,6 +201,35 @@ test('no scopes asked for are all scopes; a revoked key is of no use', () => {
   const owner = `eip155:8453:${ADDRESS.toLowerCase()}`;
   assert.equal(world.execute({ key: 'r', ...revoke(owner), principal: owner }, NOW_US).rejection, undefined);
   assert.equal(isKeyUsable(world.state(`key:${KEY_ID}`) as KeyState, NOW_US), false);
+});
+
+const admins = (...named: string[]): LawCommand => ({ ...issue(), body: { ...issue().body, admins: named } });
+const ADMIN_ROWS: [string, LawCommand, LawCommand, JsonObject][] = [
+  [
+    'asked for by somebody else',
+    admins(),
+    verify({}, { scopes: [ADMIN_SCOPE] }),
+    { refused: 'LOGIN_SCOPE_REFUSED', facts: { scope: ADMIN_SCOPE } },
+  ],
+  [
+    'asked for on another chain',
+    admins(PRINCIPAL),
+    verify({ chainId: 8453 }, { scopes: [ADMIN_SCOPE, 'jobs:read'] }),
+    { refused: 'LOGIN_SCOPE_REFUSED', facts: { scope: ADMIN_SCOPE } },
+  ],
+];
+for (const [what, issued, attempt, answer] of ADMIN_ROWS)
+  test(`[I-29] the admin scope is refused: ${what}`, () => {
+    assert.deepEqual(run(issued, attempt).last.answer, answer);
+  });
+
+test('an administrator gets the admin scope by asking for it, and never without', () => {
+  const scopesOf = (scopes: string[]) => {
+    const { last } = run(admins(PRINCIPAL), verify({}, { scopes }));
+    return (last.answer as JsonObject)['scopes'];
+  };
+  assert.deepEqual(scopesOf(['platform:admin', 'jobs:read']), ['jobs:read', 'platform:admin']);
+  assert.deepEqual(scopesOf([]), ALL_SCOPES);
 });
 
 test('a secret in place of its hash is a bug of the caller', () => {
