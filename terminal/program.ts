@@ -4,6 +4,7 @@
  */
 import { Command, CommanderError } from 'commander';
 import { addAccountCommands } from './commands/account.ts';
+import { addPolicyCommands } from './commands/admin.ts';
 import type { World } from './commands/command.ts';
 import { addCopyCommands } from './commands/copy.ts';
 import { addDoctorCommand } from './commands/doctor.ts';
@@ -44,6 +45,7 @@ export function createProgram(world: World): Command {
   addReceiptCommands(program, world);
   addLiveCommand(program, world);
   addMcpCommand(program, world);
+  addPolicyCommands(program, world);
   addDoctorCommand(program, world);
   settle(program, world);
   return program;

@@ -16,7 +16,8 @@ const HELP = `npm start -- [options]
   --grace MS      how long a frozen machine may wait  (default: 120000)
   --allow-lite    accept weaker isolation where this machine offers no better one (development only)
   --production    no development deposits
-DATABASE_URL, when set, is used instead of the embedded database.`;
+DATABASE_URL, when set, is used instead of the embedded database.
+TALLY_ADMINS names the principals, comma separated, who may ask for the scope platform:admin.`;
 
 const ROOT = join(import.meta.dirname, '..', '..');
 
