@@ -2,7 +2,13 @@
  * A command's output as a live topic: its cursor is the byte position in the combined log.
  * Promise: a reader that comes back continues at its byte; the last event says how the command ended.
  */
-import type { ExecEnd, OutputChunk, OutputPage, Provider } from '@tallystick/engine/adapters/provider';
+import {
+  type ExecEnd,
+  type OutputChunk,
+  type OutputPage,
+  type Provider,
+  ProviderFault,
+} from '@tallystick/engine/adapters/provider';
 import type { LiveEvent, LiveTopic } from '@tallystick/surface';
 import { liveEvent } from './live-event.ts';
 import { timestampFromUs } from './view-parts.ts';
@@ -11,23 +17,31 @@ const PAGE_BYTES_MAX = 128 * 1024;
 const WAIT_MS = 10_000;
 const RETRY_MS = 500;
 const US_PER_MS = 1_000n;
+/** No reader stands behind it, whatever it has read before the machine was lost. */
+const LOST_HEAD = BigInt(Number.MAX_SAFE_INTEGER);
 
 export function outputTopic(provider: Provider, sandbox: string, execId: string): LiveTopic {
   let isDone = false;
   let seenUpTo = 0;
-  const ask = (after: number, waitMs: number): Promise<OutputPage> =>
-    provider.output(sandbox, execId, { after, waitMs, maxBytes: PAGE_BYTES_MAX });
+  const ask = (after: number, waitMs: number): Promise<OutputPage | undefined> =>
+    unlessLost(provider.output(sandbox, execId, { after, waitMs, maxBytes: PAGE_BYTES_MAX }));
   return {
     epoch: execId, // names one output for good; the topic already names its sandbox
     windowUnit: 'kib',
-    oldest: async () => BigInt((await ask(0, 0)).first_cursor),
+    oldest: async () => BigInt((await ask(0, 0))?.first_cursor ?? 0),
     async head() {
-      const { state, stdout_bytes, stderr_bytes } = await provider.getExec(sandbox, execId);
+      const view = await unlessLost(provider.getExec(sandbox, execId));
+      if (!view) return LOST_HEAD;
+      const { state, stdout_bytes, stderr_bytes } = view;
       return BigInt(stdout_bytes + stderr_bytes + (state === 'ended' ? 1 : 0));
     },
     async read(after) {
       if (isDone) return [];
       const page = await ask(Number(after), 0);
+      if (!page) {
+        isDone = true;
+        return [endEvent(Number(after), { end: 'sandbox_lost' })];
+      }
       const events = [
         ...page.chunks.map(outputEvent),
         ...(page.at_end && page.end ? [endEvent(page.next_cursor, page.end)] : []),
@@ -46,8 +60,18 @@ export function outputTopic(provider: Provider, sandbox: string, execId: string)
   };
 }
 
+/** Undefined when the machine knows nothing of the sandbox any more: its output is gone, and nobody waits for it in vain. */
+async function unlessLost<T>(answer: Promise<T>): Promise<T | undefined> {
+  try {
+    return await answer;
+  } catch (fault) {
+    if (fault instanceof ProviderFault && fault.code === 'unknown_sandbox') return undefined;
+    throw fault;
+  }
+}
+
 /** The machine holds the answer until there is more, so this costs one open request per reader. */
-function pollForMore(ask: () => Promise<OutputPage>, isDone: () => boolean, wake: () => void): () => void {
+function pollForMore(ask: () => Promise<unknown>, isDone: () => boolean, wake: () => void): () => void {
   let isStopped = false;
   const poll = async (): Promise<void> => {
     while (!isStopped && !isDone()) {
