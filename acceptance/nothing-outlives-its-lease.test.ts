@@ -167,6 +167,7 @@ describe('nothing outlives its lease', { concurrency: 3 }, () => {
       await until('its cgroup is gone', () => watched.machine.isGone());
       assert.ok(Date.now() - diedAtMs < 3_000, `gone ${Date.now() - diedAtMs} ms after its warden`);
       await platform.untilReady([pid]);
+      assert.deepEqual(await watched.ticker.outcome, { end: 'sandbox_lost' });
       const state = await assertLeaseKept(platform.folder, watched, StopReason.PROVIDER_LOST);
       assert.ok(
         state.refundedMicros > state.spentMicros,

@@ -4,7 +4,7 @@
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Sandbox } from '@tallystick/sdk';
+import type { ExecOutcome, Sandbox } from '@tallystick/sdk';
 import { until } from './until.ts';
 
 const LOOK_EVERY_MS = 10;
@@ -107,6 +107,8 @@ export interface Ticker extends Disposable {
   /** Wall-clock moments told from inside. */
   readonly ticksMs: readonly number[];
   readonly execId: string;
+  /** How the command ended. */
+  readonly outcome: Promise<ExecOutcome>;
   /** Waits a moment for what is still on its way, then hears no more. */
   close(): Promise<void>;
 }
@@ -129,6 +131,7 @@ export async function startTicker(sandbox: Sandbox): Promise<Ticker> {
   return {
     ticksMs,
     execId: run.execId,
+    outcome: run.outcome,
     async close() {
       const timer = setTimeout(() => end.abort(), LATE_OUTPUT_MS_MAX);
       await over;
