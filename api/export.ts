@@ -13,6 +13,7 @@ import {
   readReceipts,
   readTickets,
 } from '@tallystick/engine';
+import { providerStream } from '@tallystick/hosting';
 import {
   createExportDigest,
   type ExportLeaseKey,
@@ -93,7 +94,7 @@ async function* receiptPages(engine: Engine, owner: string, size: number): Async
   const nobodys = [
     ...(await loginBeginnings(engine, owner)),
     ...(await unowned(engine, standingStream(owner))),
-    ...(await providerSwitches(engine)),
+    ...(await providerSwitches(engine, owner)),
   ];
   const early = nobodys.sort((a, b) => a.pos - b.pos);
   let after = FROM_START;
@@ -128,21 +129,30 @@ async function loginBeginnings(engine: Engine, owner: string): Promise<ReceiptRo
 
 /** The first receipts of a stream that somebody owned only later: refusals, and what made it. */
 async function unowned(engine: Engine, stream: string): Promise<ReceiptRow[]> {
-  const receipts = await readReceipts(engine, { stream, after: FROM_START, limit: PAGE_MAX });
+  const receipts = await streamReceipts(engine, stream);
   return receipts.filter((row) => receiptOf(row).owner === null);
 }
 
-/** All receipts of all providers' switches: whether one was open is a fact of every opening and sale there. */
-async function providerSwitches(engine: Engine): Promise<ReceiptRow[]> {
+/** Receipts of the switches of all providers where the owner had sandboxes: each opening and sale looked at one. */
+async function providerSwitches(engine: Engine, owner: string): Promise<ReceiptRow[]> {
+  const providers = new Set<string>();
+  for (let after: number | undefined; ; ) {
+    const page = await listStreams(engine, { kind: 'sandbox', owner, limit: PAGE_MAX, ...(after ? { after } : {}) });
+    for (const { state } of page) providers.add(String(state['provider']));
+    after = page.at(-1)?.createdPos ?? undefined;
+    if (page.length < PAGE_MAX) break;
+  }
+  const switches = [...providers].map((name) => streamReceipts(engine, providerStream(name)));
+  return (await Promise.all(switches)).flat();
+}
+
+async function streamReceipts(engine: Engine, stream: string): Promise<ReceiptRow[]> {
   const rows: ReceiptRow[] = [];
-  for (const { stream } of await listStreams(engine, { kind: 'provider', limit: PAGE_MAX }))
-    for (let after = FROM_START; ; ) {
-      const page = await readReceipts(engine, { stream, after, limit: PAGE_MAX });
-      rows.push(...page);
-      after = page.at(-1)?.pos ?? after;
-      if (page.length < PAGE_MAX) break;
-    }
-  return rows;
+  for (;;) {
+    const page = await readReceipts(engine, { stream, after: rows.at(-1)?.pos ?? FROM_START, limit: PAGE_MAX });
+    rows.push(...page);
+    if (page.length < PAGE_MAX) return rows;
+  }
 }
 
 const receiptOf = ({ bytes: stored }: ReceiptRow): Receipt => JSON.parse(stored.toString('utf8')) as Receipt;

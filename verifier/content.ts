@@ -38,6 +38,8 @@ interface Content {
   readonly world: World;
   readonly sales: TicketCheck;
   readonly books: BookCheck;
+  /** Streams that a decision looked at besides its own. */
+  readonly lookedAt: Set<string>;
   /** Position of the last receipt line, -1 before the first. */
   lastPos: number;
   receipts: number;
@@ -56,6 +58,7 @@ export function createContentCheck(opened: OpenedHeader, rules: Rules, problems:
     world,
     sales: createTicketCheck(opened.leaseKeys),
     books: createBookCheck(world),
+    lookedAt: new Set(),
     lastPos: -1,
     receipts: 0,
     redecided: 0,
@@ -117,6 +120,7 @@ function replay(content: Content, place: Place, receipt: Receipt, hash: string):
   for (const { pointer, problem } of found) problems.add(place, `${pointer || 'the receipt'} ${problem}`);
   if (isRedecided) content.redecided++;
   books.enter(receipt);
+  for (const stream of Object.keys(receipt.seen.streams)) content.lookedAt.add(stream);
   if (problems.total > before) derail(content, place);
 }
 
@@ -129,7 +133,8 @@ function checkTicket(content: Content, place: Place, envelope: Envelope): void {
   content.sales.ticket(envelope, (what, found) => content.problems.add({ ...place, ...found }, what));
 }
 
-function finish({ opened, world, problems, lastPos, derailedAt, books }: Content, place: Place): void {
+function finish(content: Content, place: Place): void {
+  const { opened, world, problems, lastPos, derailedAt, books } = content;
   const say = (what: string): void => problems.add(place, what);
   const size = opened.checkpoint?.size;
   if (world.isWhole && size !== undefined && lastPos + 1 !== size)
@@ -138,9 +143,15 @@ function finish({ opened, world, problems, lastPos, derailedAt, books }: Content
     say(`replay stopped at line ${derailedAt.line}: balances and later decisions were not judged`);
     return;
   }
-  const { owner } = opened.header;
-  for (const [stream, known] of world.streams)
-    if (owner !== null && known.owner !== owner)
-      problems.add({ ...place, stream }, `belongs to ${known.owner}, not to ${owner}`);
+  checkOwners(content, place);
   for (const { stream, what } of books.judge()) problems.add(stream === undefined ? place : { ...place, stream }, what);
+}
+
+/** In the export of one owner stands only what is theirs, and what is nobody's but decided about it. */
+function checkOwners({ opened, world, problems, lookedAt }: Content, place: Place): void {
+  const { owner } = opened.header;
+  for (const [stream, known] of world.streams) {
+    const isTheirs = known.owner === owner || (known.owner === null && lookedAt.has(stream));
+    if (owner !== null && !isTheirs) problems.add({ ...place, stream }, `belongs to ${known.owner}, not to ${owner}`);
+  }
 }
