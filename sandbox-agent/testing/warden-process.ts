@@ -96,7 +96,7 @@ const WARDEN = join(import.meta.dirname, '..', 'warden', 'main.ts');
 export function spawnWarden(folder: string, more: string[] = []): ChildProcess {
   const keys = [leaseKey, callerKey].map((key) => key.publicKey.toString('base64'));
   const options = ['--folder', join(folder, 'state'), '--socket', join(folder, 'w.sock')];
-  const flags = [...options, '--lease-key', `${keys[0]}`, '--caller-key', `${keys[1]}`, ...more];
+  const flags = [...options, '--lease-key', `${keys[0]}`, '--caller-key', `${keys[1]}`, '--warm', '0', ...more];
   return spawn(process.execPath, ['--disable-warning=ExperimentalWarning', WARDEN, ...flags], {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
@@ -111,8 +111,12 @@ async function end(warden: ChildProcess, reaperPid: number): Promise<void> {
   await until(() => isGone(reaperPid));
 }
 
-export async function wardenFor(context: TestContext, inFolder = temporaryFolder()): Promise<WardenProcess> {
-  const warden = spawnWarden(inFolder);
+export async function wardenFor(
+  context: TestContext,
+  inFolder = temporaryFolder(),
+  more: string[] = [],
+): Promise<WardenProcess> {
+  const warden = spawnWarden(inFolder, more);
   let complaint = '';
   warden.stderr?.on('data', (bytes) => {
     complaint += bytes;

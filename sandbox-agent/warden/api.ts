@@ -207,6 +207,7 @@ const ROUTES: Route[] = [
     status: 'ok',
     boot_id: options.bootId,
     public_key: options.publicKey,
+    warm_ready: options.warden.warm.readyCount,
   })),
   route('GET', '/v1/descriptor', 'read', ({ options }) => options.descriptor()),
   route('GET', '/attestation', 'read', ({ options }) => {

@@ -56,7 +56,7 @@ for (const [kind, diskBytesMax] of [
   test(`a disk filler meets the quota on every writable path (${kind})`, async (context) => {
     const ground = await groundFor(context);
     const sandbox = await sandboxOn(ground, 0, { diskBytesMax });
-    assert.match(await inside(sandbox, WRITABLE), /^\/dev\/.*\/home\/user \/tmp \[exit 0\]$/s);
+    assert.match(await inside(sandbox, WRITABLE), /^\/dev\/.*\/home\/user \/run\/secrets \/tmp \[exit 0\]$/s);
     for (const path of ['/home/user', '/tmp', '/dev/shm']) {
       const copied = Number(/^(\d+) bytes/.exec(await inside(sandbox, FILL(path)))?.[1]);
       assert.ok(copied > 0 && copied <= diskBytesMax, `${path}: ${copied} bytes`);

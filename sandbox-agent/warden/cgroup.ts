@@ -132,6 +132,7 @@ export class Cgroup {
   readonly #layout: Layout;
   readonly #memory: string;
   readonly #pids: string;
+  readonly #cpu: string;
 
   /** `name` is slice/sandbox; every directory it needs exists and carries its limits when this returns. */
   constructor(layout: Layout, name: string, limits: Limits) {
@@ -139,14 +140,21 @@ export class Cgroup {
     this.tree = join(layout.tree, name);
     this.#memory = layout.kind === 'v2' ? this.tree : join(layout.memory, name);
     this.#pids = layout.kind === 'v2' ? this.tree : join(layout.pids, name);
-    const cpu = layout.kind === 'v2' ? this.tree : join(layout.cpu, name);
-    this.directories = [...new Set([this.tree, cpu, this.#memory, this.#pids])];
+    this.#cpu = layout.kind === 'v2' ? this.tree : join(layout.cpu, name);
+    this.directories = [...new Set([this.tree, this.#cpu, this.#memory, this.#pids])];
     for (const directory of this.directories) mkdirSync(directory, { recursive: true });
-    const writes =
-      layout.kind === 'v2'
-        ? limitWritesV2(this.tree, limits)
-        : limitWritesHybrid({ cpu, memory: this.#memory, pids: this.#pids }, limits);
-    for (const [file, value] of writes) writeFileSync(file, value);
+    for (const [file, value] of this.#writes(limits)) writeFileSync(file, value);
+  }
+
+  #writes(limits: Limits): Write[] {
+    return this.#layout.kind === 'v2'
+      ? limitWritesV2(this.tree, limits)
+      : limitWritesHybrid({ cpu: this.#cpu, memory: this.#memory, pids: this.#pids }, limits);
+  }
+
+  /** Gives what runs already other limits, of memory no less than before: v1 wants the larger bound written first. */
+  raise(limits: Limits): void {
+    for (const [file, value] of this.#writes(limits).reverse()) writeFileSync(file, value);
   }
 
   /** A launcher writes 0 into each before it becomes the sandbox: no instant of unlimited running. */

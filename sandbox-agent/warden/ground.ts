@@ -24,6 +24,8 @@ export interface Ground {
   deadlines: string;
   /** Output of commands, kept a while after the sandbox. */
   logs: string;
+  /** One formatted disk image per size, which sandboxes get copies of. */
+  templates: string;
   guest: string;
   nodeFile: string;
   filterFile: string;
@@ -92,7 +94,7 @@ function closeInherited(): void {
 
 async function cleanLeftovers(folder: string, layout: Layout, slice: string): Promise<void> {
   await killAndRemove(layout, slice);
-  for (const name of ['sandboxes', 'deadlines', 'logs', 'guest']) {
+  for (const name of ['sandboxes', 'deadlines', 'logs', 'templates', 'guest']) {
     const directory = join(folder, name);
     for (const entry of existsSync(directory) ? readdirSync(directory) : []) {
       rmSync(join(directory, entry), { recursive: true, force: true });
@@ -119,7 +121,8 @@ export async function prepareGround(folder: string, level: Level = 'ns'): Promis
   await cleanLeftovers(folder, layout, slice);
   prepareSlice(layout, slice);
   for (const name of ['sandboxes', 'guest']) mkdirSync(join(folder, name), { recursive: true, mode: 0o711 });
-  for (const name of ['deadlines', 'logs']) mkdirSync(join(folder, name), { recursive: true, mode: 0o700 });
+  for (const name of ['deadlines', 'logs', 'templates'])
+    mkdirSync(join(folder, name), { recursive: true, mode: 0o700 });
   writeImageFiles(join(folder, 'guest'));
   const filterFile = join(folder, 'seccomp.bpf');
   writeFileSync(filterFile, seccompFilter(), { mode: 0o600 });
@@ -134,6 +137,7 @@ export async function prepareGround(folder: string, level: Level = 'ns'): Promis
     guest: join(root, 'guest'),
     deadlines: join(folder, 'deadlines'),
     logs: join(folder, 'logs'),
+    templates: join(folder, 'templates'),
     nodeFile,
     filterFile,
     hostUidFirst,
@@ -143,7 +147,7 @@ export async function prepareGround(folder: string, level: Level = 'ns'): Promis
 /** After the last sandbox: the slice and the folders go; the key, the events and the used names stay. */
 export async function removeGround(ground: Ground, folder: string): Promise<void> {
   await killAndRemove(ground.layout, ground.slice);
-  for (const name of ['sandboxes', 'deadlines', 'logs', 'guest', 'warden.pid', 'seccomp.bpf']) {
+  for (const name of ['sandboxes', 'deadlines', 'logs', 'templates', 'guest', 'warden.pid', 'seccomp.bpf']) {
     rmSync(join(folder, name), { recursive: true, force: true });
   }
   // The reaper of a warden that worked here has removed it already.

@@ -35,7 +35,7 @@ export const LAUNCHER_ENV = { PATH: '/usr/sbin:/usr/bin:/sbin:/bin' };
  */
 const LAUNCHER = `set -e
 while [ "$1" != -- ]; do echo 0 > "$1"; shift; done; shift
-if [ -n "$1" ]; then mount -t ext4 -o loop,nosuid,nodev,noatime "$1" "$2"; rmdir "$2/lost+found"; fi
+if [ -n "$1" ]; then mount -t ext4 -o loop,nosuid,nodev,noatime "$1" "$2"; fi
 shift 2
 exec "$@"`;
 

@@ -21,6 +21,7 @@ import { checkPinned, imageDigests } from './image-digest.ts';
 import { probe, tryIsolation } from './probe.ts';
 import { UsedNames } from './used-names.ts';
 import { Warden } from './warden.ts';
+import { WARM_MAX } from './warm-pool.ts';
 
 interface Options {
   folder: string;
@@ -31,6 +32,8 @@ interface Options {
   allowsLite: boolean;
   /** Hex; absent: whatever image this machine has. */
   imageDigest: string | undefined;
+  /** How many sandboxes stand booted ahead, and the disk size they have. */
+  warm: { size: number; diskBytesMax: number };
 }
 
 const SEED_BYTES = 32;
@@ -38,6 +41,10 @@ const PARENT_CHECK_MS = 1_000;
 /** A unix socket's path is at most this long. */
 const SOCKET_CHARS_MAX = 107;
 const PRIVATE_MOUNTS = '--private-mounts';
+/** Two of the shape that a request without figures gets. */
+const WARM_SIZE = 2;
+const WARM_DISK_MIB = 512;
+const DISK_MIB_MAX = 1 << 20;
 
 function keyOption(name: string, text: string | undefined): Buffer {
   const key = Buffer.from(text ?? '', 'base64');
@@ -49,12 +56,22 @@ function keyOption(name: string, text: string | undefined): Buffer {
   return key;
 }
 
-/** Flags win over TALLY_WARDEN_FOLDER, _SOCKET, _LEASE_KEY, _CALLER_KEY, _ALLOW_LITE and _IMAGE_DIGEST. */
+/** @errors throws Fault `bad_option` on anything but a whole number from 0 to `max`. */
+function countOption(name: string, text: string | undefined, initial: number, max: number): number {
+  if (text === undefined) return initial;
+  if (!/^\d{1,9}$/.test(text) || Number(text) > max) {
+    throw refused('bad_option', `--${name}: a whole number from 0 to ${max}, this is ${text}`);
+  }
+  return Number(text);
+}
+
+/** Flags win over TALLY_WARDEN_FOLDER, _SOCKET, _LEASE_KEY, _CALLER_KEY, _ALLOW_LITE, _IMAGE_DIGEST, _WARM and _WARM_DISK_MIB. */
 function readOptions(argv: string[], env: NodeJS.ProcessEnv): Options {
   const text = { type: 'string' } as const;
   const lite = { type: 'boolean', default: false } as const;
   const keys = { 'lease-key': text, 'caller-key': text } as const;
-  const options = { folder: text, socket: text, ...keys, 'allow-lite': lite, 'image-digest': text } as const;
+  const warm = { warm: text, 'warm-disk-mib': text } as const;
+  const options = { folder: text, socket: text, ...keys, ...warm, 'allow-lite': lite, 'image-digest': text } as const;
   const { values } = parseArgs({ args: argv.filter((word) => word !== PRIVATE_MOUNTS), options });
   const folder = values.folder ?? env['TALLY_WARDEN_FOLDER'];
   const socket = values.socket ?? env['TALLY_WARDEN_SOCKET'];
@@ -69,7 +86,16 @@ function readOptions(argv: string[], env: NodeJS.ProcessEnv): Options {
     callerKey: keyOption('caller-key', values['caller-key'] ?? env['TALLY_WARDEN_CALLER_KEY']),
     allowsLite: values['allow-lite'] || env['TALLY_WARDEN_ALLOW_LITE'] === '1',
     imageDigest: values['image-digest'] ?? env['TALLY_WARDEN_IMAGE_DIGEST'],
+    warm: warmOption(
+      values.warm ?? env['TALLY_WARDEN_WARM'],
+      values['warm-disk-mib'] ?? env['TALLY_WARDEN_WARM_DISK_MIB'],
+    ),
   };
+}
+
+function warmOption(size: string | undefined, diskMib: string | undefined): Options['warm'] {
+  const mib = countOption('warm-disk-mib', diskMib, WARM_DISK_MIB, DISK_MIB_MAX);
+  return { size: countOption('warm', size, WARM_SIZE, WARM_MAX), diskBytesMax: mib * 2 ** 20 };
 }
 
 /** Made at the first start; only root may read it. */
@@ -158,7 +184,8 @@ async function main(): Promise<void> {
   const events = new EventLog(options.folder, bootId, systemClock.wallMs);
   const admission = detectAdmission(options.folder);
   const usedNames = new UsedNames(join(options.folder, 'used-names'));
-  const warden = new Warden({ ground, leaseKey: options.leaseKey, clock: systemClock, events, usedNames, admission });
+  const { leaseKey, warm } = options;
+  const warden = new Warden({ ground, leaseKey, clock: systemClock, events, usedNames, admission, warm });
   const access = accessFor(options.callerKey, publicKey, systemClock.wallMs);
   const descriptor = (): JsonObject => describe(admission, level);
   const attester = attesterFor({ key, bootId, filterFile: ground.filterFile, imageDigest, descriptor });

@@ -39,6 +39,7 @@ export function isolationOf(
 
 export class Sandbox {
   readonly name: string;
+  readonly hostUid: number;
   readonly directory: string;
   readonly cgroup: Cgroup;
   readonly link: GuestLink;
@@ -47,8 +48,14 @@ export class Sandbox {
   readonly gone: Promise<void>;
   #complaint = '';
 
-  private constructor(name: string, directory: string, cgroup: Cgroup, link: GuestLink, child: ChildProcess) {
+  private constructor(
+    { name, hostUid, directory }: { name: string; hostUid: number; directory: string },
+    cgroup: Cgroup,
+    link: GuestLink,
+    child: ChildProcess,
+  ) {
     this.name = name;
+    this.hostUid = hostUid;
     this.directory = directory;
     this.cgroup = cgroup;
     this.link = link;
@@ -77,10 +84,10 @@ export class Sandbox {
     const link = new GuestLink(join(socketDirectory, 'guest.sock'), hostUid);
     try {
       const disk = planDisk(directory, shape.diskBytesMax);
-      await prepareDisk(disk, hostUid);
+      await prepareDisk(disk, hostUid, ground.templates);
       beforeLaunch(cgroup, directory);
       const child = launch(isolationOf(ground, directory, hostUid, disk, cgroup.procsFiles), GUEST_ARGV);
-      return new Sandbox(name, directory, cgroup, link, child);
+      return new Sandbox({ name, hostUid, directory }, cgroup, link, child);
     } catch (fault) {
       link.close();
       await cgroup.remove();

@@ -18,6 +18,7 @@ import { ReaperWatch } from './reaper-watch.ts';
 import { Sandbox, START_MS_MAX } from './sandbox.ts';
 import { Secrets } from './secrets.ts';
 import type { UsedNames } from './used-names.ts';
+import { WarmPool } from './warm-pool.ts';
 
 export interface WardenOptions {
   ground: Ground;
@@ -27,6 +28,8 @@ export interface WardenOptions {
   events: EventLog;
   usedNames: UsedNames;
   admission: Admission;
+  /** Sandboxes booted ahead; absent: none. */
+  warm?: { size: number; diskBytesMax: number };
 }
 
 /** Also the longest a step of the wall clock goes unseen. */
@@ -37,11 +40,13 @@ const ENDED_KEPT_MAX = 64;
 
 export class Warden {
   readonly reaper: ReaperWatch;
+  readonly warm: WarmPool;
   readonly #options: WardenOptions;
   readonly #clock: Clock;
   /** Live ones and the last ended ones, oldest first; the newest life of a sandbox only. */
   readonly #held = new Map<string, Held>();
   #timer: NodeJS.Timeout | undefined;
+  #slots = 0;
 
   constructor(options: WardenOptions) {
     this.#options = options;
@@ -50,6 +55,12 @@ export class Warden {
     this.reaper = new ReaperWatch(options.ground.deadlines, options.ground.root, () =>
       options.events.append('reaper_restarted', '', 0),
     );
+    this.warm = new WarmPool({
+      ground: options.ground,
+      ...(options.warm ?? { size: 0, diskBytesMax: 0 }),
+      freeUid: () => this.#freeUid(),
+      nextSlot: () => this.#nextSlot(),
+    });
     this.#arm();
   }
 
@@ -134,16 +145,17 @@ export class Warden {
   }
 
   #newHeld(spec: SandboxSpec, shape: Held['shape'], lease: Lease): Held {
+    const warm = this.warm.claim(shape);
     return {
       name: spec.sandbox,
       incarnation: spec.incarnation,
       image: spec.image,
       shape,
       graceMs: spec.grace_ms,
-      hostUid: this.#freeUid(),
+      hostUid: warm?.hostUid ?? this.#freeUid(),
       lease: startingLease(lease, START_MS_MAX),
       finish: undefined,
-      sandbox: undefined,
+      sandbox: warm,
       execs: undefined,
       secrets: new Secrets(spec),
       startedAtUs: this.#nowUs(),
@@ -162,9 +174,15 @@ export class Warden {
 
   #freeUid(): number {
     const { hostUidFirst } = this.#options.ground;
-    const taken = new Set(this.#live().map((held) => held.hostUid));
+    const taken = new Set([...this.#live().map((held) => held.hostUid), ...this.warm.uids]);
     for (let uid = hostUidFirst; uid < hostUidFirst + HOST_UIDS; uid += 1) if (!taken.has(uid)) return uid;
     throw new Fault('busy', 'no_room', 'no free uid', { cap: HOST_UIDS, asked: 1, available: 0 });
+  }
+
+  /** Folder and cgroup of a sandbox, booted ahead or not: no name of a customer's stands in what a tenant may see. */
+  #nextSlot(): string {
+    this.#slots += 1;
+    return `.${this.#slots}`;
   }
 
   async #start(held: Held): Promise<Held> {
@@ -179,21 +197,31 @@ export class Warden {
   }
 
   async #launch(held: Held): Promise<void> {
-    const { ground } = this.#options;
-    held.sandbox = await Sandbox.launch(ground, held.name, held.hostUid, held.shape, (cgroup, directory) => {
-      this.#writeDeadline(held, cgroup.tree, cgroup.directories, directory);
-    });
-    const { sandbox } = held;
+    const isWarm = held.sandbox !== undefined;
+    const sandbox = held.sandbox ?? (await this.#boot(held));
+    held.sandbox = sandbox;
     held.execs = this.#execsOf(held, sandbox);
     sandbox.process.once('exit', () => this.#lost(held));
-    await sandbox.ready();
+    if (!isWarm) await sandbox.ready();
     if (held.isEnding) throw new Error('ended while it started');
     held.lease = startLease(held.lease, this.#clock);
     held.readyAtMonotonicMs = this.#clock.monotonicMs();
     held.startedAtUs = this.#nowUs();
     this.#rewriteDeadline(held);
+    if (isWarm) {
+      this.warm.handOver(sandbox);
+      sandbox.cgroup.thaw();
+    }
     this.#tell(held, 'started');
-    this.#look();
+    if (isWarm) this.#arm();
+    else this.#look();
+  }
+
+  #boot(held: Held): Promise<Sandbox> {
+    const { ground } = this.#options;
+    return Sandbox.launch(ground, this.#nextSlot(), held.hostUid, held.shape, (cgroup, directory) => {
+      this.#writeDeadline(held, cgroup.tree, cgroup.directories, directory);
+    });
   }
 
   #execsOf(held: Held, sandbox: Sandbox): Execs {
@@ -393,7 +421,7 @@ export class Warden {
 
   /** Stops everything, then the reaper. */
   async close(): Promise<void> {
-    await Promise.all(this.#live().map((held) => this.#end(held, 'stopped')));
+    await Promise.all([this.warm.close(), ...this.#live().map((held) => this.#end(held, 'stopped'))]);
     clearTimeout(this.#timer);
     await this.reaper.close();
   }
