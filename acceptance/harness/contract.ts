@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { ROOT } from './platform.ts';
 
 const LOCK = join(ROOT, 'proto', 'derived', 'contract.lock');
+const ANY_NUMBER = '8080';
 const HEX_DIGITS = '0'.repeat(32);
 
 export interface Field {
@@ -81,8 +82,9 @@ const fieldsOf = (rules: Rules, template: string): Field[] =>
     isInPath: template.includes(`{${name}}`),
   }));
 
-/** `^job_[0-9a-f]{32}$` → `job_000…` */
+/** `^job_[0-9a-f]{32}$` → `job_000…`; a number where the rule is one for numbers. */
 function idFor(rule: Record<string, unknown> | undefined): string {
+  if (rule && 'uint32' in rule) return ANY_NUMBER;
   const pattern = (rule?.['string'] as { pattern?: string } | undefined)?.pattern ?? '';
   return `${/^\^([a-z]+_)/.exec(pattern)?.[1] ?? ''}${HEX_DIGITS}`;
 }
