@@ -203,6 +203,8 @@ test('while suspended, what runs can still be used, read and stopped', () => {
 test('[I-12] places are taken and given back over all jobs, and a new tier changes them at the next opening', () => {
   const b = running();
   assert.deepEqual(slots(b), [99n, 1n]);
+  for (const name of [`user-slot:${OWNER}`, `day-cap:${OWNER}:${FIRST_DAY}`])
+    assert.equal(b.world.ledger.accounts.get(name)!.noOverdraft, true, 'the database refuses more');
   setTier(b, 'trusted');
   b.openSandbox({}, 'sbx_2');
   assert.deepEqual(slots(b), [1_998n, 2n]);
