@@ -62,7 +62,7 @@ export async function startFleet(): Promise<Fleet> {
   const database = await openDatabase({ folder, settings });
   await migrate(database);
   const clock = { nowUs: START_US };
-  const engine = createEngine({ database, role: 'meter', rules: RULES, logKey: LOG_KEY, nowUs: () => clock.nowUs });
+  const engine = createEngine({ database, role: 'meter', rules: RULES, logKey: LOG_KEY, nowUs: () => clock.nowUs++ });
   const meter = startCounting(engine);
   await ask(engine, 'platform', 'ledger:platform', 'OpenLedger', { providers: [PROVIDER] });
   return {

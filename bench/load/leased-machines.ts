@@ -20,11 +20,13 @@ const US_PER_MS = 1_000;
 const key = signingKeyFromSeed(Buffer.alloc(32, 6));
 
 /** Spins without rest; whenever it stood for more than 150 ms it prints the moments before and after, microseconds. */
+// biome-ignore-start lint/suspicious/noTemplateCurlyInString: it is bash that reads them
 const CLOCK = [
   '/usr/bin/bash',
   '-c',
   'l=${EPOCHREALTIME/[.,]/}; while :; do n=${EPOCHREALTIME/[.,]/}; ((n-l>150000)) && echo $l $n; l=$n; done',
 ];
+// biome-ignore-end lint/suspicious/noTemplateCurlyInString: as above
 const CLOCK_EXEC = 'clock';
 
 export interface Machine extends AsyncDisposable {
