@@ -2,7 +2,7 @@
  * The fingerprint of a request: what an Idempotency-Key is bound to.
  * Promise: the same request has the same fingerprint however its JSON was spelled; maps are ordered, unknown fields dropped.
  */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { clone, type DescField, type DescMessage, type Message, toBinary } from '@bufbuild/protobuf';
 
 /** A message seen as a record of its fields' local names. */
@@ -12,7 +12,16 @@ const withMaps = new WeakMap<DescMessage, boolean>();
 
 /** Hex SHA-256 of the method's name and the request's ordered protobuf bytes. */
 export const fingerprintOf = (methodName: string, type: DescMessage, request: Message): string =>
-  createHash('sha256').update(methodName).update('\0').update(orderedBytes(type, request)).digest('hex');
+  hash('sha256', Buffer.concat([prefixOf(methodName), orderedBytes(type, request)]), 'hex');
+
+const prefixes = new Map<string, Buffer>();
+
+/** There are as many as methods. */
+function prefixOf(methodName: string): Buffer {
+  const known = prefixes.get(methodName) ?? Buffer.from(`${methodName}\0`);
+  prefixes.set(methodName, known);
+  return known;
+}
 
 /**
  * Same message, same bytes. For fingerprints only: protobuf promises no canonical form across versions, so what is signed

@@ -37,9 +37,11 @@ function readBody({ method }: Operation, body: Uint8Array | undefined, violation
   return message;
 }
 
+const UTF8 = new TextDecoder('utf-8', { fatal: true });
+
 function decodeUtf8(body: Uint8Array | undefined, violations: Violation[]): string {
   try {
-    return body === undefined ? '' : new TextDecoder('utf-8', { fatal: true }).decode(body);
+    return body === undefined ? '' : UTF8.decode(body);
   } catch {
     violations.push({ pointer: '', detail: 'the body is not UTF-8', rule: 'json.utf8' });
     return '';
