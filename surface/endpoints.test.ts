@@ -178,6 +178,7 @@ for (const { operation, route } of endpoints) {
   });
 }
 
+const PRINCIPAL = `eip155:1:0x${'a'.repeat(40)}`;
 const VALID_BODIES: Readonly<Record<string, object>> = {
   CreateNonce: { address: `0x${'a'.repeat(40)}` },
   VerifyLogin: { message: 'm', signature: '0xab' },
@@ -187,8 +188,18 @@ const VALID_BODIES: Readonly<Record<string, object>> = {
   ExtendSandbox: { add_ttl_ms: 1 },
   ExecSandbox: { argv: ['true'] },
   SignalExec: { signal: 'SIGTERM' },
+  SetTier: { principal: PRINCIPAL, tier: 'trusted', reason: 'x' },
+  Suspend: { principal: PRINCIPAL, reason: 'x' },
+  Reinstate: { principal: PRINCIPAL, reason: 'x' },
+  DrainProvider: { provider: 'local', reason: 'x' },
+  ResumeProvider: { provider: 'local', reason: 'x' },
+  KillProvider: { provider: 'local', reason: 'x' },
 };
-const VALID_QUERIES: Readonly<Record<string, string>> = { UploadFile: '?path=a', DownloadFile: '?path=a' };
+const VALID_QUERIES: Readonly<Record<string, string>> = {
+  GetStanding: `?principal=${PRINCIPAL}`,
+  UploadFile: '?path=a',
+  DownloadFile: '?path=a',
+};
 
 function validRequest(operation: Operation, route: Route): Sent {
   if (operation.rawRequest) return { payload: 'bytes', query: VALID_QUERIES[operation.method.name] ?? '' };
