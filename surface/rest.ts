@@ -51,7 +51,9 @@ function freshTraceId(): string {
     randomPool = randomBytes(TRACE_ID_BYTES * TRACE_IDS_AT_ONCE).toString('hex');
     poolAt = 0;
   }
-  return randomPool.slice(poolAt, (poolAt += TRACE_ID_BYTES * 2));
+  const startsAt = poolAt;
+  poolAt += TRACE_ID_BYTES * 2;
+  return randomPool.slice(startsAt, poolAt);
 }
 
 /** Settings without which Fastify answers some requests by itself, without a problem body. */

@@ -98,7 +98,7 @@ function surfaceServer(): FastifyInstance {
 function rawServer(): FastifyInstance {
   const app = Fastify({ logger: false });
   app.post(ROUTE, async (request) => {
-    const { label, max_total_spend_micros: micros } = request.body as { label: string; max_total_spend_micros: number };
+    const { label, max_total_spend_micros: micros } = request.body as Record<string, unknown>;
     const clamp = { field: 'max_total_spend_micros', requested: micros, effective: micros, rule: '' };
     return {
       id: 'job_00000000000000000000000000000001',
