@@ -15,6 +15,7 @@ import {
   outputKeeper,
 } from './output.ts';
 import type { Link } from './services.ts';
+import { type TerminalSize, type Typing, typingInto } from './typing.ts';
 
 export interface ExecOptions extends Keyed {
   /** Called for every piece of output while it comes. */
@@ -26,6 +27,10 @@ export interface ExecOptions extends Keyed {
   stdin?: Uint8Array | string;
   /** The command is killed after this long; absent: only with its sandbox. */
   timeoutMs?: bigint;
+  /** Run it on a terminal of this size: one stream of output, input stays open. */
+  tty?: TerminalSize;
+  /** Keep standard input open after `stdin`, for `sandbox.input`. */
+  stdinOpen?: boolean;
   /** `exec_` and 32 hex digits; absent: a fresh one. */
   execId?: string;
   /** Stops following; the command goes on. */
@@ -39,6 +44,22 @@ export interface ExecStream extends AsyncIterable<OutputChunk> {
   readonly outcome: Promise<ExecOutcome>;
   /** Receipt of the start; empty when it was only attached to. */
   readonly receiptId: string;
+}
+
+/** A command on a terminal: its screen as a stream, and what is typed. */
+export interface Terminal extends ExecStream, Typing {}
+
+export type TerminalOptions = Omit<ExecOptions, 'onOutput' | 'tty'> & { tty: TerminalSize };
+
+/** @internal Starts on a terminal and follows. */
+export async function openTerminal(
+  link: Link,
+  sandboxId: string,
+  argv: readonly string[],
+  options: TerminalOptions,
+): Promise<Terminal> {
+  const run = await startExec(link, sandboxId, argv, options);
+  return { ...run, ...typingInto(link, sandboxId, run.execId, options.signal) };
 }
 
 /** More goes into a file first. */
@@ -113,6 +134,8 @@ function start(
     waitMs,
     ...(stdin ? { stdin } : {}),
     ...(options.timeoutMs === undefined ? {} : { timeoutMs: options.timeoutMs }),
+    ...(options.tty ? { tty: options.tty } : {}),
+    ...(options.stdinOpen ? { stdinOpen: true } : {}),
   };
   return link.services.execs.execSandbox(input, keyOf(options.key === undefined ? {} : { key: options.key }));
 }

@@ -13,6 +13,8 @@ export {
   DepositSchema,
   type Event as LiveEvent,
   EventSchema,
+  type Exec as ExecState,
+  ExecSchema,
   type Job as JobState,
   JobSchema,
   JobStatus,
@@ -27,7 +29,7 @@ export {
   UploadedFileSchema,
 } from '@tallystick/proto';
 export { connect, type Keys, type Sandboxes, type Tally } from './connect.ts';
-export { type ExecOptions, type ExecStream, STDIN_BYTES_MAX } from './exec.ts';
+export { type ExecOptions, type ExecStream, STDIN_BYTES_MAX, type Terminal, type TerminalOptions } from './exec.ts';
 export type { Source, TreeProgress } from './files.ts';
 export { type Keyed, newExecId } from './ids.ts';
 export type { CreateJobOptions, ExtendOptions, Job, Jobs } from './job.ts';
@@ -50,4 +52,5 @@ export {
   type UploadedFile,
 } from './services.ts';
 export type { ToolCallOptions, Tools } from './tools.ts';
+export type { TerminalSize, Typing } from './typing.ts';
 export { type Signer, signerOfPrivateKey } from './wallet.ts';

@@ -66,9 +66,9 @@ export function endOfEvent(event: Event): ExecOutcome | undefined {
 /** The command's end as the platform tells it; undefined while it runs. */
 export function endOfExec(exec: Exec): ExecOutcome | undefined {
   if (exec.running) return undefined;
-  if (exec.end === ExecEndKind.UNSPECIFIED) return { end: 'not_started' };
   const word = ExecEndKindSchema.value[exec.end]?.localName.toLowerCase();
-  if (word === undefined) throw new TypeError(`a command ended in an unknown way: ${exec.end}`);
+  if (word === undefined || exec.end === ExecEndKind.UNSPECIFIED)
+    throw new TypeError(`a command ended in an unknown way: ${exec.end}`);
   return outcomeOf(word as ExecEnd, exec.exitCode, exec.signal);
 }
 

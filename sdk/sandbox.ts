@@ -2,13 +2,23 @@
  * A sandbox: one real isolated machine, paid minute by minute in advance.
  * Promise: `await using` destroys it, whatever happens in between.
  */
-import { type Sandbox as SandboxState, SandboxStatus, type SecurityMode } from '@tallystick/proto';
-import { type ExecOptions, type ExecStream, execute, followExec, startExec } from './exec.ts';
+import { type Exec as ExecState, type Sandbox as SandboxState, SandboxStatus, type SecurityMode } from '@tallystick/proto';
+import {
+  type ExecOptions,
+  type ExecStream,
+  execute,
+  followExec,
+  openTerminal,
+  startExec,
+  type Terminal,
+  type TerminalOptions,
+} from './exec.ts';
 import { downloadBytes, downloadTree, type Source, type TreeProgress, uploadBytes, uploadTree } from './files.ts';
 import { type Keyed, keyOf } from './ids.ts';
 import type { ExtendOptions } from './job.ts';
 import type { ExecResult } from './output.ts';
 import { ApiError, type FileEntry, type Link, type UploadedFile } from './services.ts';
+import { type Typing, typingInto } from './typing.ts';
 
 export interface CreateSandboxOptions extends Keyed {
   label?: string;
@@ -80,6 +90,27 @@ export class Sandbox implements AsyncDisposable {
   /** Follows a command that was started before, from a cursor; 0n: from its beginning. */
   attach(execId: string, after = 0n, signal?: AbortSignal): ExecStream {
     return followExec(this.#link, this.id, execId, { after, ...(signal ? { signal } : {}) });
+  }
+
+  /**
+   * Runs a command on a terminal: `write` types, `resize` tells a new size, iterating yields the screen's bytes.
+   * @example
+   * const shell = await sandbox.terminal(['bash'], { tty: { columns: 80, rows: 24 } });
+   * await shell.write('uname -a\rexit\r');
+   * for await (const { bytes } of shell) process.stdout.write(bytes);
+   */
+  terminal(argv: readonly string[], options: TerminalOptions): Promise<Terminal> {
+    return openTerminal(this.#link, this.id, argv, options);
+  }
+
+  /** The input of a running command that was started with `tty` or `stdinOpen`. */
+  input(execId: string, signal?: AbortSignal): Typing {
+    return typingInto(this.#link, this.id, execId, signal);
+  }
+
+  /** The commands of this sandbox, running and ended, in the order of their start. */
+  async execs(): Promise<ExecState[]> {
+    return (await this.#link.services.execs.listExecs({ id: this.id })).execs;
   }
 
   /** Sends a signal, e.g. `SIGTERM`, to a command's process group. */

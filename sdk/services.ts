@@ -75,6 +75,11 @@ export interface Link {
     body: UploadBody,
     options: { idempotencyKey: string },
   ): Promise<UploadedFile>;
+  /** Types into a command. */
+  type(
+    to: { id: string; execId: string; at: bigint; writer: string; end: boolean },
+    bytes: Uint8Array,
+  ): Promise<{ position: bigint }>;
   download(from: Pick<DownloadFileRequest, 'id' | 'path' | 'pack'>): AsyncIterable<Uint8Array>;
   export(): AsyncIterable<Uint8Array>;
 }
@@ -128,6 +133,7 @@ export function linkOf(connection: Connection, live: Live): Link {
     services: servicesOf(connection),
     live,
     upload: (to, body, call) => upload(FileService.method.uploadFile, to, body, options, call),
+    type: (to, bytes) => upload(ExecService.method.writeExecStdin, to, bytes, options),
     download: (from) => bytesOf(async () => (await download(FileService.method.downloadFile, from, options)).stream),
     export: () => bytesOf(async () => (await download(ReceiptService.method.exportReceipts, {}, options)).stream),
   };

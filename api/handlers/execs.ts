@@ -4,28 +4,18 @@
  */
 import { createHash } from 'node:crypto';
 import type { Engine } from '@tallystick/engine';
-import type { ExecView, OutputPage, Provider } from '@tallystick/engine/adapters/provider';
-import { ExecEndKind, ExecService } from '@tallystick/proto';
+import type { ExecView, Provider } from '@tallystick/engine/adapters/provider';
+import { ExecService } from '@tallystick/proto';
 import { implement } from '@tallystick/surface';
 import { execIdOf } from '../ids.ts';
 import { commandFrom, executeFor } from '../outcome.ts';
 import { askProvider } from '../provider-refusal.ts';
+import { execMessage } from '../views/exec.ts';
+import { execInputHandlers } from './exec-input.ts';
 import { readySandbox } from './ready-sandbox.ts';
 
 const WAIT_MS_DEFAULT = 10_000;
 const OUTPUT_BYTES_MAX = 1024 * 1024;
-const STDOUT = 1;
-
-const END: Record<string, ExecEndKind> = {
-  exited: ExecEndKind.EXITED,
-  signaled: ExecEndKind.SIGNALED,
-  oom: ExecEndKind.OOM,
-  timeout: ExecEndKind.TIMEOUT,
-  lease_ended: ExecEndKind.LEASE_ENDED,
-  killed: ExecEndKind.KILLED,
-  sandbox_lost: ExecEndKind.SANDBOX_LOST,
-  not_started: ExecEndKind.NOT_STARTED,
-};
 
 /** `watching` reaches the same machine and is used for what may wait long. */
 export const execHandlers = (engine: Engine, provider: Provider, watching: Provider) =>
@@ -53,6 +43,8 @@ export const execHandlers = (engine: Engine, provider: Provider, watching: Provi
         ...(request.cwd === '' ? {} : { cwd: request.cwd }),
         ...(request.stdin.length === 0 ? {} : { stdin: request.stdin }),
         ...(timeoutMs === undefined ? {} : { timeout_ms: timeoutMs }),
+        ...(request.tty ? { tty: { columns: request.tty.columns, rows: request.tty.rows } } : {}),
+        ...(request.stdinOpen ? { stdin_open: true } : {}),
       };
       await askProvider('EXEC_REFUSED', {}, () => provider.startExec(id, spec));
       const waitMs = request.waitMs === undefined ? WAIT_MS_DEFAULT : Number(request.waitMs);
@@ -68,6 +60,12 @@ export const execHandlers = (engine: Engine, provider: Provider, watching: Provi
       const page = await askProvider('NOT_FOUND', {}, () => watching.output(id, execId, query));
       return execMessage(id, page, page, '');
     },
+    async listExecs({ id }, call) {
+      await readySandbox(engine, call, id);
+      const views = await askProvider('NOT_FOUND', {}, () => provider.listExecs(id));
+      return { execs: views.map((view) => execMessage(id, view, undefined, '')) };
+    },
+    ...execInputHandlers(engine, provider),
     async signalExec({ id, execId, signal }, call) {
       await readySandbox(engine, call, id);
       const view = await askProvider('EXEC_REFUSED', {}, () => provider.signalExec(id, execId, signal));
@@ -80,28 +78,3 @@ const PROGRAM_CHARS_MAX = 128;
 async function untilEnded(provider: Provider, sandbox: string, execId: string, waitMs: number): Promise<ExecView> {
   return askProvider('EXEC_REFUSED', {}, () => provider.getExec(sandbox, execId, waitMs));
 }
-
-function execMessage(sandboxId: string, view: ExecView, page: OutputPage | undefined, receiptId: string) {
-  const cursor = page?.next_cursor ?? 0;
-  const end = view.end;
-  return {
-    execId: view.exec_id,
-    sandboxId,
-    running: view.state === 'running',
-    end: end === null ? ExecEndKind.UNSPECIFIED : (END[end.end] ?? ExecEndKind.UNSPECIFIED),
-    ...(end?.end === 'exited' ? { exitCode: end.code } : {}),
-    signal: end?.end === 'signaled' ? end.signal : '',
-    stdout: textOf(page, (stream) => stream === STDOUT),
-    stderr: textOf(page, (stream) => stream !== STDOUT),
-    cursor: BigInt(cursor),
-    stdoutBytes: BigInt(view.stdout_bytes),
-    stderrBytes: BigInt(view.stderr_bytes),
-    more: page !== undefined && !page.at_end && cursor < view.stdout_bytes + view.stderr_bytes,
-    receiptId,
-  };
-}
-
-const textOf = (page: OutputPage | undefined, isWanted: (stream: number) => boolean): string =>
-  Buffer.concat((page?.chunks ?? []).filter(({ stream }) => isWanted(stream)).map(({ bytes }) => bytes)).toString(
-    'utf8',
-  );

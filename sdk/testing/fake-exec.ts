@@ -11,6 +11,9 @@ export interface FakeExec {
   sandboxId: string;
   argv: readonly string[];
   env: Readonly<Record<string, string>>;
+  tty: { columns: number; rows: number } | undefined;
+  /** What was typed so far. */
+  typed: Buffer;
   stdout: string;
   stderr: string;
   end: { end: string; exitCode?: number } | undefined;
@@ -19,6 +22,8 @@ export interface FakeExec {
   print(text: string, stream?: 1 | 2): void;
   finish(end: string, exitCode?: number): void;
   kill(): void;
+  /** Says back what is new of it, as `cat` does; `end` ends it. Returns how much was typed in all. */
+  type(bytes: Buffer, at: number, end: boolean): number;
 }
 
 /** Runs a program to its end, but `ticker`. */
@@ -28,13 +33,16 @@ export function runFake({
   argv,
   env,
   stdin,
-}: Pick<ExecSandboxRequest, 'id' | 'execId' | 'argv' | 'env' | 'stdin'>): FakeExec {
+  tty,
+}: Pick<ExecSandboxRequest, 'id' | 'execId' | 'argv' | 'env' | 'stdin' | 'tty'>): FakeExec {
   const { topic, append, wake } = memoryTopic();
   const run: FakeExec = {
     execId,
     sandboxId: id,
     argv,
     env,
+    tty: tty && { columns: tty.columns, rows: tty.rows },
+    typed: Buffer.alloc(0),
     stdout: '',
     stderr: '',
     end: undefined,
@@ -51,6 +59,13 @@ export function runFake({
       wake();
     },
     kill: () => run.finish('killed'),
+    type(bytes, at, end) {
+      const fresh = bytes.subarray(run.typed.length - at);
+      run.typed = Buffer.concat([run.typed, fresh]);
+      if (fresh.length > 0) run.print(fresh.toString());
+      if (end) run.finish('exited', 0);
+      return run.typed.length;
+    },
   };
   start(run, stdin);
   return run;

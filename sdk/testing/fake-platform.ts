@@ -339,6 +339,9 @@ function execServiceOf(state: State) {
       : {}),
     ...(isWhole && run.end ? { stdout: run.stdout, stderr: run.stderr } : { more: run.stdout + run.stderr !== '' }),
     receiptId: receiptId(3),
+    program: run.argv[0] ?? '',
+    ...(run.tty ? { tty: run.tty } : {}),
+    startedAt: AT,
   });
   return implement(ExecService, {
     execSandbox: async (request, call) => {
@@ -353,6 +356,19 @@ function execServiceOf(state: State) {
       return shown(run, (request.waitMs ?? 10_000n) > 0n);
     },
     getExec: ({ execId }) => shown(found(state.fake.execs, execId), true),
+    listExecs: ({ id }) => ({
+      execs: [...state.fake.execs.values()].filter((run) => run.sandboxId === id).map((run) => shown(run, false)),
+    }),
+    writeExecStdin: async ({ id, execId, at, end }, call) => {
+      const bytes = Buffer.concat(await Array.fromAsync(call.body ?? []));
+      const position = found(state.fake.execs, execId).type(bytes, Number(at), end);
+      return { sandboxId: id, execId, position: BigInt(position) };
+    },
+    resizeExec: ({ execId, columns, rows }) => {
+      const run = found(state.fake.execs, execId);
+      run.tty = { columns, rows };
+      return shown(run, false);
+    },
     signalExec: ({ execId, signal }, call) => {
       changed(state, `signal ${signal}`, call);
       const run = found(state.fake.execs, execId);

@@ -6,6 +6,8 @@ import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobu
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
 import { file_google_api_annotations } from "../../../google/api/annotations_pb.ts";
+import type { Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import { file_tallystick_options_v1_options } from "../../options/v1/options_pb.ts";
 import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
@@ -13,7 +15,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file tallystick/hosting/v1/exec.proto.
  */
 export const file_tallystick_hosting_v1_exec: GenFile = /*@__PURE__*/
-  fileDesc("CiB0YWxseXN0aWNrL2hvc3RpbmcvdjEvZXhlYy5wcm90bxIVdGFsbHlzdGljay5ob3N0aW5nLnYxIqECCgRFeGVjEg8KB2V4ZWNfaWQYASABKAkSEgoKc2FuZGJveF9pZBgCIAEoCRIPCgdydW5uaW5nGAMgASgIEi8KA2VuZBgEIAEoDjIiLnRhbGx5c3RpY2suaG9zdGluZy52MS5FeGVjRW5kS2luZBIWCglleGl0X2NvZGUYBSABKAVIAIgBARIOCgZzaWduYWwYBiABKAkSDgoGc3Rkb3V0GAcgASgJEg4KBnN0ZGVychgIIAEoCRIOCgZjdXJzb3IYCSABKAMSFAoMc3Rkb3V0X2J5dGVzGAogASgDEhQKDHN0ZGVycl9ieXRlcxgLIAEoAxIMCgRtb3JlGAwgASgIEhIKCnJlY2VpcHRfaWQYDSABKAlCDAoKX2V4aXRfY29kZSLIAwoSRXhlY1NhbmRib3hSZXF1ZXN0EiUKAmlkGAEgASgJQhm6SBZyFDISXnNieF9bMC05YS1mXXszMn0kEiEKBGFyZ3YYAiADKAlCE7pIEJIBDQgBEIAIIgZyBBiAgAgSdgoDZW52GAMgAygLMjIudGFsbHlzdGljay5ob3N0aW5nLnYxLkV4ZWNTYW5kYm94UmVxdWVzdC5FbnZFbnRyeUI1ukgymgEvEIACIiJyIDIeXltBLVphLXpfXVtBLVphLXowLTlfXXswLDEyN30kKgZyBBiAgAISFQoDY3dkGAQgASgJQgi6SAVyAxiAIBIYCgVzdGRpbhgFIAEoDEIJukgGegQYgIBAEiUKCnRpbWVvdXRfbXMYBiABKANCDLpICSIHGIC4mSkoAUgAiAEBEi4KB2V4ZWNfaWQYByABKAlCHbpIGnIYMhZeJHxeZXhlY19bMC05YS1mXXszMn0kEiEKB3dhaXRfbXMYCCABKANCC7pICCIGGODUAygASAGIAQEaKgoIRW52RW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4AUINCgtfdGltZW91dF9tc0IKCghfd2FpdF9tcyKaAQoOR2V0RXhlY1JlcXVlc3QSJQoCaWQYASABKAlCGbpIFnIUMhJec2J4X1swLTlhLWZdezMyfSQSKwoHZXhlY19pZBgCIAEoCUIaukgXchUyE15leGVjX1swLTlhLWZdezMyfSQSFgoFYWZ0ZXIYAyABKANCB7pIBCICKAASHAoHd2FpdF9tcxgEIAEoA0ILukgIIgYY4NQDKAAisQEKEVNpZ25hbEV4ZWNSZXF1ZXN0EiUKAmlkGAEgASgJQhm6SBZyFDISXnNieF9bMC05YS1mXXszMn0kEisKB2V4ZWNfaWQYAiABKAlCGrpIF3IVMhNeZXhlY19bMC05YS1mXXszMn0kEkgKBnNpZ25hbBgDIAEoCUI4ukg1cjMyMV5TSUcoSU5UfFRFUk18S0lMTHxIVVB8UVVJVHxVU1IxfFVTUjJ8U1RPUHxDT05UKSQqjAIKC0V4ZWNFbmRLaW5kEh0KGUVYRUNfRU5EX0tJTkRfVU5TUEVDSUZJRUQQABIYChRFWEVDX0VORF9LSU5EX0VYSVRFRBABEhoKFkVYRUNfRU5EX0tJTkRfU0lHTkFMRUQQAhIVChFFWEVDX0VORF9LSU5EX09PTRADEhkKFUVYRUNfRU5EX0tJTkRfVElNRU9VVBAEEh0KGUVYRUNfRU5EX0tJTkRfTEVBU0VfRU5ERUQQBRIYChRFWEVDX0VORF9LSU5EX0tJTExFRBAGEh4KGkVYRUNfRU5EX0tJTkRfU0FOREJPWF9MT1NUEAcSHQoZRVhFQ19FTkRfS0lORF9OT1RfU1RBUlRFRBAIMpMECgtFeGVjU2VydmljZRKfAQoLRXhlY1NhbmRib3gSKS50YWxseXN0aWNrLmhvc3RpbmcudjEuRXhlY1NhbmRib3hSZXF1ZXN0GhsudGFsbHlzdGljay5ob3N0aW5nLnYxLkV4ZWMiSKq7GBASDnNhbmRib3hlczpleGVjsrsYDgoMc2FuZGJveF9leGVjgtPkkwIcOgEqIhcvdjEvc2FuZGJveGVzL3tpZH0vZXhlYxKmAQoHR2V0RXhlYxIlLnRhbGx5c3RpY2suaG9zdGluZy52MS5HZXRFeGVjUmVxdWVzdBobLnRhbGx5c3RpY2suaG9zdGluZy52MS5FeGVjIleQAgGquxgQEg5zYW5kYm94ZXM6ZXhlY7K7GBIKEHNhbmRib3hfZXhlY19nZXSC0+STAiQSIi92MS9zYW5kYm94ZXMve2lkfS9leGVjcy97ZXhlY19pZH0SuAEKClNpZ25hbEV4ZWMSKC50YWxseXN0aWNrLmhvc3RpbmcudjEuU2lnbmFsRXhlY1JlcXVlc3QaGy50YWxseXN0aWNrLmhvc3RpbmcudjEuRXhlYyJjqrsYEBIOc2FuZGJveGVzOmV4ZWOyuxgXChNzYW5kYm94X2V4ZWNfc2lnbmFsEAGC0+STAi46ASoiKS92MS9zYW5kYm94ZXMve2lkfS9leGVjcy97ZXhlY19pZH0vc2lnbmFsYgZwcm90bzM", [file_buf_validate_validate, file_google_api_annotations, file_tallystick_options_v1_options]);
+  fileDesc("CiB0YWxseXN0aWNrL2hvc3RpbmcvdjEvZXhlYy5wcm90bxIVdGFsbHlzdGljay5ob3N0aW5nLnYxIsIDCgRFeGVjEg8KB2V4ZWNfaWQYASABKAkSEgoKc2FuZGJveF9pZBgCIAEoCRIPCgdydW5uaW5nGAMgASgIEi8KA2VuZBgEIAEoDjIiLnRhbGx5c3RpY2suaG9zdGluZy52MS5FeGVjRW5kS2luZBIWCglleGl0X2NvZGUYBSABKAVIAIgBARIOCgZzaWduYWwYBiABKAkSDgoGc3Rkb3V0GAcgASgJEg4KBnN0ZGVychgIIAEoCRIOCgZjdXJzb3IYCSABKAMSFAoMc3Rkb3V0X2J5dGVzGAogASgDEhQKDHN0ZGVycl9ieXRlcxgLIAEoAxIMCgRtb3JlGAwgASgIEhIKCnJlY2VpcHRfaWQYDSABKAkSDwoHcHJvZ3JhbRgOIAEoCRIwCgN0dHkYDyABKAsyIy50YWxseXN0aWNrLmhvc3RpbmcudjEuVGVybWluYWxTaXplEi4KCnN0YXJ0ZWRfYXQYECABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCGVuZGVkX2F0GBEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEIMCgpfZXhpdF9jb2RlIkUKDFRlcm1pbmFsU2l6ZRIbCgdjb2x1bW5zGAEgASgNQgq6SAcqBRjoBygBEhgKBHJvd3MYAiABKA1CCrpIByoFGOgHKAEijgQKEkV4ZWNTYW5kYm94UmVxdWVzdBIlCgJpZBgBIAEoCUIZukgWchQyEl5zYnhfWzAtOWEtZl17MzJ9JBIhCgRhcmd2GAIgAygJQhO6SBCSAQ0IARCACCIGcgQYgIAIEnYKA2VudhgDIAMoCzIyLnRhbGx5c3RpY2suaG9zdGluZy52MS5FeGVjU2FuZGJveFJlcXVlc3QuRW52RW50cnlCNbpIMpoBLxCAAiIiciAyHl5bQS1aYS16X11bQS1aYS16MC05X117MCwxMjd9JCoGcgQYgIACEhUKA2N3ZBgEIAEoCUIIukgFcgMYgCASGAoFc3RkaW4YBSABKAxCCbpIBnoEGICAQBIlCgp0aW1lb3V0X21zGAYgASgDQgy6SAkiBxiAuJkpKAFIAIgBARIuCgdleGVjX2lkGAcgASgJQh26SBpyGDIWXiR8XmV4ZWNfWzAtOWEtZl17MzJ9JBIhCgd3YWl0X21zGAggASgDQgu6SAgiBhjg1AMoAEgBiAEBEjAKA3R0eRgJIAEoCzIjLnRhbGx5c3RpY2suaG9zdGluZy52MS5UZXJtaW5hbFNpemUSEgoKc3RkaW5fb3BlbhgKIAEoCBoqCghFbnZFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBQg0KC190aW1lb3V0X21zQgoKCF93YWl0X21zIjkKEExpc3RFeGVjc1JlcXVlc3QSJQoCaWQYASABKAlCGbpIFnIUMhJec2J4X1swLTlhLWZdezMyfSQiPwoRTGlzdEV4ZWNzUmVzcG9uc2USKgoFZXhlY3MYASADKAsyGy50YWxseXN0aWNrLmhvc3RpbmcudjEuRXhlYyLXAQoVV3JpdGVFeGVjU3RkaW5SZXF1ZXN0EiUKAmlkGAEgASgJQhm6SBZyFDISXnNieF9bMC05YS1mXXszMn0kEisKB2V4ZWNfaWQYAiABKAlCGrpIF3IVMhNeZXhlY19bMC05YS1mXXszMn0kEgsKA2VuZBgDIAEoCBIYCgJhdBgEIAEoA0IHukgEIgIoAEgAiAEBEjwKBndyaXRlchgFIAEoCUIsukgpcicyJV4kfF5bQS1aYS16MC05X11bQS1aYS16MC05Xy4tXXswLDYzfSRCBQoDX2F0Ik8KFldyaXRlRXhlY1N0ZGluUmVzcG9uc2USEgoKc2FuZGJveF9pZBgBIAEoCRIPCgdleGVjX2lkGAIgASgJEhAKCHBvc2l0aW9uGAMgASgDIp4BChFSZXNpemVFeGVjUmVxdWVzdBIlCgJpZBgBIAEoCUIZukgWchQyEl5zYnhfWzAtOWEtZl17MzJ9JBIrCgdleGVjX2lkGAIgASgJQhq6SBdyFTITXmV4ZWNfWzAtOWEtZl17MzJ9JBIbCgdjb2x1bW5zGAMgASgNQgq6SAcqBRjoBygBEhgKBHJvd3MYBCABKA1CCrpIByoFGOgHKAEimgEKDkdldEV4ZWNSZXF1ZXN0EiUKAmlkGAEgASgJQhm6SBZyFDISXnNieF9bMC05YS1mXXszMn0kEisKB2V4ZWNfaWQYAiABKAlCGrpIF3IVMhNeZXhlY19bMC05YS1mXXszMn0kEhYKBWFmdGVyGAMgASgDQge6SAQiAigAEhwKB3dhaXRfbXMYBCABKANCC7pICCIGGODUAygAIrEBChFTaWduYWxFeGVjUmVxdWVzdBIlCgJpZBgBIAEoCUIZukgWchQyEl5zYnhfWzAtOWEtZl17MzJ9JBIrCgdleGVjX2lkGAIgASgJQhq6SBdyFTITXmV4ZWNfWzAtOWEtZl17MzJ9JBJICgZzaWduYWwYAyABKAlCOLpINXIzMjFeU0lHKElOVHxURVJNfEtJTEx8SFVQfFFVSVR8VVNSMXxVU1IyfFNUT1B8Q09OVCkkKowCCgtFeGVjRW5kS2luZBIdChlFWEVDX0VORF9LSU5EX1VOU1BFQ0lGSUVEEAASGAoURVhFQ19FTkRfS0lORF9FWElURUQQARIaChZFWEVDX0VORF9LSU5EX1NJR05BTEVEEAISFQoRRVhFQ19FTkRfS0lORF9PT00QAxIZChVFWEVDX0VORF9LSU5EX1RJTUVPVVQQBBIdChlFWEVDX0VORF9LSU5EX0xFQVNFX0VOREVEEAUSGAoURVhFQ19FTkRfS0lORF9LSUxMRUQQBhIeChpFWEVDX0VORF9LSU5EX1NBTkRCT1hfTE9TVBAHEh0KGUVYRUNfRU5EX0tJTkRfTk9UX1NUQVJURUQQCDK1CAoLRXhlY1NlcnZpY2USnwEKC0V4ZWNTYW5kYm94EikudGFsbHlzdGljay5ob3N0aW5nLnYxLkV4ZWNTYW5kYm94UmVxdWVzdBobLnRhbGx5c3RpY2suaG9zdGluZy52MS5FeGVjIkiquxgQEg5zYW5kYm94ZXM6ZXhlY7K7GA4KDHNhbmRib3hfZXhlY4LT5JMCHDoBKiIXL3YxL3NhbmRib3hlcy97aWR9L2V4ZWMSpgEKB0dldEV4ZWMSJS50YWxseXN0aWNrLmhvc3RpbmcudjEuR2V0RXhlY1JlcXVlc3QaGy50YWxseXN0aWNrLmhvc3RpbmcudjEuRXhlYyJXkAIBqrsYEBIOc2FuZGJveGVzOmV4ZWOyuxgSChBzYW5kYm94X2V4ZWNfZ2V0gtPkkwIkEiIvdjEvc2FuZGJveGVzL3tpZH0vZXhlY3Mve2V4ZWNfaWR9EqoBCglMaXN0RXhlY3MSJy50YWxseXN0aWNrLmhvc3RpbmcudjEuTGlzdEV4ZWNzUmVxdWVzdBooLnRhbGx5c3RpY2suaG9zdGluZy52MS5MaXN0RXhlY3NSZXNwb25zZSJKkAIBqrsYEBIOc2FuZGJveGVzOmV4ZWOyuxgPCg1zYW5kYm94X2V4ZWNzgtPkkwIaEhgvdjEvc2FuZGJveGVzL3tpZH0vZXhlY3MSuQEKDldyaXRlRXhlY1N0ZGluEiwudGFsbHlzdGljay5ob3N0aW5nLnYxLldyaXRlRXhlY1N0ZGluUmVxdWVzdBotLnRhbGx5c3RpY2suaG9zdGluZy52MS5Xcml0ZUV4ZWNTdGRpblJlc3BvbnNlIkqquxgQEg5zYW5kYm94ZXM6ZXhlY7q7GAIIAYLT5JMCKiIoL3YxL3NhbmRib3hlcy97aWR9L2V4ZWNzL3tleGVjX2lkfS9zdGRpbhK2AQoKUmVzaXplRXhlYxIoLnRhbGx5c3RpY2suaG9zdGluZy52MS5SZXNpemVFeGVjUmVxdWVzdBobLnRhbGx5c3RpY2suaG9zdGluZy52MS5FeGVjImGquxgQEg5zYW5kYm94ZXM6ZXhlY7K7GBUKE3NhbmRib3hfZXhlY19yZXNpemWC0+STAi46ASoiKS92MS9zYW5kYm94ZXMve2lkfS9leGVjcy97ZXhlY19pZH0vcmVzaXplErgBCgpTaWduYWxFeGVjEigudGFsbHlzdGljay5ob3N0aW5nLnYxLlNpZ25hbEV4ZWNSZXF1ZXN0GhsudGFsbHlzdGljay5ob3N0aW5nLnYxLkV4ZWMiY6q7GBASDnNhbmRib3hlczpleGVjsrsYFwoTc2FuZGJveF9leGVjX3NpZ25hbBABgtPkkwIuOgEqIikvdjEvc2FuZGJveGVzL3tpZH0vZXhlY3Mve2V4ZWNfaWR9L3NpZ25hbGIGcHJvdG8z", [file_buf_validate_validate, file_google_api_annotations, file_google_protobuf_timestamp, file_tallystick_options_v1_options]);
 
 /**
  * A command, its end and a part of its output.
@@ -111,6 +113,34 @@ export type Exec = Message<"tallystick.hosting.v1.Exec"> & {
    * @generated from field: string receipt_id = 13;
    */
   receiptId: string;
+
+  /**
+   * Its program, without arguments.
+   *
+   * @generated from field: string program = 14;
+   */
+  program: string;
+
+  /**
+   * The size of its terminal; null when it runs on none.
+   *
+   * @generated from field: tallystick.hosting.v1.TerminalSize tty = 15;
+   */
+  tty?: TerminalSize | undefined;
+
+  /**
+   * When it started.
+   *
+   * @generated from field: google.protobuf.Timestamp started_at = 16;
+   */
+  startedAt?: Timestamp | undefined;
+
+  /**
+   * When it ended; null while it runs.
+   *
+   * @generated from field: google.protobuf.Timestamp ended_at = 17;
+   */
+  endedAt?: Timestamp | undefined;
 };
 
 export type ExecValid = Exec;
@@ -121,6 +151,36 @@ export type ExecValid = Exec;
  */
 export const ExecSchema: GenMessage<Exec, {validType: ExecValid}> = /*@__PURE__*/
   messageDesc(file_tallystick_hosting_v1_exec, 0);
+
+/**
+ * The size of a terminal, in character cells.
+ *
+ * @generated from message tallystick.hosting.v1.TerminalSize
+ */
+export type TerminalSize = Message<"tallystick.hosting.v1.TerminalSize"> & {
+  /**
+   * Width.
+   *
+   * @generated from field: uint32 columns = 1;
+   */
+  columns: number;
+
+  /**
+   * Height.
+   *
+   * @generated from field: uint32 rows = 2;
+   */
+  rows: number;
+};
+
+export type TerminalSizeValid = TerminalSize;
+
+/**
+ * Describes the message tallystick.hosting.v1.TerminalSize.
+ * Use `create(TerminalSizeSchema)` to create a new message.
+ */
+export const TerminalSizeSchema: GenMessage<TerminalSize, {validType: TerminalSizeValid}> = /*@__PURE__*/
+  messageDesc(file_tallystick_hosting_v1_exec, 1);
 
 /**
  * Asks for a command.
@@ -183,6 +243,20 @@ export type ExecSandboxRequest = Message<"tallystick.hosting.v1.ExecSandboxReque
    * @generated from field: optional int64 wait_ms = 8;
    */
   waitMs?: bigint | undefined;
+
+  /**
+   * Run it on a terminal of this size: its output is one stream, and its input stays open after stdin.
+   *
+   * @generated from field: tallystick.hosting.v1.TerminalSize tty = 9;
+   */
+  tty?: TerminalSize | undefined;
+
+  /**
+   * Keep standard input open after stdin, for WriteExecStdin.
+   *
+   * @generated from field: bool stdin_open = 10;
+   */
+  stdinOpen: boolean;
 };
 
 export type ExecSandboxRequestValid = ExecSandboxRequest;
@@ -192,7 +266,186 @@ export type ExecSandboxRequestValid = ExecSandboxRequest;
  * Use `create(ExecSandboxRequestSchema)` to create a new message.
  */
 export const ExecSandboxRequestSchema: GenMessage<ExecSandboxRequest, {validType: ExecSandboxRequestValid}> = /*@__PURE__*/
-  messageDesc(file_tallystick_hosting_v1_exec, 1);
+  messageDesc(file_tallystick_hosting_v1_exec, 2);
+
+/**
+ * Names a sandbox.
+ *
+ * @generated from message tallystick.hosting.v1.ListExecsRequest
+ */
+export type ListExecsRequest = Message<"tallystick.hosting.v1.ListExecsRequest"> & {
+  /**
+   * The sandbox.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+};
+
+export type ListExecsRequestValid = ListExecsRequest;
+
+/**
+ * Describes the message tallystick.hosting.v1.ListExecsRequest.
+ * Use `create(ListExecsRequestSchema)` to create a new message.
+ */
+export const ListExecsRequestSchema: GenMessage<ListExecsRequest, {validType: ListExecsRequestValid}> = /*@__PURE__*/
+  messageDesc(file_tallystick_hosting_v1_exec, 3);
+
+/**
+ * The commands of a sandbox.
+ *
+ * @generated from message tallystick.hosting.v1.ListExecsResponse
+ */
+export type ListExecsResponse = Message<"tallystick.hosting.v1.ListExecsResponse"> & {
+  /**
+   * In the order of their start; stdout and stderr are empty.
+   *
+   * @generated from field: repeated tallystick.hosting.v1.Exec execs = 1;
+   */
+  execs: Exec[];
+};
+
+export type ListExecsResponseValid = ListExecsResponse;
+
+/**
+ * Describes the message tallystick.hosting.v1.ListExecsResponse.
+ * Use `create(ListExecsResponseSchema)` to create a new message.
+ */
+export const ListExecsResponseSchema: GenMessage<ListExecsResponse, {validType: ListExecsResponseValid}> = /*@__PURE__*/
+  messageDesc(file_tallystick_hosting_v1_exec, 4);
+
+/**
+ * Says what is typed; the request body is the bytes.
+ *
+ * @generated from message tallystick.hosting.v1.WriteExecStdinRequest
+ */
+export type WriteExecStdinRequest = Message<"tallystick.hosting.v1.WriteExecStdinRequest"> & {
+  /**
+   * The sandbox.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * The command.
+   *
+   * @generated from field: string exec_id = 2;
+   */
+  execId: string;
+
+  /**
+   * Nothing follows: standard input is closed; on a terminal it is the key for the end of input.
+   *
+   * @generated from field: bool end = 3;
+   */
+  end: boolean;
+
+  /**
+   * Where the bytes stand among all that this writer has written, from 0: a repeated piece is typed once, and a gap is
+   * refused. Absent: they are appended as they are, also when they are repeated.
+   *
+   * @generated from field: optional int64 at = 4;
+   */
+  at?: bigint | undefined;
+
+  /**
+   * Chosen by the writer, unique within the command; several may write to one command.
+   *
+   * @generated from field: string writer = 5;
+   */
+  writer: string;
+};
+
+export type WriteExecStdinRequestValid = WriteExecStdinRequest;
+
+/**
+ * Describes the message tallystick.hosting.v1.WriteExecStdinRequest.
+ * Use `create(WriteExecStdinRequestSchema)` to create a new message.
+ */
+export const WriteExecStdinRequestSchema: GenMessage<WriteExecStdinRequest, {validType: WriteExecStdinRequestValid}> = /*@__PURE__*/
+  messageDesc(file_tallystick_hosting_v1_exec, 5);
+
+/**
+ * What was taken.
+ *
+ * @generated from message tallystick.hosting.v1.WriteExecStdinResponse
+ */
+export type WriteExecStdinResponse = Message<"tallystick.hosting.v1.WriteExecStdinResponse"> & {
+  /**
+   * The sandbox.
+   *
+   * @generated from field: string sandbox_id = 1;
+   */
+  sandboxId: string;
+
+  /**
+   * The command.
+   *
+   * @generated from field: string exec_id = 2;
+   */
+  execId: string;
+
+  /**
+   * All that this writer has written: `at` of the next piece.
+   *
+   * @generated from field: int64 position = 3;
+   */
+  position: bigint;
+};
+
+export type WriteExecStdinResponseValid = WriteExecStdinResponse;
+
+/**
+ * Describes the message tallystick.hosting.v1.WriteExecStdinResponse.
+ * Use `create(WriteExecStdinResponseSchema)` to create a new message.
+ */
+export const WriteExecStdinResponseSchema: GenMessage<WriteExecStdinResponse, {validType: WriteExecStdinResponseValid}> = /*@__PURE__*/
+  messageDesc(file_tallystick_hosting_v1_exec, 6);
+
+/**
+ * Says how large a terminal is now.
+ *
+ * @generated from message tallystick.hosting.v1.ResizeExecRequest
+ */
+export type ResizeExecRequest = Message<"tallystick.hosting.v1.ResizeExecRequest"> & {
+  /**
+   * The sandbox.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * The command.
+   *
+   * @generated from field: string exec_id = 2;
+   */
+  execId: string;
+
+  /**
+   * Width in character cells.
+   *
+   * @generated from field: uint32 columns = 3;
+   */
+  columns: number;
+
+  /**
+   * Height in character cells.
+   *
+   * @generated from field: uint32 rows = 4;
+   */
+  rows: number;
+};
+
+export type ResizeExecRequestValid = ResizeExecRequest;
+
+/**
+ * Describes the message tallystick.hosting.v1.ResizeExecRequest.
+ * Use `create(ResizeExecRequestSchema)` to create a new message.
+ */
+export const ResizeExecRequestSchema: GenMessage<ResizeExecRequest, {validType: ResizeExecRequestValid}> = /*@__PURE__*/
+  messageDesc(file_tallystick_hosting_v1_exec, 7);
 
 /**
  * Names a command and a place in its output.
@@ -236,7 +489,7 @@ export type GetExecRequestValid = GetExecRequest;
  * Use `create(GetExecRequestSchema)` to create a new message.
  */
 export const GetExecRequestSchema: GenMessage<GetExecRequest, {validType: GetExecRequestValid}> = /*@__PURE__*/
-  messageDesc(file_tallystick_hosting_v1_exec, 2);
+  messageDesc(file_tallystick_hosting_v1_exec, 8);
 
 /**
  * Names a command and a signal.
@@ -273,7 +526,7 @@ export type SignalExecRequestValid = SignalExecRequest;
  * Use `create(SignalExecRequestSchema)` to create a new message.
  */
 export const SignalExecRequestSchema: GenMessage<SignalExecRequest, {validType: SignalExecRequestValid}> = /*@__PURE__*/
-  messageDesc(file_tallystick_hosting_v1_exec, 3);
+  messageDesc(file_tallystick_hosting_v1_exec, 9);
 
 /**
  * How a command ended.
@@ -385,7 +638,38 @@ export const ExecService: GenService<{
     output: typeof ExecSchema;
   },
   /**
-   * Send a signal to the command's process group.
+   * List the sandbox's commands, running and ended, in the order of their start; without their output.
+   *
+   * @generated from rpc tallystick.hosting.v1.ExecService.ListExecs
+   */
+  listExecs: {
+    methodKind: "unary";
+    input: typeof ListExecsRequestSchema;
+    output: typeof ListExecsResponseSchema;
+  },
+  /**
+   * Type into a command that was started with tty or stdin_open: the request body is the bytes, at most 256 KiB. The answer
+   * does not wait for the command to read them; what waits is bounded, and more is refused with retry_after_ms.
+   *
+   * @generated from rpc tallystick.hosting.v1.ExecService.WriteExecStdin
+   */
+  writeExecStdin: {
+    methodKind: "unary";
+    input: typeof WriteExecStdinRequestSchema;
+    output: typeof WriteExecStdinResponseSchema;
+  },
+  /**
+   * Change the size of a command's terminal; what runs on it is told.
+   *
+   * @generated from rpc tallystick.hosting.v1.ExecService.ResizeExec
+   */
+  resizeExec: {
+    methodKind: "unary";
+    input: typeof ResizeExecRequestSchema;
+    output: typeof ExecSchema;
+  },
+  /**
+   * Send a signal to the command's process group, on a terminal to what is in the foreground.
    *
    * @generated from rpc tallystick.hosting.v1.ExecService.SignalExec
    */
