@@ -88,6 +88,7 @@ function isRequired(field: DescField): boolean {
   if (type.case === 'string') return type.value.minLen > 0n || !new RegExp(type.value.pattern).test('');
   if (type.case === 'bytes') return type.value.minLen > 0n;
   if (type.case === 'repeated' || type.case === 'map') return needsElements(rules);
+  if (type.case === 'enum') return type.value.notIn.includes(0);
   const { lower, isExclusive } = boundsOf(rules);
   return lower !== undefined && (isExclusive ? lower >= 0 : lower > 0);
 }

@@ -18,14 +18,24 @@ interface ToolDocument {
 }
 
 const RUNS = 300;
+/** A filter that nothing passes would never end. */
+const SAMPLES = 1_000;
 const documents = tools as unknown as ToolDocument[];
 const operations = readOperations(ALL_SERVICES).filter(({ tool }) => tool);
 const validator = createValidator();
 const ajv = new Ajv2020({ strict: false, formats: { int32: true, int64: true, 'date-time': true } });
 
-const TEXTS = ['', 'x', 'SIGTERM', 'A_b', '1', 'sandbox-base:v1.0.0', 'a:latest', 'deposit:dep_1'].concat(
-  ['job', 'sbx', 'key', 'exec', 'rcp'].map((prefix) => `${prefix}_${'0'.repeat(32)}`),
-);
+const TEXTS = [
+  '',
+  'x',
+  'SIGTERM',
+  'A_b',
+  '1',
+  'sandbox-base:v1.0.0',
+  'a:latest',
+  'deposit:dep_1',
+  `eip155:1:0x${'0'.repeat(40)}`,
+].concat(['job', 'sbx', 'key', 'exec', 'rcp'].map((prefix) => `${prefix}_${'0'.repeat(32)}`));
 const NUMBERS = [0, 1, -1, 59_999, 60_000, 60_001, 2 ** 31 - 1, Number.MAX_SAFE_INTEGER];
 
 const around = (limit: unknown): number[] => (typeof limit === 'number' ? [limit - 1, limit, limit + 1] : []);
@@ -43,6 +53,13 @@ function valuesFor(schema: JsonObject): fc.Arbitrary<Json> {
     return fc.constantFrom(...bounded(...NUMBERS, ...limits).filter(fits));
   }
   if (type === 'array') return fc.array(valuesFor(items as JsonObject), { maxLength: 3 }).map((list) => list as Json[]);
+  if (type === 'object' && schema['properties'])
+    return fc.record<JsonObject, string>(
+      Object.fromEntries(
+        Object.entries(schema['properties'] as Record<string, JsonObject>).map(([name, one]) => [name, valuesFor(one)]),
+      ),
+      { requiredKeys: [] },
+    ) as fc.Arbitrary<Json>;
   if (type === 'object')
     return fc.dictionary(fc.constantFrom(...TEXTS), valuesFor(inner as JsonObject), { maxKeys: 2 });
   if (schema['enum']) return fc.constantFrom(...(schema['enum'] as string[]));
@@ -59,6 +76,8 @@ function valuesFor(schema: JsonObject): fc.Arbitrary<Json> {
 function memberFor(schema: JsonObject): fc.Arbitrary<Json> {
   const accepts = ajv.compile(schema);
   const values = valuesFor(schema);
+  if (!fc.sample(values, SAMPLES).some((value) => accepts(value)))
+    throw new Error(`no value is tried that ${JSON.stringify(schema)} accepts: add one to TEXTS or NUMBERS`);
   const valid = values.filter((value) => accepts(value));
   return fc.oneof({ weight: 9, arbitrary: valid }, { weight: 1, arbitrary: values });
 }

@@ -62,7 +62,10 @@ export type ErrorCodeName =
   | 'ACCOUNT_SUSPENDED'
   | 'PROVIDER_CLOSED'
   | 'RATE_LIMITED'
-  | 'LOGIN_SCOPE_REFUSED';
+  | 'LOGIN_SCOPE_REFUSED'
+  | 'SECRETS_NOT_RELEASED'
+  | 'SECRET_REFUSED'
+  | 'ATTESTATION_REFUSED';
 
 /** What is fixed about a code. `facts` names the members its problem body may carry. */
 export interface ErrorEntry {
@@ -121,6 +124,9 @@ export const ERROR_CATALOGUE: Readonly<Record<ErrorCodeName, ErrorEntry>> = {
   PROVIDER_CLOSED: {"family":"REFUSED","httpStatus":422,"sentence":"The provider takes no new sandboxes.","suggestion":"Use another provider, or wait until this one is open again.","facts":["provider","status","reason"]},
   RATE_LIMITED: {"family":"LIMITED","httpStatus":429,"sentence":"The caller asks more often than it may.","suggestion":"Wait retry_after_ms, then repeat with the same key.","facts":["limit","per_minute_max","retry_after_ms"]},
   LOGIN_SCOPE_REFUSED: {"family":"FORBIDDEN","httpStatus":403,"sentence":"This wallet's login may not grant the scope.","suggestion":"Log in without the scope, or ask the platform's administrators to name this wallet as one of them.","facts":["scope"]},
+  SECRETS_NOT_RELEASED: {"family":"REFUSED","httpStatus":422,"sentence":"The command needs secrets that were not released to this sandbox.","suggestion":"Release them with `tally secret put`, then repeat.","facts":["missing"]},
+  SECRET_REFUSED: {"family":"REFUSED","httpStatus":422,"sentence":"The machine did not take the secrets.","suggestion":"See cause; attest again and seal anew when the machine has restarted.","facts":["name","cause"]},
+  ATTESTATION_REFUSED: {"family":"REFUSED","httpStatus":422,"sentence":"What the machine says of itself does not hold.","suggestion":"See cause; release nothing to it.","facts":["cause"]},
 };
 
 export const isErrorCode = (text: string): text is ErrorCodeName => Object.hasOwn(ERROR_CATALOGUE, text);
