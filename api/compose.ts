@@ -2,9 +2,10 @@
  * The api program, wired: engine, provider, handlers, surfaces.
  * Promise: the only place where the parts of this program meet.
  */
-import { createEngine, type Engine } from '@tallystick/engine';
+import { createEngine, type Engine, readStream } from '@tallystick/engine';
 import { localProvider, type Provider } from '@tallystick/engine/adapters/provider';
 import { openDatabase } from '@tallystick/engine/database';
+import type { SandboxState } from '@tallystick/hosting';
 import { logKeyFromSeed, signingKeyFromSeed } from '@tallystick/kernel';
 import { RULES } from '@tallystick/planes';
 import {
@@ -32,6 +33,7 @@ import { sandboxHandlers } from './handlers/sandboxes.ts';
 import { registerHealth } from './health.ts';
 import { openTopic } from './live-topics.ts';
 import { outageTold, toldAsOutage } from './outage.ts';
+import { recordPortActivity } from './ports/activity.ts';
 import { linkSigner } from './ports/link.ts';
 import { listenForPorts } from './ports/listener.ts';
 import { createRateLimits, limitAddresses, limitedDispatch } from './rate-limits.ts';
@@ -86,7 +88,9 @@ async function serve(
   const check: Authenticate = (credential) => toldAsOutage(() => authenticate(engine, settings.admins, credential));
   const links = linkSigner(settings.callerSeed);
   const listener = await listenForPorts({
-    engine,
+    sandboxOf: async (id) => (await readStream(engine, `sandbox:${id}`))?.state as unknown as SandboxState | undefined,
+    nowUs: () => engine.nowUs(),
+    recordActivity: (passage) => recordPortActivity(engine, passage),
     provider: parts.provider,
     authenticate: check,
     links,

@@ -12,7 +12,7 @@ const STDERR = 2;
 const log = pino({ name: 'api' }, pino.destination(STDERR));
 const stopped = untilStopped();
 const api = await startApi(readApiSettings(process.env), log);
-announceReady({ program: 'api', url: api.url });
+announceReady({ program: 'api', url: api.url, ports_url: api.portsUrl });
 const reason = await stopped;
 log.info({ reason }, 'stopping');
 await api[Symbol.asyncDispose]();

@@ -60,8 +60,10 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
     await startProgram(meterProgram(options, keys, shared));
     say('meter ready');
     const api = apiProgram(options, keys, shared);
-    facts.url = String((await startProgram(api))['url']);
+    const ready = await startProgram(api);
+    facts.url = String(ready['url']);
     api.env['TALLY_PORT'] = new URL(facts.url).port; // a restart must be found where it was
+    api.env['TALLY_PORTS_PORT'] = new URL(String(ready['ports_url'])).port;
     say(`api ready: ${facts.url}`);
     writeAddress(facts, children);
     return platformOf(children, facts);
