@@ -2,7 +2,14 @@
  * From a message descriptor and its rules to JSON Schema 2020-12 in the REST dialect.
  * Promise: what the schema accepts the rules accept, and the other way round; rules across fields stand in `x-rules`.
  */
-import { type DescField, type DescMessage, getOption, hasOption, ScalarType } from '@bufbuild/protobuf';
+import {
+  type DescEnumValue,
+  type DescField,
+  type DescMessage,
+  getOption,
+  hasOption,
+  ScalarType,
+} from '@bufbuild/protobuf';
 import {
   type FieldRules,
   field as fieldRulesOption,
@@ -96,6 +103,12 @@ function isRequired(field: DescField): boolean {
 const needsElements = ({ type }: FieldRules): boolean =>
   (type.case === 'repeated' && type.value.minItems > 0n) || (type.case === 'map' && type.value.minPairs > 0n);
 
+/** An enum's values without those that the rules exclude. */
+function allowedValues(field: DescField, rules: FieldRules | undefined): DescEnumValue[] {
+  const excluded: readonly number[] = rules?.type.case === 'enum' ? rules.type.value.notIn : [];
+  return field.enum!.values.filter(({ number }) => !excluded.includes(number));
+}
+
 /** Schema of one field, without its description. */
 export function fieldSchema(field: DescField, options: SchemaOptions): JsonObject {
   const rules = rulesOf(field);
@@ -132,7 +145,7 @@ function mapSchema(field: DescField, options: SchemaOptions, rules: FieldRules |
 function elementSchema(field: DescField, options: SchemaOptions, rules: FieldRules | undefined): JsonObject {
   const kind = elementKind(field);
   if (kind === 'message') return wellKnownSchema(field.message!) ?? options.refer(field.message!);
-  if (kind === 'enum') return { type: 'string', enum: field.enum!.values.map(enumWord) };
+  if (kind === 'enum') return { type: 'string', enum: allowedValues(field, rules).map(enumWord) };
   return scalarSchema(field, field.scalar!, rules);
 }
 
