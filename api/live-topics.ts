@@ -7,7 +7,7 @@ import type { Provider } from '@tallystick/engine/adapters/provider';
 import { type Receipt, receiptIdOf } from '@tallystick/kernel';
 import type { LiveEvent, LiveTopic, Principal } from '@tallystick/surface';
 import { liveEvent } from './live-event.ts';
-import { outputTopic } from './output-topic.ts';
+import { openOutput } from './output-topic.ts';
 import { timestampFromUs } from './view-parts.ts';
 
 export interface LiveSources {
@@ -29,7 +29,7 @@ export async function openTopic(
   const found = await readStream(engine, stream);
   if (!found || found.owner !== principal.id) return undefined;
   if (kind !== 'exec') return receiptTopic(engine, { stream });
-  return execId === undefined ? undefined : outputTopic(provider, id, execId);
+  return execId === undefined ? undefined : openOutput(provider, id, execId);
 }
 
 /** A receipt's cursor is its position plus one, so that 0 stands before the first. */

@@ -20,6 +20,17 @@ const US_PER_MS = 1_000n;
 /** No reader stands behind it, whatever it has read before the machine was lost. */
 const LOST_HEAD = BigInt(Number.MAX_SAFE_INTEGER);
 
+/** Undefined when the machine lives and has no such command; of a lost machine nobody knows, so its topic says that. */
+export async function openOutput(provider: Provider, sandbox: string, execId: string): Promise<LiveTopic | undefined> {
+  try {
+    await unlessLost(provider.getExec(sandbox, execId));
+  } catch (fault) {
+    if (fault instanceof ProviderFault && fault.kind === 'gone') return undefined;
+    throw fault;
+  }
+  return outputTopic(provider, sandbox, execId);
+}
+
 export function outputTopic(provider: Provider, sandbox: string, execId: string): LiveTopic {
   let isDone = false;
   let seenUpTo = 0;
