@@ -30,6 +30,7 @@ import { policyHandlers } from './handlers/policy.ts';
 import { portHandlers } from './handlers/ports.ts';
 import { receiptHandlers } from './handlers/receipts.ts';
 import { sandboxHandlers } from './handlers/sandboxes.ts';
+import { secretHandlers } from './handlers/secrets.ts';
 import { registerHealth } from './health.ts';
 import { openTopic } from './live-topics.ts';
 import { outageTold, toldAsOutage } from './outage.ts';
@@ -136,6 +137,7 @@ function implementations(settings: ApiSettings, { engine, provider, watching }: 
     sandboxHandlers({ engine, provider, providerName, quantumMsDefault, graceMs }),
     execHandlers(engine, provider, watching),
     fileHandlers(engine, provider),
+    secretHandlers(engine, provider),
     receiptHandlers({ engine, leaseKeys }),
     policyHandlers(engine),
     adminHandlers(engine),

@@ -25,6 +25,10 @@ export interface ExecOptions extends Keyed {
   cwd?: string;
   /** At most STDIN_BYTES_MAX. */
   stdin?: Uint8Array | string;
+  /** Names of released secrets that it gets in its environment; refused while one was not released. */
+  secrets?: readonly string[];
+  /** Refused while no secret was released. */
+  sensitive?: boolean;
   /** The command is killed after this long; absent: only with its sandbox. */
   timeoutMs?: bigint;
   /** Run it on a terminal of this size: one stream of output, input stays open. */
@@ -129,6 +133,8 @@ function start(
     id,
     argv: [...argv],
     env: { ...options.env },
+    secrets: [...(options.secrets ?? [])],
+    sensitive: options.sensitive ?? false,
     cwd: options.cwd ?? '',
     execId: options.execId,
     waitMs,

@@ -21,6 +21,8 @@ export {
   JobStatusSchema,
   type Receipt,
   ReceiptSchema,
+  type Port,
+  PortSchema,
   type Sandbox as SandboxState,
   SandboxSchema,
   SandboxStatus,
@@ -37,8 +39,10 @@ export { type FollowOptions, type Live, LiveProblem, LOST_MS_MAX } from './live.
 export { type Login, type LoginOptions, login } from './login.ts';
 export { type ExecEnd, type ExecOutcome, type ExecResult, OUTPUT_KEPT_BYTES_MAX, type OutputChunk } from './output.ts';
 export { plain } from './plain.ts';
+export type { ExposeOptions } from './ports.ts';
 export { type Receipts, writeWhole } from './receipts.ts';
 export { type CreateSandboxOptions, Sandbox } from './sandbox.ts';
+export type { Attested, AttestOptions, ReleasedSecret } from './secrets.ts';
 export {
   ApiError,
   type Connection,

@@ -2,7 +2,12 @@
  * A sandbox: one real isolated machine, paid minute by minute in advance.
  * Promise: `await using` destroys it, whatever happens in between.
  */
-import { type Exec as ExecState, type Sandbox as SandboxState, SandboxStatus, type SecurityMode } from '@tallystick/proto';
+import {
+  type Exec as ExecState,
+  type Sandbox as SandboxState,
+  SandboxStatus,
+  type SecurityMode,
+} from '@tallystick/proto';
 import {
   type ExecOptions,
   type ExecStream,
@@ -14,9 +19,12 @@ import {
   type TerminalOptions,
 } from './exec.ts';
 import { downloadBytes, downloadTree, type Source, type TreeProgress, uploadBytes, uploadTree } from './files.ts';
+import type { Duplex } from 'node:stream';
 import { type Keyed, keyOf } from './ids.ts';
 import type { ExtendOptions } from './job.ts';
 import type { ExecResult } from './output.ts';
+import { closePort, connectPort, type ExposeOptions, exposePort, listPorts } from './ports.ts';
+import { type Attested, type AttestOptions, attest, type ReleasedSecret, releaseSecrets } from './secrets.ts';
 import { ApiError, type FileEntry, type Link, type UploadedFile } from './services.ts';
 import { type Typing, typingInto } from './typing.ts';
 
@@ -145,6 +153,61 @@ export class Sandbox implements AsyncDisposable {
   async list(path = ''): Promise<{ entries: FileEntry[]; truncated: boolean }> {
     const { entries, truncated } = await this.#link.services.files.listFiles({ id: this.id, path });
     return { entries, truncated };
+  }
+
+  /**
+   * What the machine says of this sandbox, verified: its key, its image's digest, the rules it holds the sandbox to.
+   * @errors ApiError `attestation_refused` when it does not hold
+   */
+  attest(options: AttestOptions = {}): Promise<Attested> {
+    return attest(this.#link, this.id, options);
+  }
+
+  /**
+   * Seals values to the attested machine and releases them: commands get them by name, and as files below /run/secrets.
+   * What they print of them is masked. The platform never sees a value.
+   * @errors ApiError `attestation_refused`, `secret_refused`; TypeError for a bad name or size
+   * @example
+   * await sandbox.releaseSecrets({ API_TOKEN: token }, { wardenKey });
+   * await sandbox.exec(['sh', '-c', 'curl -H "Authorization: Bearer $API_TOKEN" ...'], { secrets: ['API_TOKEN'] });
+   */
+  releaseSecrets(
+    values: Readonly<Record<string, Uint8Array | string>>,
+    options: AttestOptions & Keyed = {},
+  ): Promise<ReleasedSecret[]> {
+    return releaseSecrets(this.#link, this.id, values, options);
+  }
+
+  /** Names of the secrets it has, with the commitments to their values. */
+  async secrets(): Promise<ReleasedSecret[]> {
+    return (await this.#link.services.secrets.listSecrets({ id: this.id })).secrets;
+  }
+
+  /**
+   * Opens a port on the sandbox's loopback to the outside.
+   * @errors ApiError `policy_cap_exceeded` when the tier has no more
+   * @example const { link } = await sandbox.exposePort(8080, { visibility: 'link', ttlMs: 600_000n });
+   */
+  exposePort(port: number, options?: ExposeOptions): Promise<Port> {
+    return exposePort(this.#link, this.id, port, options);
+  }
+
+  /** The open ports, oldest first. */
+  ports(): Promise<Port[]> {
+    return listPorts(this.#link, this.id);
+  }
+
+  /** Its links are void and its connections are cut. */
+  closePort(port: number, options?: Keyed): Promise<Port> {
+    return closePort(this.#link, this.id, port, options);
+  }
+
+  /**
+   * A plain stream to an open port.
+   * @example (await sandbox.connectPort(await sandbox.exposePort(5432))).pipe(process.stdout);
+   */
+  connectPort(port: Pick<Port, 'url'>): Promise<Duplex> {
+    return connectPort(this.#link, port);
   }
 
   refresh(): Promise<SandboxState> {

@@ -11,8 +11,10 @@ import {
   FileService,
   JobService,
   PolicyService,
+  PortService,
   ReceiptService,
   SandboxService,
+  SecretService,
   type UploadedFile,
 } from '@tallystick/proto';
 import {
@@ -36,6 +38,7 @@ export const ALL_SERVICES = [
   SandboxService,
   ExecService,
   FileService,
+  SecretService,
   ReceiptService,
   PolicyService,
   AdminService,
@@ -60,6 +63,8 @@ export interface Services {
   sandboxes: RestClient<typeof SandboxService>;
   execs: RestClient<typeof ExecService>;
   files: RestClient<typeof FileService>;
+  ports: RestClient<typeof PortService>;
+  secrets: RestClient<typeof SecretService>;
   receipts: RestClient<typeof ReceiptService>;
   billing: RestClient<typeof BillingService>;
   policy: RestClient<typeof PolicyService>;
@@ -68,6 +73,7 @@ export interface Services {
 
 /** What every part of the sdk works with. @internal */
 export interface Link {
+  apiKey: string | undefined;
   services: Services;
   live: Live;
   upload(
@@ -119,6 +125,8 @@ export function servicesOf(connection: Connection): Services {
     sandboxes: createRestClient(SandboxService, options),
     execs: createRestClient(ExecService, options),
     files: createRestClient(FileService, options),
+    ports: createRestClient(PortService, options),
+    secrets: createRestClient(SecretService, options),
     receipts: createRestClient(ReceiptService, options),
     billing: createRestClient(BillingService, options),
     policy: createRestClient(PolicyService, options),
@@ -130,6 +138,7 @@ export function servicesOf(connection: Connection): Services {
 export function linkOf(connection: Connection, live: Live): Link {
   const options = clientOptions(connection);
   return {
+    apiKey: connection.apiKey,
     services: servicesOf(connection),
     live,
     upload: (to, body, call) => upload(FileService.method.uploadFile, to, body, options, call),

@@ -89,7 +89,9 @@ for (const { operation, route } of endpoints) {
 
   if (isJsonBody(route)) {
     test(`${name}: unknown, duplicate and mistyped fields are all told at once`, async () => {
-      const wrong = others.filter((field) => field.fieldKind !== 'map').map((field) => `"${field.name}":{"x":[]}`);
+      const wrong = others
+        .filter((field) => field.fieldKind !== 'map')
+        .map((field) => `"${field.name}":${field.fieldKind === 'message' ? 7 : '{"x":[]}'}`);
       const payload = `{"nope":1,"nope2":1,"nope2":2,${wrong.join(',')}${wrong.length > 0 ? ',' : ''}"last":{}}`;
       const sent = await send(operation, route, { payload });
       assertRefused(sent, 'INVALID_REQUEST');
@@ -188,6 +190,12 @@ const VALID_BODIES: Readonly<Record<string, object>> = {
   ExtendSandbox: { add_ttl_ms: 1 },
   ExecSandbox: { argv: ['true'] },
   SignalExec: { signal: 'SIGTERM' },
+  ResizeExec: { columns: 80, rows: 24 },
+  ReleaseSecrets: {
+    incarnation: 1,
+    sealing_key: `${'A'.repeat(43)}=`,
+    secrets: [{ name: 'TOKEN', sealed: 'A'.repeat(120), commitment: 'a'.repeat(64) }],
+  },
   SetTier: { principal: PRINCIPAL, tier: 'trusted', reason: 'x' },
   Suspend: { principal: PRINCIPAL, reason: 'x' },
   Reinstate: { principal: PRINCIPAL, reason: 'x' },

@@ -14,6 +14,7 @@ import { addLiveCommand } from './commands/live.ts';
 import { addMcpCommand } from './commands/mcp.ts';
 import { addReceiptCommands } from './commands/receipts.ts';
 import { addSandboxCommands } from './commands/sandbox.ts';
+import { addSecretCommands } from './commands/secret.ts';
 import { addWalletCommands } from './commands/wallet.ts';
 import { EXIT_CODES_HELP, EXIT_OK, EXIT_USAGE } from './exit-code.ts';
 import type { Io } from './io.ts';
@@ -41,6 +42,7 @@ export function createProgram(world: World): Command {
   addJobCommands(program, world);
   addSandboxCommands(program, world);
   addExecCommand(program, world);
+  addSecretCommands(program, world);
   addCopyCommands(program, world);
   addReceiptCommands(program, world);
   addLiveCommand(program, world);

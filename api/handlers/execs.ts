@@ -13,6 +13,7 @@ import { askProvider } from '../provider-refusal.ts';
 import { execMessage } from '../views/exec.ts';
 import { execInputHandlers } from './exec-input.ts';
 import { readySandbox } from './ready-sandbox.ts';
+import { checkReleased } from './secrets.ts';
 
 const WAIT_MS_DEFAULT = 10_000;
 const OUTPUT_BYTES_MAX = 1024 * 1024;
@@ -21,8 +22,9 @@ const OUTPUT_BYTES_MAX = 1024 * 1024;
 export const execHandlers = (engine: Engine, provider: Provider, watching: Provider) =>
   implement(ExecService, {
     async execSandbox(request, call) {
-      const { id } = request;
+      const { id, secrets, sensitive } = request;
       await readySandbox(engine, call, id);
+      await checkReleased(provider, id, secrets, sensitive);
       const execId = request.execId || execIdOf(call.principal!.id, call.idempotencyKey);
       const timeoutMs = request.timeoutMs === undefined ? undefined : Number(request.timeoutMs);
       const body = {
@@ -30,6 +32,7 @@ export const execHandlers = (engine: Engine, provider: Provider, watching: Provi
         argv_sha256: createHash('sha256').update(JSON.stringify(request.argv)).digest('hex'),
         program: request.argv[0]!.slice(0, PROGRAM_CHARS_MAX),
         timeout_ms: timeoutMs ?? null,
+        ...(secrets.length === 0 ? {} : { secrets }),
       };
       const { receiptId } = await executeFor(
         engine,
@@ -40,6 +43,8 @@ export const execHandlers = (engine: Engine, provider: Provider, watching: Provi
         exec_id: execId,
         argv: request.argv,
         env: request.env,
+        secrets,
+        sensitive,
         ...(request.cwd === '' ? {} : { cwd: request.cwd }),
         ...(request.stdin.length === 0 ? {} : { stdin: request.stdin }),
         ...(timeoutMs === undefined ? {} : { timeout_ms: timeoutMs }),

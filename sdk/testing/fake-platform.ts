@@ -33,6 +33,7 @@ import {
   registerRest,
 } from '@tallystick/surface';
 import { type FakeExec, runFake } from './fake-exec.ts';
+import { type FakeSecrets, fakeSecretService, newFakeSecrets } from './fake-secrets.ts';
 
 type JobInit = MessageInitShape<typeof JobSchema>;
 type SandboxInit = MessageInitShape<typeof SandboxSchema>;
@@ -44,6 +45,7 @@ export interface FakePlatform extends AsyncDisposable {
   changes: string[];
   execs: Map<string, FakeExec>;
   files: Map<string, Buffer>;
+  secrets: FakeSecrets;
   keys: Map<string, KeyInit & { secret: string }>;
   /** How many of the next requests are answered by 503. */
   unavailable: number;
@@ -79,7 +81,7 @@ const idsFrom = (): ((prefix: string) => string) => {
 };
 
 interface State {
-  fake: Pick<FakePlatform, 'changes' | 'execs' | 'files' | 'keys'> & { unavailable: number };
+  fake: Pick<FakePlatform, 'changes' | 'execs' | 'files' | 'secrets' | 'keys'> & { unavailable: number };
   newId: (prefix: string) => string;
   jobs: Map<string, JobInit>;
   sandboxes: Map<string, SandboxInit>;
@@ -91,7 +93,7 @@ interface State {
 /** Starts it on a free port of the loopback. */
 export async function startFakePlatform(): Promise<FakePlatform> {
   const state: State = {
-    fake: { changes: [], execs: new Map(), files: new Map(), keys: new Map(), unavailable: 0 },
+    fake: { changes: [], execs: new Map(), files: new Map(), secrets: newFakeSecrets(), keys: new Map(), unavailable: 0 },
     newId: idsFrom(),
     jobs: new Map(),
     sandboxes: new Map(),
@@ -155,6 +157,7 @@ const implementationsOf = (state: State) => [
   sandboxServiceOf(state),
   execServiceOf(state),
   fileServiceOf(state),
+  secretServiceOf(state),
   receiptServiceOf(),
   billingOf(state),
 ];
@@ -348,8 +351,9 @@ function execServiceOf(state: State) {
       const sandbox = found(state.sandboxes, request.id);
       if (sandbox.status === SandboxStatus.ENDED) throw refuse('SANDBOX_ENDED', { stop_reason: 'stopped_by_owner' });
       const known = state.fake.execs.get(request.execId);
+      const env = { ...request.env, ...secretEnv(state, request.id, request.secrets) };
       if (!known) changed(state, `exec ${request.argv.join(' ')}`, call);
-      const run = known ?? runFake(request);
+      const run = known ?? runFake({ ...request, env });
       state.fake.execs.set(request.execId, run);
       if (run.end?.end === 'lease_ended')
         Object.assign(sandbox, { status: SandboxStatus.ENDED, stopReason: StopReason.JOB_CAP });
@@ -407,6 +411,19 @@ function fileServiceOf(state: State) {
       })),
     }),
   });
+}
+
+const secretServiceOf = (state: State) =>
+  fakeSecretService(
+    state.fake.secrets,
+    (id) => void found(state.sandboxes, id),
+    (method, call) => changed(state, method, call),
+  );
+
+function secretEnv({ fake }: State, id: string, names: readonly string[]): Record<string, string> {
+  const missing = names.filter((name) => !fake.secrets.values.has(`${id} ${name}`));
+  if (missing.length > 0) throw refuse('SECRETS_NOT_RELEASED', { missing: missing.join(' ') });
+  return Object.fromEntries(names.map((name) => [name, fake.secrets.values.get(`${id} ${name}`) ?? '']));
 }
 
 function receiptServiceOf() {

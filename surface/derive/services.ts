@@ -14,6 +14,7 @@ import {
   PortService,
   ReceiptService,
   SandboxService,
+  SecretService,
 } from '@tallystick/proto';
 
 export const ALL_SERVICES: readonly DescService[] = [
@@ -24,6 +25,7 @@ export const ALL_SERVICES: readonly DescService[] = [
   ExecService,
   FileService,
   PortService,
+  SecretService,
   ReceiptService,
   PolicyService,
   AdminService,

@@ -31,6 +31,8 @@ import { addCommand, duration, given, idOf, onRun, type Run, type World, withKey
 
 interface Options {
   env?: string[];
+  secret?: string[];
+  sensitive?: boolean;
   cwd?: string;
   timeout?: bigint;
   stdin?: string;
@@ -52,6 +54,8 @@ export function addExecCommand(program: Command, world: World): void {
     .addArgument(new Argument('<sandbox>', 'id of the sandbox: sbx_…').argParser(idOf('sbx')))
     .argument('<command...>', 'program and arguments, after --; no shell is involved')
     .option('--env <name=value...>', 'additional environment')
+    .option('--secret <name...>', 'released secrets that it gets in its environment')
+    .option('--sensitive', 'refuse it while no secret was released')
     .option('--cwd <path>', 'working directory (default: the home directory)')
     .option('--timeout <time>', 'kill it after this long', duration)
     .option('--stdin <file>', 'standard input: a file, or - for ours; at most 1 MiB')
@@ -68,6 +72,8 @@ async function runCommand({ io, out, connect }: Run, [id, ...argv]: string[], op
     const wishes: ExecOptions = given({
       cwd: options.cwd,
       timeoutMs: options.timeout,
+      secrets: options.secret,
+      sensitive: options.sensitive,
       key: options.key,
       stdin,
       execId,

@@ -8,6 +8,7 @@ import { Argument, type Command } from 'commander';
 import type { Column } from '../output/render.ts';
 import { addCommand, amount, count, duration, given, idOf, onRun, type Run, type World, withKey } from './command.ts';
 import { extensionOf, take, withExtension } from './job.ts';
+import { addAttestationCommand } from './secret.ts';
 
 const SANDBOX_ID = new Argument('<sandbox>', 'id of the sandbox: sbx_…').argParser(idOf('sbx'));
 const LIST_MAX_DEFAULT = 50;
@@ -43,6 +44,7 @@ export function addSandboxCommands(program: Command, world: World): void {
   );
   addExtend(sandbox, world);
   addTouch(sandbox, world);
+  addAttestationCommand(sandbox, world);
 }
 
 interface CreateOptions {

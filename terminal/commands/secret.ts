@@ -1,0 +1,120 @@
+/**
+ * `tally secret` and `tally sandbox attestation`: what a machine says of itself, and values sealed to it here.
+ * Promise: a value is read from a file or standard input, never from the command line, and is printed nowhere.
+ */
+import { readFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import type { ReleasedSecret } from '@tallystick/sdk';
+import { Argument, type Command } from 'commander';
+import type { Io } from '../io.ts';
+import type { Column } from '../output/render.ts';
+import { UsageError } from '../text/usage-error.ts';
+import { addCommand, given, idOf, onRun, type World, withKey } from './command.ts';
+
+/** More than any secret has; what is longer is refused when it is sealed. */
+const VALUE_BYTES_MAX = 64 * 1024;
+
+const COLUMNS: Column[] = [
+  { field: 'name', heading: 'SECRET' },
+  { field: 'commitment', heading: 'COMMITMENT' },
+  { field: 'released_at', heading: 'RELEASED' },
+];
+
+const sandboxArgument = (): Argument => new Argument('<sandbox>', 'id of the sandbox: sbx_…').argParser(idOf('sbx'));
+
+const withWardenKey = (command: Command): Command =>
+  command.option('--warden-key <base64>', "the warden's key as its operator tells it; any other is refused");
+
+export function addSecretCommands(program: Command, world: World): void {
+  const secret = program.command('secret').summary('values that only the machine of a sandbox can read');
+  addPut(secret, world);
+  addList(secret, world);
+}
+
+interface PutOptions {
+  fromFile?: string;
+  stdin?: boolean;
+  wardenKey?: string;
+  key?: string;
+}
+
+function addPut(secret: Command, world: World): void {
+  const put = addCommand(secret, {
+    usage: 'put',
+    summary: 'verify the machine, seal a value to it and release it to the sandbox',
+    examples: [
+      'tally secret put sbx_0192… API_TOKEN --from-file token.txt',
+      'pass show api | tally secret put sbx_0192… API_TOKEN',
+      'tally exec sbx_0192… --secret API_TOKEN -- ./deploy.sh',
+    ],
+  })
+    .addArgument(sandboxArgument())
+    .argument('<name>', 'a name like API_TOKEN: the environment variable, and the file below /run/secrets')
+    .option('--from-file <file>', 'the value: every byte of this file')
+    .option('--stdin', 'the value: standard input without the line end at its end (the default)');
+  onRun<PutOptions>(world, withKey(withWardenKey(put)), async ({ io, out, connect }, [id, name], options) => {
+    const { fromFile, wardenKey, key } = options;
+    if (fromFile !== undefined && options.stdin)
+      throw new UsageError('Two values for one secret.', 'Write --from-file or --stdin.');
+    const value = fromFile === undefined ? await readValue(io) : await readFile(resolve(io.folder, fromFile));
+    const sandbox = (await connect()).sandboxes.attach(id!);
+    const secrets = await named(() => sandbox.releaseSecrets({ [name!]: value }, given({ wardenKey, key })));
+    await out.list('secrets', secrets.map(rowOf), COLUMNS);
+  });
+}
+
+/** A wrong name or size is a wrong use. */
+async function named<T>(act: () => Promise<T>): Promise<T> {
+  try {
+    return await act();
+  } catch (fault) {
+    if (fault instanceof TypeError && fault.constructor === TypeError && fault.cause === undefined)
+      throw new UsageError(`${fault.message}.`, 'Names are like API_TOKEN; values have 8 to 16384 bytes.');
+    throw fault;
+  }
+}
+
+async function readValue({ stdin }: Io): Promise<Buffer> {
+  if (stdin.isTTY)
+    throw new UsageError('The value would show on the screen.', 'Pipe it in, or name a file with --from-file.');
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const chunk of stdin as AsyncIterable<Uint8Array>) {
+    chunks.push(Buffer.from(chunk));
+    bytes += chunk.length;
+    if (bytes > VALUE_BYTES_MAX) break;
+  }
+  const value = Buffer.concat(chunks);
+  const end = /\r?\n$/.exec(value.toString('latin1'))?.index;
+  return value.subarray(0, end);
+}
+
+function addList(secret: Command, world: World): void {
+  const list = addCommand(secret, {
+    usage: 'list',
+    summary: 'list the names of the secrets that a sandbox has',
+    examples: ['tally secret list sbx_0192…'],
+  }).addArgument(sandboxArgument());
+  onRun(world, list, async ({ out, connect }, [id]) => {
+    const secrets = await (await connect()).sandboxes.attach(id!).secrets();
+    await out.list('secrets', secrets.map(rowOf), COLUMNS);
+  });
+}
+
+function rowOf({ name, commitment, releasedAt }: ReleasedSecret) {
+  const released = releasedAt ? new Date(Number(releasedAt.seconds) * 1000).toISOString() : null;
+  return { name, commitment, released_at: released };
+}
+
+/** Below `tally sandbox`. */
+export function addAttestationCommand(sandbox: Command, world: World): void {
+  const attestation = addCommand(sandbox, {
+    usage: 'attestation',
+    summary: "ask the sandbox's machine what it is, for a fresh nonce, and verify its signature",
+    examples: ['tally sandbox attestation sbx_0192…', 'tally sandbox attestation sbx_0192… --warden-key mYk… --json'],
+  }).addArgument(sandboxArgument());
+  onRun<{ wardenKey?: string }>(world, withWardenKey(attestation), async ({ out, connect }, [id], { wardenKey }) => {
+    const told = await (await connect()).sandboxes.attach(id!).attest(given({ wardenKey }));
+    await out.record({ ...told });
+  });
+}
