@@ -21,7 +21,6 @@ const BURSTS = [1, 8];
 const SLOW_EVENTS = 1_200;
 const SLOW_EVENTS_AT_ONCE = 200;
 const QUIET_MS = 300;
-const BYTES_PER_MIB = 1 << 20;
 const PROGRAM = fileURLToPath(new URL('load/live-server.ts', import.meta.url));
 const KINDS = ['ours', 'naive'] as const;
 type Kind = (typeof KINDS)[number];
@@ -126,16 +125,14 @@ export async function run(options: BenchOptions = {}): Promise<BenchResult> {
     for (const server of servers) server.readers.push(...(await addReaders(server, readers)));
     await measureRounds(servers, samples, rounds, readers);
     for (const server of servers) await addSlowReaders(server, slow, readers);
-    const costs = await Promise.all(servers.map(costOf));
-    const [ours, naive] = costs.map(({ waitingBytes }) => waitingBytes / BYTES_PER_MIB / slow);
     await measureRounds(servers, samples, rounds, readers, true);
-    return resultOf(samples, { ours: ours!, naive: naive! });
+    return resultOf(samples);
   } finally {
     await Promise.all(servers.map(stopServer));
   }
 }
 
-function resultOf(samples: Samples, mibPerSlow: Record<Kind, number>): BenchResult {
+function resultOf(samples: Samples): BenchResult {
   const of = (name: string, field: keyof Phase): number => median(samples.get(name)!.map((phase) => phase[field]));
   const [alone, together] = [BURSTS[0]!, BURSTS.at(-1)!];
   const ours = nameOf('ours', together);
@@ -150,8 +147,6 @@ function resultOf(samples: Samples, mibPerSlow: Record<Kind, number>): BenchResu
       cpu_with_slow_over_without: of(nameOf('ours', together, true), 'cpuUsPerEvent') / of(ours, 'cpuUsPerEvent'),
       append_us_with_slow: of(nameOf('ours', together, true), 'appendUsPerEvent'),
       append_us: of(ours, 'appendUsPerEvent'),
-      mib_per_slow_reader: mibPerSlow.ours,
-      naive_mib_per_slow_reader: mibPerSlow.naive,
     },
     table: [...samples.keys()].map((name) => ({
       'server, events': name,

@@ -3,7 +3,7 @@
  * Promise: both kinds tell every reader of every receipt appended here; the parent says when to append and asks for the cost.
  */
 import { createServer } from 'node:http';
-import type { AddressInfo, Socket } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import { create, toBinary } from '@bufbuild/protobuf';
 import { EventSchema } from '@tallystick/proto';
 import { attachLive, type LiveEvent, type LiveTopic } from '@tallystick/surface';
@@ -16,8 +16,6 @@ export interface LiveCost {
   cpuUs: number;
   /** Time spent inside `append`, microseconds. */
   appendUs: number;
-  /** Bytes that were sent and have not left this process: what slow readers cost. */
-  waitingBytes: number;
 }
 
 /** About as long as the receipt of a sold minute. */
@@ -82,17 +80,11 @@ function serveNaively(server: ReturnType<typeof createServer>): Append {
 if (import.meta.main) {
   const server = createServer();
   const append = process.argv[2] === 'ours' ? serveOurs(server) : serveNaively(server);
-  const sockets = new Set<Socket>();
-  server.on('connection', (socket: Socket) => {
-    sockets.add(socket);
-    socket.once('close', () => sockets.delete(socket));
-  });
   let appendMs = 0;
   process.on('message', (order: LiveOrder) => {
     if (order === 'cost') {
       const { user, system } = process.cpuUsage();
-      const waitingBytes = [...sockets].reduce((sum, socket) => sum + socket.writableLength, 0);
-      const cost: LiveCost = { cpuUs: user + system, appendUs: appendMs * 1000, waitingBytes };
+      const cost: LiveCost = { cpuUs: user + system, appendUs: appendMs * 1000 };
       process.send?.(cost);
       return;
     }
