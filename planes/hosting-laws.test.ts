@@ -145,6 +145,7 @@ const ofOwners: fc.Arbitrary<LawCommand>[] = [
   ),
   used('RecordUpload', fc.constant({ path: 'a', bytes: 1, sha256: '', unpack: false })),
   used('RecordActivity', fc.constant({ cause: 'list' })),
+  used('SendSecrets', fc.constant({ sealing_key: 'k', secrets: [{ name: 'TOKEN', commitment: 'c' }] })),
   used(
     'ExposePort',
     fc.record({

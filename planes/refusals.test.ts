@@ -45,6 +45,11 @@ const use =
 
 const EXEC = { exec_id: 'exec_1', argv_sha256: '00', program: 'ls', timeout_ms: null };
 const FINISH = { exec_id: 'exec_1', end: 'exited', exit_code: 0, signal: null, stdout_bytes: 0, stderr_bytes: 0 };
+const SECRETS = {
+  incarnation: 1,
+  sealing_key: 'k',
+  secrets: [{ name: 'TOKEN', commitment: 'c' }],
+};
 const UPLOAD = { path: 'a', bytes: 1, sha256: '00', unpack: false };
 const EXTEND = { add_spend_micros: '1', add_ttl_ms: null, job: JOB };
 const STARTED = { incarnation: 1, started_at_us: '0', isolation: 'ns' };
@@ -318,6 +323,9 @@ const ROWS: [string, Scene | undefined, Act, string, JsonObject?][] = [
   ],
   ['RecordUpload: a stranger', running, use('RecordUpload', UPLOAD, STRANGER), 'NOT_FOUND'],
   ['RecordUpload: stopping', stoppingNow, use('RecordUpload', UPLOAD), 'SANDBOX_NOT_RUNNING', NOT_RUNNING],
+  ['SendSecrets: a stranger', running, use('SendSecrets', SECRETS, STRANGER), 'NOT_FOUND'],
+  ['SendSecrets: another life', running, use('SendSecrets', { ...SECRETS, incarnation: 2 }), 'NOT_FOUND'],
+  ['SendSecrets: stopping', stoppingNow, use('SendSecrets', SECRETS), 'SANDBOX_NOT_RUNNING', NOT_RUNNING],
   ['RecordActivity: a stranger', running, use('RecordActivity', { cause: 'list' }, STRANGER), 'NOT_FOUND'],
   [
     'RecordActivity: starting',
