@@ -2,8 +2,11 @@
  * A sandbox: one real isolated machine, paid minute by minute in advance.
  * Promise: `await using` destroys it, whatever happens in between.
  */
+
+import type { Duplex } from 'node:stream';
 import {
   type Exec as ExecState,
+  type Port,
   type Sandbox as SandboxState,
   SandboxStatus,
   type SecurityMode,
@@ -19,7 +22,6 @@ import {
   type TerminalOptions,
 } from './exec.ts';
 import { downloadBytes, downloadTree, type Source, type TreeProgress, uploadBytes, uploadTree } from './files.ts';
-import type { Duplex } from 'node:stream';
 import { type Keyed, keyOf } from './ids.ts';
 import type { ExtendOptions } from './job.ts';
 import type { ExecResult } from './output.ts';

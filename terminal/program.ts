@@ -12,6 +12,7 @@ import { addExecCommand } from './commands/exec.ts';
 import { addJobCommands } from './commands/job.ts';
 import { addLiveCommand } from './commands/live.ts';
 import { addMcpCommand } from './commands/mcp.ts';
+import { addPortCommands } from './commands/port.ts';
 import { addReceiptCommands } from './commands/receipts.ts';
 import { addSandboxCommands } from './commands/sandbox.ts';
 import { addSecretCommands } from './commands/secret.ts';
@@ -44,6 +45,7 @@ export function createProgram(world: World): Command {
   addExecCommand(program, world);
   addSecretCommands(program, world);
   addCopyCommands(program, world);
+  addPortCommands(program, world);
   addReceiptCommands(program, world);
   addLiveCommand(program, world);
   addMcpCommand(program, world);
