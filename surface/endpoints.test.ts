@@ -191,6 +191,7 @@ const VALID_BODIES: Readonly<Record<string, object>> = {
   ExecSandbox: { argv: ['true'] },
   SignalExec: { signal: 'SIGTERM' },
   ResizeExec: { columns: 80, rows: 24 },
+  ResizeExec: { columns: 80, rows: 24 },
   ReleaseSecrets: {
     incarnation: 1,
     sealing_key: `${'A'.repeat(43)}=`,

@@ -4,6 +4,15 @@
  */
 import type { Readable, Writable } from 'node:stream';
 
+/** The terminal that a person sits at. */
+export interface Screen {
+  size(): { columns: number; rows: number };
+  /** Calls back on every new size until the returned function is called. */
+  onResize(listener: () => void): () => void;
+  /** Raw: every key comes as it is typed, also the interrupt. */
+  setRaw(isRaw: boolean): void;
+}
+
 export interface Io {
   stdin: Readable & { isTTY?: boolean };
   stdout: Writable & { isTTY?: boolean };
@@ -16,6 +25,8 @@ export interface Io {
   nowMs: () => number;
   /** Calls back on an interrupt until the returned function is called. */
   onInterrupt: (listener: () => void) => () => void;
+  /** Absent when standard input or output is no terminal. */
+  screen?: Screen;
 }
 
 /** The world of a real process. */
@@ -32,6 +43,20 @@ export function processIo(): Io {
       process.on('SIGINT', listener);
       return () => void process.off('SIGINT', listener);
     },
+    ...(process.stdin.isTTY && process.stdout.isTTY ? { screen: processScreen() } : {}),
+  };
+}
+
+/** A terminal of no size (some have none) counts as the usual one. */
+function processScreen(): Screen {
+  const { stdin, stdout } = process;
+  return {
+    size: () => ({ columns: stdout.columns || 80, rows: stdout.rows || 24 }),
+    onResize: (listener) => {
+      stdout.on('resize', listener);
+      return () => void stdout.off('resize', listener);
+    },
+    setRaw: (isRaw) => void stdin.setRawMode(isRaw),
   };
 }
 

@@ -16,6 +16,7 @@ import { addPortCommands } from './commands/port.ts';
 import { addReceiptCommands } from './commands/receipts.ts';
 import { addSandboxCommands } from './commands/sandbox.ts';
 import { addSecretCommands } from './commands/secret.ts';
+import { addShellCommand } from './commands/shell.ts';
 import { addWalletCommands } from './commands/wallet.ts';
 import { EXIT_CODES_HELP, EXIT_OK, EXIT_USAGE } from './exit-code.ts';
 import type { Io } from './io.ts';
@@ -37,6 +38,7 @@ export function createProgram(world: World): Command {
     .description('Tallystick: machines bought by the minute, and a signed receipt for every step.')
     .version(VERSION)
     .addHelpText('after', `${FIRST_STEPS}\n${EXIT_CODES_HELP}`)
+    .enablePositionalOptions()
     .showSuggestionAfterError();
   addAccountCommands(program, world);
   addWalletCommands(program, world);
@@ -44,6 +46,7 @@ export function createProgram(world: World): Command {
   addSandboxCommands(program, world);
   addExecCommand(program, world);
   addSecretCommands(program, world);
+  addShellCommand(program, world);
   addCopyCommands(program, world);
   addPortCommands(program, world);
   addReceiptCommands(program, world);

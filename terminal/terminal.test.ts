@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { type FakePlatform, startFakePlatform } from '@tallystick/sdk/testing';
 import type { Command } from 'commander';
-import { exitCodeOf, readEnvironment } from './commands/exec.ts';
+import { exitCodeOf, readEnvironment } from './commands/exec-end.ts';
 import { skewOf } from './doctor/platform.ts';
 import { processIo } from './io.ts';
 import { createProgram } from './program.ts';

@@ -3,31 +3,23 @@
  * Promise: its bytes come out as they are, and its exit code is ours; when the paid time ends it, the reason is told.
  */
 import { readFile } from 'node:fs/promises';
-import { constants } from 'node:os';
 import { resolve } from 'node:path';
 import {
-  type ExecEnd,
   type ExecOptions,
   type ExecResult,
   newExecId,
   type OutputChunk,
-  plain,
   type Sandbox,
-  SandboxSchema,
   STDIN_BYTES_MAX,
 } from '@tallystick/sdk';
 import { Argument, type Command } from 'commander';
-import {
-  EXEC_EXIT_CODES_HELP,
-  EXIT_EXEC_NOT_STARTED,
-  EXIT_EXEC_SANDBOX_ENDED,
-  EXIT_EXEC_SIGNAL,
-  EXIT_EXEC_TIMEOUT,
-  EXIT_REFUSED,
-} from '../exit-code.ts';
+import { EXEC_EXIT_CODES_HELP, EXIT_EXEC_SANDBOX_ENDED } from '../exit-code.ts';
 import { type Io, write } from '../io.ts';
 import { UsageError } from '../text/usage-error.ts';
 import { addCommand, duration, given, idOf, onRun, type Run, type World, withKey } from './command.ts';
+import { exitCodeOf, readEnvironment, tellEnd } from './exec-end.ts';
+import { addExecRunCommands } from './exec-runs.ts';
+import { DETACH_HELP, runOnTerminal } from './shell.ts';
 
 interface Options {
   env?: string[];
@@ -36,6 +28,7 @@ interface Options {
   cwd?: string;
   timeout?: bigint;
   stdin?: string;
+  tty?: boolean;
   execId?: string;
   key?: string;
 }
@@ -59,12 +52,23 @@ export function addExecCommand(program: Command, world: World): void {
     .option('--cwd <path>', 'working directory (default: the home directory)')
     .option('--timeout <time>', 'kill it after this long', duration)
     .option('--stdin <file>', 'standard input: a file, or - for ours; at most 1 MiB')
+    .option('-t, --tty', `on a terminal, with what is typed here. ${DETACH_HELP}`)
     .option('--exec-id <id>', 'name of this run; the same name starts at most once', idOf('exec'));
   onRun<Options>(world, withKey(command), runCommand);
+  addExecRunCommands(command, world);
 }
 
-async function runCommand({ io, out, connect }: Run, [id, ...argv]: string[], options: Options): Promise<number> {
-  const sandbox = (await connect()).sandboxes.attach(id!);
+async function runCommand(run: Run, [id, ...argv]: string[], options: Options): Promise<number> {
+  const { io, out } = run;
+  const sandbox = (await run.connect()).sandboxes.attach(id!);
+  if (options.tty) {
+    if (options.stdin !== undefined || out.isJson)
+      throw new UsageError(
+        '--tty goes with neither --stdin nor --json.',
+        'A terminal types what comes on standard input.',
+      );
+    return runOnTerminal(run, sandbox, argv, options);
+  }
   const execId = options.execId ?? newExecId();
   const release = passInterruptsOn(io, sandbox, execId);
   try {
@@ -86,17 +90,6 @@ async function runCommand({ io, out, connect }: Run, [id, ...argv]: string[], op
   } finally {
     release();
   }
-}
-
-/** @errors UsageError naming the pair */
-export function readEnvironment(pairs: string[]): Record<string, string> {
-  return Object.fromEntries(
-    pairs.map((pair) => {
-      const at = pair.indexOf('=');
-      if (at < 1) throw new UsageError(`${JSON.stringify(pair)} is no NAME=VALUE.`, 'Write --env NAME=VALUE.');
-      return [pair.slice(0, at), pair.slice(at + 1)];
-    }),
-  );
 }
 
 async function readStdin(io: Io, from: string): Promise<Uint8Array> {
@@ -142,50 +135,3 @@ const jsonOf = (result: ExecResult) => ({
   truncated: result.truncated,
   receipt_id: result.receiptId,
 });
-
-const MAY_BE_THE_SANDBOXS: ReadonlySet<ExecEnd> = new Set(['lease_ended', 'sandbox_lost', 'killed']);
-
-/** Explains anything but an exit by itself, and says whether the sandbox ended under the command. */
-async function tellEnd(io: Io, sandbox: Sandbox, { end, signal }: ExecResult): Promise<boolean> {
-  if (end === 'exited') return false;
-  const reason = MAY_BE_THE_SANDBOXS.has(end) ? await reasonOf(sandbox) : '';
-  const because = reason || signal;
-  await write(io.stderr, `tally: the command ended: ${end}${because ? ` (${because})` : ''}\n`);
-  return reason !== '';
-}
-
-/**
- * Why the sandbox runs no more and until when it was paid; empty while it runs. A platform that is gone takes nothing away
- * from the command's end itself.
- */
-async function reasonOf(sandbox: Sandbox): Promise<string> {
-  try {
-    const { status, stop_reason, paid_until } = plain(SandboxSchema, await sandbox.refresh());
-    if (status === 'running') return '';
-    return `sandbox ${status}: ${stop_reason}${paid_until ? `, paid until ${paid_until}` : ''}`;
-  } catch {
-    return '';
-  }
-}
-
-/** @see EXEC_EXIT_CODES_HELP */
-export function exitCodeOf({ end, exitCode, signal }: Pick<ExecResult, 'end' | 'exitCode' | 'signal'>): number {
-  switch (end) {
-    case 'exited':
-      return exitCode ?? EXIT_REFUSED;
-    case 'not_started':
-      return EXIT_EXEC_NOT_STARTED;
-    case 'timeout':
-      return EXIT_EXEC_TIMEOUT;
-    case 'lease_ended':
-    case 'sandbox_lost':
-      return EXIT_EXEC_SANDBOX_ENDED;
-    case 'oom':
-    case 'killed':
-      return EXIT_EXEC_SIGNAL + constants.signals.SIGKILL;
-    case 'signaled':
-      return EXIT_EXEC_SIGNAL + (constants.signals[signal as NodeJS.Signals] ?? 0);
-    default:
-      return EXIT_REFUSED;
-  }
-}
