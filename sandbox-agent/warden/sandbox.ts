@@ -101,11 +101,17 @@ export class Sandbox {
     const fail = (cause: string): never => {
       throw new Fault('refused', 'start_failed', `the sandbox did not start: ${cause}`, { cause });
     };
+    const waiting = new AbortController();
+    const options = { ref: false, signal: waiting.signal };
     const died = this.gone.then(() => fail(this.#complaint.trim() || 'the launcher ended'));
-    const late = sleep(START_MS_MAX, undefined, { ref: false }).then(() => fail(`no guest after ${START_MS_MAX} ms`));
-    await Promise.race([this.link.ready, died, late]);
+    const late = sleep(START_MS_MAX, undefined, options).then(() => fail(`no guest after ${START_MS_MAX} ms`));
     died.catch(() => {});
     late.catch(() => {});
+    try {
+      await Promise.race([this.link.ready, died, late]);
+    } finally {
+      waiting.abort();
+    }
     return this;
   }
 

@@ -17,6 +17,7 @@ const FILES = [
   'sandbox-agent/warden/lease.test.ts',
   'somewhere/new.test.ts',
 ];
+const LONG = 'sandbox-agent/warden/leak.test.long.ts';
 
 function plantTree(files: readonly string[]): string {
   const root = mkdtempSync(join(tmpdir(), 'tally-groups-'));
@@ -31,7 +32,7 @@ const namesAndFiles = (groups: ReturnType<typeof groupFiles>) =>
   Object.fromEntries(groups.map((group) => [group.name, group.files]));
 
 describe('test groups', () => {
-  const root = plantTree([...FILES, 'node_modules/x/x.test.ts', 'proto/gen/y.test.ts', '.tally/z.test.ts']);
+  const root = plantTree([...FILES, LONG, 'node_modules/x/x.test.ts', 'proto/gen/y.test.ts', '.tally/z.test.ts']);
   after(() => rmSync(root, { recursive: true }));
 
   it('claims every file once, unknown folders as unit tests', () => {
@@ -44,11 +45,13 @@ describe('test groups', () => {
   });
 
   it('looks into no installed, generated or working folder', () => {
-    assert.deepEqual(findTestFiles(root), FILES);
+    assert.deepEqual(findTestFiles(root), [...FILES, LONG].sort());
   });
 
   const rows: [string, string[], string[]][] = [
-    ['nothing: all', [], FILES],
+    ['nothing: all but the long ones', [], FILES],
+    ['the long group', ['long'], [LONG]],
+    ['a folder, without its long ones', ['sandbox-agent'], FILES.slice(4, 5)],
     ['a group', ['engine'], ['engine/commit/commit.test.ts']],
     ['a folder holds more than one group', ['engine/'], FILES.slice(1, 3)],
     ['a file', ['./kernel/money.test.ts'], ['kernel/money.test.ts']],

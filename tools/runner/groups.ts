@@ -20,8 +20,12 @@ interface Claim {
 
 const inFolder = (folder: string) => (file: string) => file.startsWith(`${folder}/`);
 
+/** No `*.test.ts`, so that neither a folder's name nor a glob of tests means it. */
+const LONG_SUFFIX = '.test.long.ts';
+
 /** The first claim that owns a file gets it. */
 const CLAIMS: readonly Claim[] = [
+  { name: 'long', isAlone: true, owns: (file) => file.endsWith(LONG_SUFFIX) },
   { name: 'acceptance', isAlone: true, owns: inFolder('acceptance') },
   { name: 'sandbox', isAlone: true, owns: (file) => /^(sandbox-agent|engine\/adapters)\//.test(file) },
   { name: 'engine', isAlone: false, owns: inFolder('engine') },
@@ -31,11 +35,17 @@ const CLAIMS: readonly Claim[] = [
 /** Groups start in this order: what needs the whole machine comes last. */
 export const GROUP_NAMES = CLAIMS.map((claim) => claim.name).reverse();
 
+/** Takes many minutes: it runs only when it is named. */
+const ONLY_BY_NAME = 'long';
+
 const SKIPPED_FOLDERS = ['node_modules', '.git', '.tally', 'dist', 'coverage', 'gen', 'vectors'];
 
 /** Every test file below the root, as sorted paths with forward slashes. */
 export function findTestFiles(root: string): string[] {
-  const found = globSync('**/*.test.ts', { cwd: root, exclude: (name) => SKIPPED_FOLDERS.includes(name) });
+  const found = globSync(['**/*.test.ts', `**/*${LONG_SUFFIX}`], {
+    cwd: root,
+    exclude: (name) => SKIPPED_FOLDERS.includes(name),
+  });
   return found.map((file) => file.replaceAll('\\', '/')).sort();
 }
 
@@ -73,7 +83,7 @@ function filesOf(word: string, root: string, all: readonly string[]): string[] {
 /** @errors throws RangeError when a word matches nothing */
 export function chooseGroups(words: readonly string[], root: string): Group[] {
   const all = findTestFiles(root);
-  if (words.length === 0) return groupFiles(all);
+  if (words.length === 0) return groupFiles(all).filter((group) => group.name !== ONLY_BY_NAME);
   const chosen = new Set(words.flatMap((word) => filesOf(word, root, all)));
   return groupFiles(all.filter((file) => chosen.has(file)));
 }
