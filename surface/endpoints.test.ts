@@ -17,10 +17,11 @@ after(() => toy.app.close());
 
 const HEX = '0'.repeat(32);
 
-/** A value of a path field that satisfies its pattern, which is a prefix and 32 hex digits. */
+/** A value of a path field that satisfies its rule: a prefix and 32 hex digits, or a number. */
 function pathValue(operation: Operation, name: string): string {
   const field = operation.method.input.fields.find((candidate) => candidate.name === name)!;
   const { type } = getOption(field, fieldRulesOption);
+  if (type.case === 'uint32') return '1';
   const prefix = type.case === 'string' ? /^\^([a-z]+_)/.exec(type.value.pattern)?.[1] : undefined;
   assert.ok(prefix, `${operation.name}: ${name} has no pattern`);
   return `${prefix}${HEX}`;
@@ -190,7 +191,6 @@ const VALID_BODIES: Readonly<Record<string, object>> = {
   ExtendSandbox: { add_ttl_ms: 1 },
   ExecSandbox: { argv: ['true'] },
   SignalExec: { signal: 'SIGTERM' },
-  ResizeExec: { columns: 80, rows: 24 },
   ResizeExec: { columns: 80, rows: 24 },
   ReleaseSecrets: {
     incarnation: 1,
