@@ -155,7 +155,6 @@ const ofOwners: fc.Arbitrary<LawCommand>[] = [
     }),
   ),
   used('ClosePort', fc.record({ port: fc.integer({ min: 1, max: 3 }) })),
-  used('SetEgress', fc.record({ kind: fc.constantFrom('none', 'allowlist', 'open'), rules: fc.constant([]) })),
 ];
 
 const commands = fc.oneof(

@@ -1,4 +1,4 @@
-// Ways in and out of a sandbox: who may open a port, for how long, and which egress an account may have.
+// Ways into a sandbox: who may open a port, how many and for how long.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { JsonObject } from '@tallystick/kernel';
@@ -6,7 +6,6 @@ import { type Bench, funded, SANDBOX, STRANGER } from './testing.ts';
 
 const TTL_MS = 10_000;
 const EXPOSE = { port: 8_080, visibility: 'link', ttl_ms: TTL_MS };
-const SET_EGRESS = { kind: 'allowlist', rules: [{ host: 'registry.npmjs.org', ports: [443] }] };
 
 function running(): Bench {
   const bench = funded('1000000');
@@ -50,21 +49,9 @@ test('a tier caps the open ports; one that has expired counts no more', () => {
   assert.deepEqual(portsOf(bench), [11]);
 });
 
-test('egress is replaced as a whole, within what the tier allows', () => {
-  const bench = running();
-  bench.use('SetEgress', SET_EGRESS);
-  assert.deepEqual(bench.sandbox().egress?.rules, SET_EGRESS.rules);
-  bench.use('SetEgress', { kind: 'none', rules: [] });
-  assert.deepEqual([bench.sandbox().egress?.kind, bench.sandbox().egress?.rules], ['none', []]);
-  const open = bench.use('SetEgress', { kind: 'open', rules: [] });
-  assert.equal(open.rejection, 'POLICY_CAP_EXCEEDED');
-  assert.deepEqual(open.facts, { cap: 'egress', asked: 'open', available: 'none allowlist', tier: 'standard' });
-});
-
 const CHANGES: [type: string, body: JsonObject][] = [
   ['ExposePort', EXPOSE],
   ['ClosePort', { port: 8_080 }],
-  ['SetEgress', SET_EGRESS],
 ];
 for (const [type, body] of CHANGES) {
   test(`[I-32] ${type}: a stranger learns nothing, and nothing changes after the end`, () => {

@@ -12,14 +12,7 @@ export { type Allowance, allowanceOf, DEFAULT_POLICY, type HostingPolicy, POLICY
 export { pricePerMinute, pricePerQuantum } from './price.ts';
 export { type ProviderState, type ProviderStatus, provider, providerStream } from './provider.ts';
 export { quotaLeft } from './quota.ts';
-export {
-  type Egress,
-  type EgressRule,
-  egressOf,
-  type OpenPort,
-  openPortsAt,
-  type PortVisibility,
-} from './reach-state.ts';
+export { type OpenPort, openPortsAt, type PortVisibility } from './reach-state.ts';
 export { HOSTING_REACTIONS } from './reactions.ts';
 export { sandbox } from './sandbox.ts';
 export type { SandboxState, SandboxStatus, Step } from './sandbox-state.ts';

@@ -1,5 +1,5 @@
 /**
- * What is known of how a sandbox is reached from outside, and how far it reaches itself.
+ * What is known of how a sandbox is reached from outside.
  * Promise: absent until the first use, so that older receipts replay to the same states.
  */
 import { type JsonObject, optionalIn, textIn, timeUsIn } from '@tallystick/kernel';
@@ -19,21 +19,9 @@ export type OpenPort = {
   exposed_at_us: string;
 };
 
-export type EgressRule = {
-  /** A host name, or `*.` and a host name for everything below it. */
-  host: string;
-  ports: number[];
-};
-
-export type Egress = { kind: string; rules: EgressRule[]; changed_at_us: string };
-
 /** Ports that are still open at `atUs`. */
 export const openPortsAt = (state: SandboxState, atUs: bigint): OpenPort[] =>
   (state.ports ?? []).filter(({ expires_at_us }) => expires_at_us === null || BigInt(expires_at_us) > atUs);
-
-export const NO_EGRESS: Egress = { kind: 'none', rules: [], changed_at_us: '0' };
-
-export const egressOf = (state: SandboxState): Egress => state.egress ?? NO_EGRESS;
 
 export function portExposed(state: SandboxState, body: JsonObject): SandboxState {
   const { port, visibility, serial } = body as Pick<OpenPort, 'port' | 'visibility' | 'serial'>;
@@ -46,13 +34,4 @@ export function portExposed(state: SandboxState, body: JsonObject): SandboxState
 export const portClosed = (state: SandboxState, body: JsonObject): SandboxState => ({
   ...state,
   ports: (state.ports ?? []).filter(({ port }) => port !== body['port']),
-});
-
-export const egressSet = (state: SandboxState, body: JsonObject): SandboxState => ({
-  ...state,
-  egress: {
-    kind: textIn(body, 'kind'),
-    rules: body['rules'] as EgressRule[],
-    changed_at_us: textIn(body, 'at_us'),
-  },
 });

@@ -1,6 +1,6 @@
 /**
- * What an owner decides about the ways in and out of a sandbox: exposed ports, and egress.
- * Promise: every change is a receipt; how many ports and which egress an account may have stands in its tier alone.
+ * What an owner decides about the ways into a sandbox: which ports are open, to whom and for how long.
+ * Promise: every change is a receipt; how many ports an account may open stands in its tier alone.
  */
 import {
   type Command,
@@ -16,7 +16,7 @@ import {
 } from '@tallystick/kernel';
 import { NOT_FOUND, notOwner, notRunning } from './access.ts';
 import { allowanceIn, overPolicy, suspended } from './policy.ts';
-import { type EgressRule, openPortsAt } from './reach-state.ts';
+import { openPortsAt } from './reach-state.ts';
 import { evolveSandbox, type SandboxState } from './sandbox-state.ts';
 
 const US_PER_MS = 1_000n;
@@ -59,17 +59,4 @@ export function closePort(state: SandboxState, command: Command, seen: Seen): De
   const port = countIn(command.body, 'port');
   if (!openPortsAt(state, seen.atUs).some((one) => one.port === port)) return NOT_FOUND;
   return changed(state, { type: 'PortClosed', body: { port, at_us: String(seen.atUs) } });
-}
-
-/** Replaces the whole egress policy. */
-export function setEgress(state: SandboxState, command: Command, seen: Seen): Decision {
-  const refused = notAllowed(state, command, seen);
-  if (refused) return refused;
-  const { body } = command;
-  const kind = textIn(body, 'kind');
-  const allowance = allowanceIn(seen, command.principal);
-  const kinds = allowance.tier.egress;
-  if (!kinds.includes(kind)) return overPolicy(allowance, 'egress', kind, kinds.join(' '));
-  const rules = body['rules'] as EgressRule[];
-  return changed(state, { type: 'EgressSet', body: { kind, rules, at_us: String(seen.atUs) } });
 }

@@ -13,7 +13,7 @@ import {
   timeUsIn,
 } from '@tallystick/kernel';
 import { type ClampState, mergeClamps } from './clamp.ts';
-import { type Egress, egressSet, type OpenPort, portClosed, portExposed } from './reach-state.ts';
+import { type OpenPort, portClosed, portExposed } from './reach-state.ts';
 
 export type SandboxStatus = '' | 'starting' | 'running' | 'frozen' | 'stopping' | 'ended';
 
@@ -75,10 +75,9 @@ export type SandboxState = {
   cpu_us: string;
   grace_ms: number;
   clamps: ClampState[];
-  /** Ways in and out; absent until they are first changed. */
+  /** Ways in; absent until one is opened. */
   ports?: OpenPort[];
   port_serial?: number;
-  egress?: Egress;
 };
 
 export const NO_SANDBOX: SandboxState = {
@@ -166,7 +165,6 @@ const CHANGES: Record<string, Change> = {
   SecretsSent: active,
   PortExposed: portExposed,
   PortClosed: portClosed,
-  EgressSet: egressSet,
   SandboxStopping: (state, body) => ({
     ...state,
     status: 'stopping',

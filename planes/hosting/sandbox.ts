@@ -4,7 +4,7 @@
  */
 import type { Command, Decider, Decision, Reads, Seen } from '@tallystick/kernel';
 import { openingReads, openSandbox } from './open-sandbox.ts';
-import { closePort, exposePort, reachReads, setEgress } from './reach.ts';
+import { closePort, exposePort, reachReads } from './reach.ts';
 import {
   assumeEnded,
   failStart,
@@ -54,7 +54,6 @@ const RULES: Record<string, Rule> = {
   SendSecrets: sendSecrets,
   ExposePort: exposePort,
   ClosePort: closePort,
-  SetEgress: setEgress,
 };
 
 const PREFIX = 'sandbox:';
@@ -76,6 +75,6 @@ function reads(command: Command): Reads {
   const id = command.stream.slice(PREFIX.length);
   if (command.type === 'OpenSandbox') return openingReads(command);
   if (command.type === 'SellMinute') return salesReads(id, command);
-  if (command.type === 'ExposePort' || command.type === 'SetEgress') return reachReads(command);
+  if (command.type === 'ExposePort') return reachReads(command);
   return command.type === 'ExtendSandbox' ? extensionReads(id, command) : {};
 }
