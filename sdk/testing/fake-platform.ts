@@ -33,7 +33,7 @@ import {
   registerRest,
 } from '@tallystick/surface';
 import { type FakeExec, runFake } from './fake-exec.ts';
-import { type FakeSecrets, fakeSecretService, newFakeSecrets } from './fake-secrets.ts';
+import { type FakeSecrets, fakeSecretsOf, newFakeSecrets } from './fake-secrets.ts';
 
 type JobInit = MessageInitShape<typeof JobSchema>;
 type SandboxInit = MessageInitShape<typeof SandboxSchema>;
@@ -414,7 +414,7 @@ function fileServiceOf(state: State) {
 }
 
 const secretServiceOf = (state: State) =>
-  fakeSecretService(
+  fakeSecretsOf(
     state.fake.secrets,
     (id) => void found(state.sandboxes, id),
     (method, call) => changed(state, method, call),

@@ -28,7 +28,7 @@ export const newFakeSecrets = (): FakeSecrets => ({
 });
 
 /** `check` refuses a sandbox that is not there; `changed` notes a change. */
-export function fakeSecretService(
+export function fakeSecretsOf(
   { values }: FakeSecrets,
   check: (id: string) => void,
   changed: (method: string, call: Call) => void,

@@ -9,7 +9,7 @@ const PURE_FOLDERS = /^(kernel|planes)\//;
 const IMPURE =
   /(?<![.\w])(Date|process|fetch|performance|setTimeout|setInterval|setImmediate|queueMicrotask|globalThis|WebSocket|console)\b(?!\s*\??:)|\bMath\.random\b/g;
 /** The only files that may touch Node: hashing and signatures come from its own crypto. */
-const CRYPTO_FILES = new Set(['kernel/hashes.ts', 'kernel/signatures.ts']);
+const CRYPTO_FILES = new Set(['kernel/hashes.ts', 'kernel/hpke.ts', 'kernel/signatures.ts']);
 
 function checkNodeImport(file: SourceFile, specifier: string): boolean {
   if (!specifier.startsWith('node:')) return true;
