@@ -323,10 +323,14 @@ $$;
 -- Leases waiting messages, oldest first; of one lane only the oldest undelivered one.
 create function engine.take_outbox(p_shard smallint, p_topics text[], p_now_us bigint, p_lease_us bigint, p_token uuid, p_limit int)
 returns table (pos bigint, ord smallint, topic text, body text, attempts int, at_us text, receipt_hash text)
-language plpgsql security definer set search_path = engine, pg_temp set plan_cache_mode = force_generic_plan as $$
+language plpgsql security definer set search_path = engine, pg_temp set plan_cache_mode = force_generic_plan
+-- a few rows by their keys, whatever the statistics say of a table that was empty a moment ago
+set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off set enable_bitmapscan = off as $$
 begin
   return query
-    with ready as (
+    -- locked rows cannot change before the update, so it need not look at their lease again: the repeated conditions
+    -- made the planner join what was taken with all that waits
+    with ready as materialized (
       select o.pos, o.ord from outbox o
       where o.shard = p_shard and not o.done and o.not_before_us <= p_now_us and o.topic = any(p_topics)
         and (o.lane is null or not exists (select from outbox e
@@ -334,11 +338,13 @@ begin
       order by o.not_before_us, o.pos, o.ord limit p_limit for no key update skip locked),
     taken as (
       update outbox o set not_before_us = p_now_us + p_lease_us, lease_token = p_token, attempts = o.attempts + 1
-      from ready where o.shard = p_shard and o.pos = ready.pos and o.ord = ready.ord and o.not_before_us <= p_now_us and not o.done
+      from ready where o.shard = p_shard and o.pos = ready.pos and o.ord = ready.ord
       returning o.pos, o.ord, o.topic, o.body, o.attempts)
-    select t.pos, t.ord, t.topic, t.body, t.attempts,
-      convert_from(r.payload, 'UTF8')::json ->> 'at_us', encode(sha256(r.payload), 'hex')
-    from taken t join receipt r on r.shard = p_shard and r.pos = t.pos order by t.pos, t.ord;
+    select t.pos, t.ord, t.topic, t.body, t.attempts, r.at_us, r.hash
+    from taken t cross join lateral (
+      select convert_from(x.payload, 'UTF8')::json ->> 'at_us' as at_us, encode(sha256(x.payload), 'hex') as hash
+      from receipt x where x.shard = p_shard and x.pos = t.pos offset 0) r
+    order by t.pos, t.ord;
 end $$;
 
 -- Marks a message delivered. False when the lease is no longer the caller's.
