@@ -5,7 +5,7 @@
 import { createHash, createPrivateKey, createPublicKey } from 'node:crypto';
 import { chmodSync, lstatSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { Child, type Program, type ReadyFacts } from './child.ts';
 import { ensureKeys, type KeyFiles } from './keys.ts';
 
@@ -66,7 +66,7 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
     api.env['TALLY_PORTS_PORT'] = new URL(String(ready['ports_url'])).port;
     say(`api ready: ${facts.url}`);
     writeAddress(facts, children);
-    return platformOf(children, facts);
+    return platformOf(children, facts, run);
   } catch (fault) {
     await stopAll(children);
     throw fault;
@@ -84,7 +84,7 @@ function writeAddress({ url, addressFile }: PlatformFacts, children: Child[]): v
   renameSync(`${addressFile}.new`, addressFile);
 }
 
-function platformOf(children: Child[], facts: PlatformFacts): Platform {
+function platformOf(children: Child[], facts: PlatformFacts, run: RunFolders): Platform {
   return {
     ...facts,
     get pids() {
@@ -93,6 +93,7 @@ function platformOf(children: Child[], facts: PlatformFacts): Platform {
     async [Symbol.asyncDispose]() {
       rmSync(facts.addressFile, { force: true });
       await stopAll(children);
+      rmSync(dirname(run.wardenSocket), { recursive: true, force: true });
     },
   };
 }
