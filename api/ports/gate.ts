@@ -9,6 +9,11 @@ import { apiKeyIn, cookieIn, isForeignPage, LINK_COOKIE } from './heads.ts';
 import type { Exposure, LinkSigner } from './link.ts';
 import type { PortPlace } from './place.ts';
 
+/** Activity is recorded no less often while bytes pass. */
+export const RECORD_EVERY_MS_MAX = 5_000;
+/** The shortest idle timeout there is. */
+const IDLE_MS_MIN = 1_000;
+
 export const PORTS_SCOPE = 'sandboxes:ports';
 
 /** How a caller shows that it may. */
@@ -20,6 +25,8 @@ export interface Credentials {
 export interface Admitted {
   exposure: Exposure;
   owner: string;
+  /** How often traffic must be recorded for no idle timeout to overlook it. */
+  recordEveryMs: number;
   /** By API key: may also open plain streams. */
   isOwner: boolean;
 }
@@ -57,6 +64,12 @@ async function knownAt({ sandboxOf, nowUs }: GateOptions, place: PortPlace): Pro
   return { state, exposure: port && !isOver ? { sandbox, incarnation: state.incarnation, port } : undefined };
 }
 
+/** Half of the idle timeout; that of the job, if it has one, is not known here and has its shortest length. */
+function recordEveryMs({ idle_timeout_ms: ownMs, touches_job }: SandboxState): number {
+  const jobMs = touches_job ? IDLE_MS_MIN : null;
+  return Math.min(RECORD_EVERY_MS_MAX, ...[ownMs, jobMs].flatMap((ms) => (ms === null ? [] : [ms / 2])));
+}
+
 /** Whether these credentials open this place now. */
 export async function admit(
   options: GateOptions,
@@ -69,8 +82,18 @@ export async function admit(
     const principal = await authenticate(apiKey);
     if (!principal?.scopes.has(PORTS_SCOPE)) return { refused: 'who' };
     if (!known?.exposure || known.state.owner !== principal.id) return { refused: 'where' };
-    return { exposure: known.exposure, owner: known.state.owner, isOwner: true };
+    return {
+      exposure: known.exposure,
+      owner: known.state.owner,
+      recordEveryMs: recordEveryMs(known.state),
+      isOwner: true,
+    };
   }
   if (token === undefined || !known?.exposure || !links.opens(token, known.exposure)) return { refused: 'who' };
-  return { exposure: known.exposure, owner: known.state.owner, isOwner: false };
+  return {
+    exposure: known.exposure,
+    owner: known.state.owner,
+    recordEveryMs: recordEveryMs(known.state),
+    isOwner: false,
+  };
 }

@@ -157,11 +157,11 @@ function passageOf(
   parts: Parts,
   place: PortPlace,
   credentials: Credentials,
-  { exposure, owner }: Admitted,
+  { exposure, owner, recordEveryMs }: Admitted,
   cut: () => void,
 ): Passage {
   const isStillAllowed = async (): Promise<boolean> => !('refused' in (await admit(parts, place, credentials)));
-  return { exposure, owner, isStillAllowed, cut };
+  return { exposure, owner, recordEveryMs, isStillAllowed, cut };
 }
 
 /** The token goes from the address into a cookie that no script reads, and the address that a page sees is clean. */

@@ -23,7 +23,14 @@ const openPort = (port: number, visibility: OpenPort['visibility']): OpenPort =>
   return { port, visibility, serial: 1, expires_at_us: null, exposed_at_us: '0' };
 };
 const ports = [openPort(LINKED, 'link'), openPort(PRIVATE, 'private'), openPort(DEAD, 'link')];
-let sandbox = { id: SANDBOX, owner: 'alice', status: 'running', incarnation: 1, ports } as unknown as SandboxState;
+let sandbox = {
+  id: SANDBOX,
+  owner: 'alice',
+  status: 'running',
+  incarnation: 1,
+  idle_timeout_ms: null,
+  ports,
+} as unknown as SandboxState;
 const tokenFor = (port: OpenPort): string => links.tokenOf({ sandbox: SANDBOX, incarnation: 1, port });
 
 /** Answers with what it was told, and sets cookies as a hostile program would. */

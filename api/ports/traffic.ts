@@ -4,14 +4,14 @@
  */
 import type { Exposure } from './link.ts';
 
-/** The shortest idle timeout is longer than this. */
-export const RECORD_EVERY_MS = 5_000;
 export const LOOK_AGAIN_MS = 15_000;
 
 /** Something connected. */
 export interface Passage {
   exposure: Exposure;
   owner: string;
+  /** At most once per this long. */
+  recordEveryMs: number;
   /** Asks again whether it may. */
   isStillAllowed(): Promise<boolean>;
   cut(): void;
@@ -52,7 +52,7 @@ export function portTraffic(
       recorders.delete(sandbox);
       if (recorder.isDue) note(passage);
     };
-    setTimeout(again, RECORD_EVERY_MS).unref();
+    setTimeout(again, passage.recordEveryMs).unref();
   };
   const looking = setInterval(() => void lookAgain(passages, onFault), LOOK_AGAIN_MS);
   return {
