@@ -13,8 +13,8 @@ const AT_ONCE = 4;
 /** Every fourth has an image disk, so no sandbox of the pool fits it. */
 const IMAGE_EVERY = 4;
 const WARM = 2;
-/** Of which the heap's own slack is most: it may not grow by a sandbox's worth each. */
-const GROWTH_BYTES_MAX = 64 << 20;
+/** Of the process, whose heap grows in steps of some 60 MiB; what was kept of each sandbox would come on top of one. */
+const GROWTH_BYTES_MAX = 96 << 20;
 
 const deadlines = (warden: WardenProcess): string => join(warden.folder, 'state', 'deadlines');
 
