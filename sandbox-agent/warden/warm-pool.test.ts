@@ -1,6 +1,6 @@
 /** Sandboxes booted ahead: given away once, indistinguishable, frozen until then, and never left behind. */
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { isGone, temporaryFolder, ticketOf, until } from '../testing/rig.ts';
@@ -116,8 +116,10 @@ for (const [flag, value] of [
   ['--warm', 'two'],
   ['--warm-disk-mib', '1048577'],
 ] as const) {
-  test(`a pool of ${flag} ${value} is refused`, async () => {
-    const warden = spawnWarden(temporaryFolder(), [`${flag}=${value}`]);
+  test(`a pool of ${flag} ${value} is refused`, async (context) => {
+    const folder = temporaryFolder();
+    context.after(() => rmSync(folder, { recursive: true, force: true }));
+    const warden = spawnWarden(folder, [`${flag}=${value}`]);
     let said = '';
     for await (const bytes of warden.stderr ?? []) said += bytes;
     assert.match(said, /"bad_option"/);
