@@ -38,6 +38,7 @@ export const ALL_SERVICES = [
   SandboxService,
   ExecService,
   FileService,
+  PortService,
   SecretService,
   ReceiptService,
   PolicyService,

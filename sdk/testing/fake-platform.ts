@@ -93,7 +93,14 @@ interface State {
 /** Starts it on a free port of the loopback. */
 export async function startFakePlatform(): Promise<FakePlatform> {
   const state: State = {
-    fake: { changes: [], execs: new Map(), files: new Map(), secrets: newFakeSecrets(), keys: new Map(), unavailable: 0 },
+    fake: {
+      changes: [],
+      execs: new Map(),
+      files: new Map(),
+      secrets: newFakeSecrets(),
+      keys: new Map(),
+      unavailable: 0,
+    },
     newId: idsFrom(),
     jobs: new Map(),
     sandboxes: new Map(),

@@ -78,7 +78,7 @@ describe('a group of tests in one process', () => {
 
   it('tells a program and a server that a test left behind, and does not wait for them', async () => {
     const imports = "import { spawn } from 'node:child_process'; import { createServer } from 'node:net';";
-    const left = "spawn('sleep', ['1']); createServer().listen(0, '127.0.0.1'); setInterval(() => {}, 1000);";
+    const left = "spawn('sleep', ['5']); createServer().listen(0, '127.0.0.1'); setInterval(() => {}, 1000);";
     const result = await runPlanted(`${imports} it('a', () => { ${left} });`);
     assert.equal(result.passed, 1);
     assert.match(result.failures[0]?.detail ?? '', /ProcessWrap, TCPServerWrap/);
