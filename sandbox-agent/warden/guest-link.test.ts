@@ -1,7 +1,7 @@
 /** A hostile guest: whatever bytes it sends, it loses at most its own link. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { rmSync } from 'node:fs';
+import { rmSync, statSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -111,4 +111,14 @@ test('bytes into a guest that gives no credit stop at the window', async () => {
   call.cancel();
   assert.equal(await writing, false);
   await pair.close();
+});
+
+test('the socket belongs to the guest as soon as the link stands, so that no guest dials too soon', () => {
+  const folder = temporaryFolder();
+  const path = join(folder, 'guest.sock');
+  const link = new GuestLink(path, 3_000_001);
+  const { uid, mode } = statSync(path);
+  assert.deepEqual([uid, mode & 0o777], [3_000_001, 0o600]);
+  link.close();
+  rmSync(folder, { recursive: true, force: true });
 });

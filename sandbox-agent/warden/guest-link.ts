@@ -72,10 +72,9 @@ export class GuestLink {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.ready = promise;
     this.#server = createServer((socket) => this.#accept(socket, resolve));
-    this.#server.listen(socketPath, () => {
-      chmodSync(socketPath, 0o600);
-      chownSync(socketPath, ownerUid, ownerUid);
-    });
+    this.#server.listen(socketPath); // binds before it returns; a guest may dial before the next turn of the loop
+    chmodSync(socketPath, 0o600);
+    chownSync(socketPath, ownerUid, ownerUid);
   }
 
   #accept(socket: Socket, onReady: () => void): void {
