@@ -3,6 +3,7 @@
  * Promise: what is measured comes from cgroup files and from the machine's own output, never from the platform's word.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ExecOutcome, Sandbox } from '@tallystick/sdk';
 import { until } from './until.ts';
@@ -14,28 +15,16 @@ const GAP_MS_MAX = 200;
 const LAUNCHER_PROCESSES = 1;
 /** A frozen tree that is killed dies unfrozen: fewer looks than these are its death, not its life. */
 const DYING_LOOKS = 4;
-const SEARCH_DEPTH_MAX = 5;
 /** Output of a machine that has ended comes within this time, or never. */
 const LATE_OUTPUT_MS_MAX = 2_000;
 const TICKER = 'while :; do date +%s%3N; sleep 0.03; done';
 
-/** Where cgroup v2 is mounted on this host. */
-export function unifiedRoot(): string {
-  const mount = readFileSync('/proc/self/mountinfo', 'utf8')
-    .split('\n')
-    .find((line) => line.includes(' - cgroup2 '));
-  if (!mount) throw new Error('this host has no cgroup v2 mount');
-  return mount.split(' ')[4]!;
-}
-
-/** Directories of this name below `root`. */
-export function findDirectories(root: string, isWanted: (name: string) => boolean, depth = SEARCH_DEPTH_MAX): string[] {
-  if (depth === 0 || !existsSync(root)) return [];
-  const folders = readdirSync(root, { withFileTypes: true }).filter((entry) => entry.isDirectory());
-  return folders.flatMap(({ name }) => {
-    const path = join(root, name);
-    return isWanted(name) ? [path] : findDirectories(path, isWanted, depth - 1);
-  });
+/** Its cgroup, as the warden told its reaper: the host's names say nothing of whose machine it is. */
+function treeOf(sandboxId: string): string | undefined {
+  const platforms = readdirSync(tmpdir()).filter((name) => name.startsWith('tally-'));
+  const files = platforms.map((name) => join(tmpdir(), name, 'warden', 'deadlines', `${sandboxId}.deadline.json`));
+  const text = files.map(textOf).find((content) => content !== '');
+  return text === undefined ? undefined : (JSON.parse(text) as { tree: string }).tree;
 }
 
 const textOf = (file: string): string => {
@@ -73,8 +62,7 @@ interface Stretch {
 
 /** Looks at a machine's cgroup until disposed. @errors rejects when it has none */
 export async function watchMachine(sandboxId: string): Promise<MachineWatch> {
-  const root = unifiedRoot();
-  const tree = await until(`${sandboxId} has a cgroup`, () => findDirectories(root, (name) => name === sandboxId)[0]);
+  const tree = await until(`${sandboxId} has a cgroup`, () => treeOf(sandboxId));
   const procs = (): string[] => textOf(join(tree, 'cgroup.procs')).split('\n').filter(Boolean);
   const stretches: Stretch[] = [];
   const look = (): void => {
