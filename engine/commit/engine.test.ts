@@ -1,6 +1,7 @@
 /** The commit path: once per key, caps hold, poison is quarantined alone, two engines at once lose nothing. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { openCheckpoint, parseStrict, type Receipt, type Rules } from '@tallystick/kernel';
 import { auditShard } from '../audit.ts';
 import { latestCheckpoint, readBalances, readReceiptAt, readReceipts, readStream, trialBalance } from '../read.ts';
@@ -196,15 +197,32 @@ test('[I-17] an answer comes after a stored note covers its receipt; a note its 
   const checkpoint = await latestCheckpoint(engine);
   assert.ok(checkpoint!.size > pos);
   assert.equal(openCheckpoint(TEST_LOG_KEY, checkpoint!.note)?.size, checkpoint!.size);
-  await asOwner(await testDatabase(), async (client) => {
-    await client.query('begin; set local session_replication_role = replica'); // as if the process had died before signing
-    await client.query('update engine.checkpoint set note = null where shard = $1', [engine.shard]);
-    await client.query('commit');
-  });
+  await loseNotes(engine.shard);
   await using next = await newTestEngine({ shard: engine.shard });
   assert.equal((await next.execute(sale('a', 1))).replayed, true);
   assert.equal((await latestCheckpoint(next))?.size, checkpoint!.size);
 });
+
+test('[I-17] a note its writer never stored is stored by whoever watches, without another command', async () => {
+  await using engine = await newTestEngine();
+  await fund(engine);
+  const { size } = (await latestCheckpoint(engine))!;
+  await loseNotes(engine.shard);
+  await using watcher = await newTestEngine({ shard: engine.shard });
+  assert.equal(await latestCheckpoint(watcher), undefined);
+  watcher.watchHead(10);
+  for (let looks = 0; looks < 500 && !(await latestCheckpoint(watcher)); looks++) await sleep(10);
+  assert.equal((await latestCheckpoint(watcher))?.size, size);
+});
+
+/** As if the process had died before it signed. */
+async function loseNotes(shard: number): Promise<void> {
+  await asOwner(await testDatabase(), async (client) => {
+    await client.query('begin; set local session_replication_role = replica');
+    await client.query('update engine.checkpoint set note = null where shard = $1', [shard]);
+    await client.query('commit');
+  });
+}
 
 test('[I-17] commands wait for a database that is away, and are answered once', async () => {
   const database = await startTestDatabase();

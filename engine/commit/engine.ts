@@ -137,7 +137,10 @@ class ShardEngine implements Engine {
 
   watchHead(everyMs = HEAD_POLL_MS): () => Promise<void> {
     const { database, role } = this.#options;
-    const watch = new HeadWatch(database.as(role), this.shard, everyMs, (head) => this.#tell(head));
+    const watch = new HeadWatch(database.as(role), this.shard, everyMs, {
+      moved: (head) => this.#tell(head),
+      rests: (head) => this.#signLeftOver(head),
+    });
     this.#watches.add(watch);
     return async () => {
       this.#watches.delete(watch);
@@ -222,6 +225,11 @@ class ShardEngine implements Engine {
       () => this.#answer(pending, outcome),
       (cause) => this.#fail(pending, new Fault('answered before, but its note could not be stored', { cause })),
     );
+  }
+
+  /** Whoever wrote the head has had time to sign it; one that died has not, and nobody else may ever commit again. */
+  #signLeftOver(head: number): void {
+    this.#signer.cover(head).catch(() => undefined); // the next poll tries again
   }
 
   #answer(pending: Pending, outcome: Outcome): void {

@@ -1,5 +1,5 @@
 /**
- * Notices that the head of a shard moved, whoever moved it.
+ * Notices that the head of a shard moved, whoever moved it, and that it rests.
  * Promise: a hint makes it quick, polling makes it sure; a lost connection only costs time.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -8,21 +8,28 @@ import { STATEMENTS } from '../statements.ts';
 
 const CHANNEL = 'tally_head';
 
+export interface HeadListener {
+  moved(head: number): void;
+  /** The head is where the poll before found it. */
+  rests(head: number): void;
+}
+
 export class HeadWatch implements AsyncDisposable {
   readonly #config: pg.ClientConfig;
   readonly #shard: number;
   readonly #everyMs: number;
-  readonly #moved: (head: number) => void;
+  readonly #listener: HeadListener;
   readonly #end = new AbortController();
   readonly #loop: Promise<void>;
   #head = -1;
+  #polledHead = -1;
   #client: pg.Client | undefined;
 
-  constructor(config: pg.ClientConfig, shard: number, everyMs: number, moved: (head: number) => void) {
+  constructor(config: pg.ClientConfig, shard: number, everyMs: number, listener: HeadListener) {
     this.#config = config;
     this.#shard = shard;
     this.#everyMs = everyMs;
-    this.#moved = moved;
+    this.#listener = listener;
     this.#loop = this.#run();
   }
 
@@ -42,7 +49,10 @@ export class HeadWatch implements AsyncDisposable {
   async #poll(): Promise<void> {
     this.#client ??= await this.#listen();
     const { rows } = await this.#client.query({ ...STATEMENTS.head, values: [this.#shard] });
-    this.#see(Number(rows[0].head));
+    const head = Number(rows[0].head);
+    if (head === this.#polledHead && head > 0) this.#listener.rests(head);
+    this.#polledHead = head;
+    this.#see(head);
   }
 
   async #listen(): Promise<pg.Client> {
@@ -60,7 +70,7 @@ export class HeadWatch implements AsyncDisposable {
   #see(head: number): void {
     if (head <= this.#head) return;
     this.#head = head;
-    this.#moved(head);
+    this.#listener.moved(head);
   }
 
   async #drop(): Promise<void> {
