@@ -41,7 +41,9 @@ async function create(deliveries: Deliveries, delivery: Delivery): Promise<void>
   } catch (fault) {
     if (!isFinal(fault)) throw fault;
     // `gone` means that it lived here before: its own report, or the sweep, says how it ended and what it used
-    if (fault.kind === 'refused') await reportStartFailed(deliveries, spec, fault.code);
+    if (fault.kind !== 'refused') return;
+    deliveries.log.warn({ sandbox: spec.sandbox, code: fault.code, what: fault.message }, 'a sandbox did not start');
+    await reportStartFailed(deliveries, spec, fault.code);
   }
 }
 

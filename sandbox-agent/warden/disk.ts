@@ -17,6 +17,7 @@ import {
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
+import { LAUNCHER_ENV } from './isolate.ts';
 
 /** tmpfs pages count against the sandbox's own memory limit, so only small layers may live there. */
 export const TMPFS_BYTES_MAX = 256 * 1024 * 1024;
@@ -25,7 +26,10 @@ export type Disk =
   | { kind: 'tmpfs'; bytesMax: number }
   | { kind: 'image'; bytesMax: number; file: string; mountPoint: string };
 
-const run = promisify(execFile);
+const runFile = promisify(execFile);
+
+/** Where the probe looked for it: the PATH of whoever started us may lack the programs of the system. */
+const run = (program: string, argv: string[]) => runFile(program, argv, { env: LAUNCHER_ENV });
 
 export function planDisk(directory: string, bytesMax: number): Disk {
   if (bytesMax < TMPFS_BYTES_MAX) return { kind: 'tmpfs', bytesMax };
