@@ -19,6 +19,7 @@ import {
 } from '@tallystick/surface';
 import type { Logger } from 'pino';
 import { authenticate } from './authenticate.ts';
+import { registerFrontPage } from './front-page.ts';
 import { openGenesis } from './genesis.ts';
 import { adminHandlers } from './handlers/admin.ts';
 import { billingHandlers } from './handlers/billing.ts';
@@ -111,6 +112,7 @@ async function serve(
   registerRest(app, dispatch, { log: logFault });
   registerOpenapi(app, dispatch, OPENAPI_INFO);
   registerHealth(app, engine, parts.provider);
+  registerFrontPage(app, { ...OPENAPI_INFO, portsUrl: listener.url });
   const live = attachLive(app.server, {
     authenticate: check,
     open: (topic, principal) => openTopic({ engine, provider: parts.watching }, topic, principal),

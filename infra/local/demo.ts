@@ -48,6 +48,7 @@ async function main(): Promise<number> {
   say.chapter('Starting the platform');
   await using platform = await startPlatform({
     folder,
+    port: 0,
     development: true,
     allowLite: values['allow-lite'],
     onProgress: say.line,

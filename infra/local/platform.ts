@@ -6,8 +6,10 @@ import { createHash, createPrivateKey, createPublicKey } from 'node:crypto';
 import { chmodSync, lstatSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { addressOfRunning } from './already-running.ts';
 import { Child, type Program, type ReadyFacts } from './child.ts';
 import { ensureKeys, type KeyFiles } from './keys.ts';
+import { choosePorts, type Ports, rememberPorts } from './remembered-ports.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
 const PKCS8_PREFIX = Buffer.from('302e020100300506032b657004220420', 'hex');
@@ -30,19 +32,30 @@ export interface PlatformOptions {
 
 export interface Platform extends AsyncDisposable {
   url: string;
+  /** Where the ports of sandboxes are reached. */
+  portsUrl: string;
   isolation: string;
   database: string;
   pids: Record<string, number | undefined>;
   addressFile: string;
 }
 
-/** Starts what is not running, in order. @errors throws naming the program that did not come up and its log. */
+/**
+ * Starts everything, in order.
+ * @errors throws naming the program that did not come up and its log, or the address of the platform that runs here already
+ */
 export async function startPlatform(options: PlatformOptions): Promise<Platform> {
   const say = options.onProgress ?? (() => undefined);
   const run = prepareFolders(options.folder);
+  const running = await addressOfRunning(join(run.folder, 'api.json'));
+  if (running)
+    throw new Error(
+      `it runs already: ${running} (data in ${options.folder}); stop that one first, or give another folder with --data`,
+    );
   const keys = ensureKeys(join(options.folder, 'keys'));
   const children: Child[] = [];
-  const facts: PlatformFacts = { url: '', isolation: '', database: '', addressFile: join(run.folder, 'api.json') };
+  const addressFile = join(run.folder, 'api.json');
+  const facts: PlatformFacts = { url: '', portsUrl: '', isolation: '', database: '', addressFile };
   const startProgram = async (program: Program): Promise<ReadyFacts> => {
     const child = new Child(program, (name) => {
       say(`${name} had died and runs again`);
@@ -60,10 +73,13 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
     await startProgram(meterProgram(options, keys, shared));
     say('meter ready');
     const api = apiProgram(options, keys, shared);
+    listenOn(api, await portsFor(options, say));
     const ready = await startProgram(api);
     facts.url = String(ready['url']);
-    api.env['TALLY_PORT'] = new URL(facts.url).port; // a restart must be found where it was
-    api.env['TALLY_PORTS_PORT'] = new URL(String(ready['ports_url'])).port;
+    facts.portsUrl = String(ready['ports_url']);
+    const ports = { api: Number(new URL(facts.url).port), sandboxes: Number(new URL(facts.portsUrl).port) };
+    listenOn(api, ports); // a restart must be found where it was
+    if (options.port !== 0) rememberPorts(options.folder, ports);
     say(`api ready: ${facts.url}`);
     writeAddress(facts, children);
     return platformOf(children, facts, run);
@@ -73,7 +89,17 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
   }
 }
 
-type PlatformFacts = Pick<Platform, 'url' | 'isolation' | 'database' | 'addressFile'>;
+type PlatformFacts = Pick<Platform, 'url' | 'portsUrl' | 'isolation' | 'database' | 'addressFile'>;
+
+const HOST_DEFAULT = '127.0.0.1';
+
+const portsFor = ({ folder, host = HOST_DEFAULT, port: asked }: PlatformOptions, say: (line: string) => void) =>
+  choosePorts(folder, { host, asked, onTaken: (port) => say(`port ${port} is taken by another program`) });
+
+function listenOn(api: Program, ports: Ports): void {
+  api.env['TALLY_PORT'] = String(ports.api);
+  api.env['TALLY_PORTS_PORT'] = String(ports.sandboxes);
+}
 
 const pidsOf = (children: Child[]): Platform['pids'] =>
   Object.fromEntries(children.map((child) => [child.program.name, child.pid]));
@@ -187,8 +213,7 @@ function apiProgram(options: PlatformOptions, keys: KeyFiles, shared: Record<str
     env: {
       ...shared,
       TALLY_LEASE_PUBLIC_KEYS: publicKeyOf(keys.lease),
-      TALLY_HOST: options.host ?? '127.0.0.1',
-      TALLY_PORT: String(options.port ?? 0),
+      TALLY_HOST: options.host ?? HOST_DEFAULT,
       TALLY_DEVELOPMENT: options.development ? '1' : '0',
       ...(options.quantumMs === undefined ? {} : { TALLY_QUANTUM_MS: String(options.quantumMs) }),
     },

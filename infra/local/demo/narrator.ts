@@ -7,7 +7,7 @@ import pc from 'picocolors';
 export interface Narrator {
   chapter(title: string): void;
   line(text: string): void;
-  /** A line that the next progress replaces; printed seldom where nothing can be replaced. */
+  /** A line that the next progress replaces; where nothing can be replaced it is printed seldom, and not for what is over in a moment. */
   progress(text: string): void;
   good(text: string): void;
   bad(text: string): void;
@@ -18,8 +18,9 @@ const PROGRESS_EVERY_MS = 5_000;
 export function narrator(out: NodeJS.WriteStream = process.stdout): Narrator {
   let chapters = 0;
   let isOpen = false;
-  let lastProgressMs = 0;
+  let lastProgressMs = Date.now();
   const print = (text: string): void => {
+    lastProgressMs = Date.now();
     if (isOpen) out.write('\r\x1b[2K');
     isOpen = false;
     out.write(`${text}\n`);

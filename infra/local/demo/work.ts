@@ -39,7 +39,7 @@ export async function doWork(
   await sandbox.upload('audit.mjs', readFileSync(AUDIT));
   const uploadStartMs = performance.now();
   const uploaded = await sandbox.uploadTree(input, 'input', {
-    onProgress: ({ bytes }) => say.progress(`uploading ${(bytes / MIB).toFixed(0)} MiB`),
+    onProgress: ({ bytes }) => say.progress(`uploading ${(bytes / MIB).toFixed(1)} MiB`),
   });
   const uploadMs = performance.now() - uploadStartMs;
   say.good(

@@ -1,0 +1,37 @@
+/**
+ * What `npm start` says when everything is up.
+ * Promise: every address is one that answers, and every command can be typed as it stands.
+ */
+import type { Platform } from './platform.ts';
+
+export interface GreetingOptions {
+  /** The data folder is the one in which `tally` looks by itself. */
+  isDefaultFolder: boolean;
+  /** Development deposits are allowed. */
+  development: boolean;
+}
+
+type Facts = Pick<Platform, 'url' | 'portsUrl' | 'database' | 'isolation'>;
+
+export function greeting(facts: Facts, { isDefaultFolder, development }: GreetingOptions): string {
+  const { url, portsUrl, database, isolation } = facts;
+  const login = `npx tally login --new${isDefaultFolder ? '' : ` --url ${url}`}`;
+  const next: [string, string][] = [
+    [login, 'a wallet and an API key (later: without --new)'],
+    ...(development ? [["npx tally deposit '$5'", 'development money'] as [string, string]] : []),
+    ["npx tally job create --budget '$1'", 'a spending window; its id is for the next one'],
+    ['npx tally sandbox create --job JOB', 'a machine in it'],
+  ];
+  const width = Math.max(...next.map(([command]) => command.length));
+  return `
+Tallystick is up.
+  API       ${url}
+  for people ${url}/docs      for programs ${url}/openapi.json
+  live      ${url.replace('http', 'ws')}/v1/live
+  ports     ${portsUrl}   (what listens in sandboxes: tally port expose)
+  database  ${database}
+  machines  isolation level ${isolation}
+Next, in another terminal in this folder:
+${next.map(([command, why]) => `  ${command.padEnd(width)}   # ${why}`).join('\n')}
+Ctrl-C stops everything; the data stays, and the next start is found at the same address.`;
+}
