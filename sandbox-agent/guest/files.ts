@@ -12,6 +12,7 @@ import {
   openSync,
   readdirSync,
   renameSync,
+  statfsSync,
   statSync,
   unlinkSync,
   writeSync,
@@ -24,16 +25,59 @@ import { outflow, type Send } from './outflow.ts';
 
 export type Done = (kind: Kind, body: object) => void;
 
-const NOTHING: Work = { data: () => {}, dataEnd: () => {}, credit: () => {}, signal: () => {}, cancel: () => {} };
+export const NOTHING: Work = {
+  data: () => {},
+  dataEnd: () => {},
+  credit: () => {},
+  signal: () => {},
+  cancel: () => {},
+};
 export const CHUNK_BYTES = 256 * 1024;
 export const LIST_ENTRIES_MAX = 5_000;
 
-function faultBody(fault: unknown): { code: string; message: string } {
+export function faultBody(fault: unknown): { code: string; message: string } {
   const { code = 'fault', message } = fault as NodeJS.ErrnoException;
   return { code, message };
 }
 
-export function startPut(request: { path: string; mode?: number; call: number }, send: Send, done: Done): Work {
+interface Space {
+  cap_bytes: number;
+  available_bytes: number;
+}
+
+/** Of the file system that the path will be on, whose directories may not exist yet. */
+function spaceAt(path: string): Space {
+  for (let folder = dirname(path); ; folder = dirname(folder)) {
+    try {
+      const { bsize, blocks, bavail } = statfsSync(folder);
+      return { cap_bytes: bsize * blocks, available_bytes: bsize * bavail };
+    } catch (fault) {
+      const isTop = dirname(folder) === folder;
+      if (isTop || (fault as NodeJS.ErrnoException).code !== 'ENOENT') throw fault;
+    }
+  }
+}
+
+/** What is missing is told with the figures. */
+function putFault(fault: unknown, path: string): object {
+  const body = faultBody(fault);
+  return body.code === 'ENOSPC' ? { ...body, ...spaceAt(path) } : body;
+}
+
+interface PutRequest {
+  path: string;
+  mode?: number;
+  call: number;
+  /** How many bytes will come; looked at before anything is made. */
+  bytes?: number;
+}
+
+export function startPut(request: PutRequest, send: Send, done: Done): Work {
+  const space = request.bytes === undefined ? undefined : spaceAt(request.path);
+  if (space && (request.bytes as number) > space.available_bytes) {
+    done(Kind.fault, { code: 'ENOSPC', message: 'the disk has no room for it', ...space });
+    return NOTHING;
+  }
   const temporary = `${request.path}.part-${process.pid}-${request.call}`;
   mkdirSync(dirname(request.path), { recursive: true });
   const fd = openSync(temporary, 'wx', request.mode ?? 0o644);
@@ -50,7 +94,7 @@ export function startPut(request: { path: string; mode?: number; call: number },
       step();
     } catch (fault) {
       abandon();
-      done(Kind.fault, faultBody(fault));
+      done(Kind.fault, putFault(fault, request.path));
     }
   };
   const write = (bytes: Buffer): void => {
@@ -93,7 +137,7 @@ export function startGet(request: { path: string; start?: number; end?: number }
   return streamOut(stream, send, done);
 }
 
-function streamOut(stream: Readable, send: Send, done: Done): Work {
+export function streamOut(stream: Readable, send: Send, done: Done): Work {
   const flow = outflow(send);
   stream.on('error', (fault) => done(Kind.fault, faultBody(fault)));
   stream.on('end', () => done(Kind.end, {}));
@@ -101,7 +145,7 @@ function streamOut(stream: Readable, send: Send, done: Done): Work {
   return { ...NOTHING, credit: flow.credit, cancel: flow.stop };
 }
 
-const typeOf = (status: ReturnType<typeof lstatSync>): string => {
+export const typeOf = (status: ReturnType<typeof lstatSync>): string => {
   if (status?.isFile()) return 'file';
   if (status?.isDirectory()) return 'directory';
   return status?.isSymbolicLink() ? 'link' : 'other';

@@ -20,6 +20,12 @@ export const Kind = {
   cancel: 8,
   /** The size of a terminal. */
   resize: 10,
+  stat: 11,
+  mkdir: 12,
+  move: 13,
+  remove: 14,
+  /** Says what changes below a directory until it is cancelled. */
+  watch: 15,
   /** Both ways: the receiver has taken this many bytes (u32). */
   credit: 9,
   hello: 16,

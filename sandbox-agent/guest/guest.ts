@@ -8,6 +8,8 @@ import { startExec, type Work } from './exec.ts';
 import { type Done, startGet, startList, startPut } from './files.ts';
 import { type ExecRequest, encodeFrame, type Frame, frameReader, Kind } from './frame.ts';
 import type { Send } from './outflow.ts';
+import { startMkdir, startMove, startStat } from './paths.ts';
+import { startRemove } from './remove.ts';
 import { startTerminal } from './terminal.ts';
 
 const SOCKET_PATH = '/run/guest/guest.sock';
@@ -27,6 +29,10 @@ const STARTS: Record<number, (frame: Frame, send: Send, done: Done) => Work> = {
   [Kind.put]: (frame, send, done) => startPut({ ...json(frame), call: frame.call }, send, done),
   [Kind.get]: (frame, send, done) => startGet(json(frame), send, done),
   [Kind.list]: (frame, send, done) => startList(json(frame), send, done),
+  [Kind.stat]: (frame, send, done) => startStat(json(frame), send, done),
+  [Kind.mkdir]: (frame, send, done) => startMkdir(json(frame), send, done),
+  [Kind.move]: (frame, send, done) => startMove(json(frame), send, done),
+  [Kind.remove]: (frame, send, done) => startRemove(json(frame), send, done),
   [Kind.dial]: (frame, send, done) => startDial(json(frame), send, done),
 };
 

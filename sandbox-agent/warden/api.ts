@@ -13,6 +13,7 @@ import type { EventLog } from './events.ts';
 import { Fault, invalid } from './fault.ts';
 import { getFile, getTree, listFiles, putFile, putTree } from './files.ts';
 import type { Held } from './held.ts';
+import { changePath, statPath } from './paths.ts';
 import { carryPort, portOf, type Upgraded } from './ports.ts';
 import * as read from './request.ts';
 import { attestation, envWithSecrets, releaseSecrets, SECRET_MEMBERS } from './secret-routes.ts';
@@ -244,6 +245,14 @@ const ROUTES: Route[] = [
   route('PUT', `${SBX}/tree`, 'put', (ask) => putTree(linkFor(ask, 'file_write'), read.pathOf(ask.query), ask.request)),
   route('GET', `${SBX}/tree`, 'get', (ask) =>
     done(getTree(linkFor(ask, 'file_read'), read.pathOf(ask.query), ask.response)),
+  ),
+  route('GET', `${SBX}/stat`, 'get', (ask) =>
+    statPath(linkFor(ask, 'file_read'), read.pathOf(ask.query), ask.query.get('digest') === '1'),
+  ),
+  ...(['mkdir', 'move', 'remove'] as const).map((change) =>
+    route('POST', `${SBX}/${change}`, 'put', (ask) =>
+      changePath(() => linkFor(ask, 'file_write'), change, ask.request),
+    ),
   ),
   route('GET', `${SBX}/list`, 'get', (ask) => listFiles(linkFor(ask, 'file_read'), read.pathOf(ask.query))),
 ];

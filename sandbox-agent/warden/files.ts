@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Fault, invalid, refused } from './fault.ts';
-import type { Call, CallEvents, GuestLink } from './guest-link.ts';
+import type { Call, CallEvents, GuestLink, Verb } from './guest-link.ts';
 
 const LIST_BYTES_MAX = 8 * 1024 * 1024;
 const COMPLAINT_BYTES_MAX = 4_096;
@@ -14,8 +14,14 @@ const TREE_OUT = 'exec tar --create --file=- --directory="$1" .';
 
 const lost = (): Fault => new Fault('gone', 'sandbox_lost', 'the sandbox ended meanwhile');
 
+/** Figures that an honest guest tells with some faults; anything else of it is left out. */
+function figuresOf(said: Record<string, unknown>): Record<string, number> {
+  const names = ['cap_bytes', 'available_bytes'].filter((name) => Number.isSafeInteger(said[name]));
+  return Object.fromEntries(names.map((name) => [name, said[name] as number]));
+}
+
 /** The guest's word for why, as a typed refusal. */
-function guestFault(code: string): Fault {
+export function guestFault(code: string, said: Record<string, unknown> = {}): Fault {
   const known: Record<string, [string, string]> = {
     ENOENT: ['no_such_file', 'no such file or folder'],
     ENOSPC: ['quota_full', 'the disk quota is full'],
@@ -24,17 +30,28 @@ function guestFault(code: string): Fault {
     EPERM: ['not_permitted', 'the sandbox may not do that'],
     EISDIR: ['is_folder', 'it is a folder'],
     ENOTDIR: ['not_a_folder', 'it is not a folder'],
+    EEXIST: ['file_exists', 'something stands there already'],
+    ENOTEMPTY: ['folder_not_empty', 'the folder is not empty'],
+    EXDEV: ['crosses_mounts', 'the two paths are on different file systems'],
+    EBUSY: ['is_mount', 'a file system is mounted there'],
+    ENAMETOOLONG: ['name_too_long', 'a name has at most 255 bytes, a path 4095'],
+    ELOOP: ['link_loop', 'the links of the path lead nowhere'],
+    EFBIG: ['too_large', 'a digest is told of files of at most 4 GiB'],
+    into_itself: ['into_itself', 'a folder cannot be moved below itself'],
+    too_deep: ['too_deep', 'more than 256 folders stand within each other there'],
   };
   const [word, detail] = known[code] ?? ['file_fault', 'the sandbox could not do that'];
-  return code === 'ENOENT' ? new Fault('not_found', word, detail) : refused(word, detail, { cause: code });
+  return code === 'ENOENT'
+    ? new Fault('not_found', word, detail)
+    : refused(word, detail, { cause: code, ...figuresOf(said) });
 }
 
 type Outcome = { end: Record<string, unknown> } | { fault: Fault };
 
 /** Opens a call and gives back its end as a promise that never rejects. */
-function openCall(
+export function openCall(
   link: GuestLink,
-  verb: 'exec' | 'put' | 'get' | 'list',
+  verb: Verb,
   request: object,
   events: Pick<CallEvents, 'onBytes' | 'onMeta'>,
 ): { call: Call; outcome: Promise<Outcome> } {
@@ -42,13 +59,13 @@ function openCall(
   const call = link.open(verb, request, {
     ...events,
     onEnd: (end) => resolve({ end }),
-    onFault: (code) => resolve({ fault: guestFault(code) }),
+    onFault: (code, _, said) => resolve({ fault: guestFault(code, said) }),
     onLost: () => resolve({ fault: lost() }),
   });
   return { call, outcome: promise };
 }
 
-function endOf(outcome: Outcome): Record<string, unknown> {
+export function endOf(outcome: Outcome): Record<string, unknown> {
   if ('fault' in outcome) throw outcome.fault;
   return outcome.end;
 }
@@ -67,6 +84,14 @@ async function sendBody(request: IncomingMessage, call: Call, onBytes: (bytes: B
   return true;
 }
 
+/** How many bytes the caller says will come. @errors throws Fault `invalid` */
+function announcedBytes(request: IncomingMessage): { bytes?: number } {
+  const text = request.headers['x-bytes'] ?? request.headers['content-length'];
+  if (text === undefined) return {};
+  if (!/^[0-9]{1,15}$/.test(String(text))) throw invalid('x-bytes must be a whole number');
+  return { bytes: Number(text) };
+}
+
 /** @errors rejects with Fault: `checksum_mismatch`, `quota_full`, `not_permitted`, ...; no half file is left then. */
 export async function putFile(link: GuestLink, path: string, request: IncomingMessage) {
   const expected = request.headers['x-sha256'];
@@ -74,7 +99,8 @@ export async function putFile(link: GuestLink, path: string, request: IncomingMe
     throw invalid('x-sha256 must be lower-case hex');
   const hash = createHash('sha256');
   let bytesSent = 0;
-  const { call, outcome } = openCall(link, 'put', { path }, {});
+  const announced = announcedBytes(request);
+  const { call, outcome } = openCall(link, 'put', { path, ...announced }, {});
   const isWhole = await sendBody(request, call, (bytes) => {
     hash.update(bytes);
     bytesSent += bytes.length;
@@ -88,9 +114,14 @@ export async function putFile(link: GuestLink, path: string, request: IncomingMe
     });
   }
   if (isWhole) call.end();
-  endOf(await outcome);
+  const ended = await outcome;
+  if ('fault' in ended) throw withAsked(ended.fault, announced.bytes ?? bytesSent);
   return { path, bytes: bytesSent, sha256 };
 }
+
+/** Cap and available are the guest's figures, asked is the caller's. */
+const withAsked = (fault: Fault, bytes: number): Fault =>
+  fault.code === 'quota_full' ? refused(fault.code, fault.message, { ...fault.facts, asked_bytes: bytes }) : fault;
 
 const tarRequest = (script: string, path: string, hasStdin: boolean) => ({
   argv: ['/bin/sh', '-c', script, 'tree', path],
@@ -203,7 +234,7 @@ interface Entry {
   modified_us: number;
 }
 
-function readEntry(value: unknown): Entry {
+export function readEntry(value: unknown): Entry {
   const { name, type, bytes, mode, modified_us } = value as Record<string, unknown>;
   const count = (number: unknown): number => (Number.isSafeInteger(number) ? (number as number) : 0);
   const word = ['file', 'directory', 'link'].includes(String(type)) ? String(type) : 'other';

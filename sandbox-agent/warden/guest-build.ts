@@ -8,14 +8,25 @@ import { createRequire, stripTypeScriptTypes } from 'node:module';
 import { join } from 'node:path';
 
 /** Each may import only what stands before it. */
-const SOURCES = ['frame.ts', 'outflow.ts', 'exec.ts', 'files.ts', 'dial.ts', 'terminal.ts', 'guest.ts'];
+const SOURCES = [
+  'frame.ts',
+  'outflow.ts',
+  'exec.ts',
+  'files.ts',
+  'paths.ts',
+  'remove.ts',
+  'dial.ts',
+  'terminal.ts',
+  'guest.ts',
+];
 const LOCAL_IMPORT = /^import [^;]*? from '\.\/[^']*';$/gms;
 const NODE_IMPORT = /^import \{([^}]*)\} from '(node:[^']*)';$/gms;
 const ANY_IMPORT = /^import .*$/m;
 const EXPORT = /^export (?=(const|function|async function) )/gm;
 
+/** `var`, because several modules may take the same name from Node. */
 function asRequire(_: string, names: string, module: string): string {
-  return `const {${names.replaceAll(' as ', ': ')}} = require('${module}');`;
+  return `var {${names.replaceAll(' as ', ': ')}} = require('${module}');`;
 }
 
 /**

@@ -28,7 +28,8 @@ export interface CallEvents {
   onMeta?(meta: Record<string, unknown>): void;
   /** Exactly one of these three, once. */
   onEnd(end: Record<string, unknown>): void;
-  onFault(code: string, message: string): void;
+  /** `body` is all that the guest said, and as hostile. */
+  onFault(code: string, message: string, body?: Record<string, unknown>): void;
   onLost(): void;
 }
 
@@ -53,7 +54,7 @@ interface OpenCall {
   wake: (() => void) | undefined;
 }
 
-type Verb = 'exec' | 'put' | 'get' | 'list' | 'dial';
+export type Verb = 'exec' | 'put' | 'get' | 'list' | 'stat' | 'mkdir' | 'move' | 'remove' | 'watch' | 'dial';
 
 export class GuestLink {
   readonly ready: Promise<void>;
@@ -113,7 +114,7 @@ export class GuestLink {
     if (frame.kind !== Kind.end && frame.kind !== Kind.fault) throw new TypeError(`unknown frame kind ${frame.kind}`);
     this.#close(frame.call);
     if (frame.kind === Kind.end) call.events.onEnd(body);
-    else call.events.onFault(String(body.code ?? 'fault').slice(0, 64), String(body.message ?? '').slice(0, 512));
+    else call.events.onFault(String(body.code ?? 'fault').slice(0, 64), String(body.message ?? '').slice(0, 512), body);
   }
 
   #takeBytes(call: OpenCall, frame: Frame): void {

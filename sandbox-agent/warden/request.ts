@@ -50,6 +50,7 @@ export const isText: Check = (value) =>
   typeof value === 'string' && value.length <= TEXT_CHARS_MAX && !value.includes('\0')
     ? undefined
     : `must be text of at most ${TEXT_CHARS_MAX} characters`;
+export const isPath: Check = (value) => isText(value) ?? (value === '' ? 'must not be empty' : undefined);
 export const isObject: Check = (value) =>
   typeof value === 'object' && value !== null && !Array.isArray(value) ? undefined : 'must be an object';
 export const isBase64: Check = (value) =>

@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import { type Envelope, RUN_TICKET_TYPE, type RunTicket, type SigningKey, signEnvelope } from '@tallystick/kernel';
+import { pathContract } from './contract-paths.ts';
 import { portContract } from './contract-ports.ts';
 import { secretContract } from './contract-secrets.ts';
 import { terminalContract } from './contract-terminal.ts';
@@ -344,6 +345,7 @@ export function providerContract(rigged: Rigged): void {
   });
   running(rigged, () => name);
   moving(rigged, () => name);
+  pathContract(rigged, () => name);
   creating(rigged);
   leasing(rigged);
   ending(rigged);

@@ -32,3 +32,4 @@ export {
   type StdinPlace,
   type TerminalSize,
 } from './port.ts';
+export type { MakeFolder, MovePath, PathChanged, PathStatus, RemovePath } from './port-files.ts';

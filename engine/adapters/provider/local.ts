@@ -7,6 +7,7 @@ import { Agent, type IncomingMessage, request } from 'node:http';
 import { type Duplex, Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { CALLER_TICKET_TYPE, type Envelope, type SigningKey, signEnvelope } from '@tallystick/kernel';
+import { pathCalls } from './local-paths.ts';
 import { dialWarden } from './local-port.ts';
 import { secretCalls } from './local-secrets.ts';
 import { type Body, type FactValue, type OutputPage, type Provider, ProviderFault } from './port.ts';
@@ -217,8 +218,11 @@ function execCalls({ answer }: Wire) {
 
 function fileCalls({ answer, open }: Wire) {
   return {
-    putFile: (sandbox, path, body, sha256) => {
-      const headers: Record<string, string> = sha256 === undefined ? {} : { 'x-sha256': sha256 };
+    putFile: (sandbox, path, body, sha256, bytes = body instanceof Uint8Array ? body.length : undefined) => {
+      const headers: Record<string, string> = {
+        ...(sha256 === undefined ? {} : { 'x-sha256': sha256 }),
+        ...(bytes === undefined ? {} : { 'x-bytes': String(bytes) }),
+      };
       const ask = { verb: 'put', sandbox, method: 'PUT', path: `${one(sandbox)}/files` } as const;
       return answer({ ...ask, query: { path }, headers, body });
     },
@@ -242,6 +246,7 @@ export function localProvider(options: LocalProviderOptions): Provider {
     ...sandboxCalls(calls),
     ...execCalls(calls),
     ...fileCalls(calls),
+    ...pathCalls(calls.answer, one),
     ...secretCalls(calls.answer),
     openPort: (sandbox, port) => calls.dial(sandbox, `${one(sandbox)}/ports/${port}`),
     close: async () => calls.close(),

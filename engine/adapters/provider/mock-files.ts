@@ -5,6 +5,7 @@
 import { createHash } from 'node:crypto';
 import { posix } from 'node:path';
 import { Readable } from 'node:stream';
+import { noSuchFile, placeOf, typeAt } from './mock-paths.ts';
 import { HOME, type MockSandbox } from './mock-sandbox.ts';
 import { packTar, unpackTar } from './mock-tar.ts';
 import { type Body, type FactValue, type Provider, ProviderFault } from './port.ts';
@@ -43,14 +44,29 @@ function entriesOf(sandbox: MockSandbox, folder: string) {
       modified_us: 0,
     });
   }
+  for (const path of sandbox.folders) {
+    const [name = '', ...rest] = path.startsWith(`${folder}/`) ? path.slice(folder.length + 1).split('/') : [];
+    const isKnown = name === '' || entries.has(name);
+    const mode = rest.length === 0 ? 0o755 : 0o644;
+    if (!isKnown) entries.set(name, { name, type: 'directory', bytes: 0, mode, modified_us: 0 });
+  }
   return [...entries.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
 function put(sandbox: MockSandbox, files: [path: string, bytes: Buffer][]): void {
+  for (const [path] of files) {
+    placeOf(sandbox, path);
+    if (typeAt(sandbox, path) === 'directory') throw refuse('is_folder', 'it is a folder');
+  }
   const replaced = new Set(files.map(([path]) => path));
   const others = [...sandbox.files].filter(([path]) => !replaced.has(path));
-  const total = [...others, ...files].reduce((sum, [, bytes]) => sum + bytes.length, 0);
-  if (total > sandbox.spec.disk_mib << 20) throw refuse('quota_full', 'the disk quota is full');
+  const cap = sandbox.spec.disk_mib << 20;
+  const sizeOf = (some: [string, Buffer][]): number => some.reduce((sum, [, bytes]) => sum + bytes.length, 0);
+  const [asked, available] = [sizeOf(files), cap - sizeOf(others)];
+  if (asked > available) {
+    const facts = { cap_bytes: cap, asked_bytes: asked, available_bytes: available };
+    throw refuse('quota_full', 'the disk quota is full', facts);
+  }
   for (const [path, bytes] of files) sandbox.files.set(path, bytes);
 }
 
@@ -76,8 +92,10 @@ export function fileCalls(running: (name: string, cause: string) => MockSandbox)
       return { bytes: archive.length };
     },
     getFile: async (name, path, range) => {
-      const bytes = running(name, 'file_read').files.get(at(HOME, path));
-      if (!bytes) throw new ProviderFault('gone', 'no_such_file', 'no such file or folder');
+      const sandbox = running(name, 'file_read');
+      const bytes = sandbox.files.get(placeOf(sandbox, path));
+      if (!bytes && typeAt(sandbox, at(HOME, path))) throw refuse('is_folder', 'it is a folder');
+      if (!bytes) throw noSuchFile();
       return Readable.from([
         range ? bytes.subarray(range.start, range.end === undefined ? undefined : range.end + 1) : bytes,
       ]);
@@ -88,9 +106,11 @@ export function fileCalls(running: (name: string, cause: string) => MockSandbox)
     },
     listFiles: async (name, path) => {
       const sandbox = running(name, 'file_read');
-      const entries = entriesOf(sandbox, at(HOME, path));
-      if (entries.length === 0 && at(HOME, path) !== HOME)
-        throw new ProviderFault('gone', 'no_such_file', 'no such file or folder');
+      const folder = placeOf(sandbox, path);
+      const type = typeAt(sandbox, folder);
+      if (!type) throw noSuchFile();
+      if (type === 'file') throw refuse('not_a_folder', 'it is not a folder');
+      const entries = entriesOf(sandbox, folder);
       return { entries, truncated: false };
     },
   } satisfies Partial<Provider>;

@@ -6,7 +6,17 @@ import type { Duplex } from 'node:stream';
 import { leaseLeftMs, type MockClock, type MockLease } from './mock-lease.ts';
 import { type MockSecrets, newSecrets } from './mock-secrets.ts';
 import type { Step } from './mock-shell.ts';
-import type { ExecEnd, ExecView, FinishOrder, OutputChunk, SandboxSpec, SandboxView, TerminalSize } from './port.ts';
+import type {
+  ExecEnd,
+  ExecView,
+  FinishOrder,
+  OutputChunk,
+  ProviderFault,
+  SandboxSpec,
+  SandboxView,
+  TerminalSize,
+} from './port.ts';
+import type { PathChanged } from './port-files.ts';
 
 export interface MockExec {
   id: string;
@@ -36,6 +46,10 @@ export interface MockSandbox {
   ended: { reason: string; at_us: number } | null;
   execs: Map<string, MockExec>;
   files: Map<string, Buffer>;
+  /** Those that stand without a file below. */
+  folders: Set<string>;
+  /** Outcomes of changes by their names. */
+  changes: Map<string, PathChanged | ProviderFault>;
   secrets: MockSecrets;
   /** Open streams to its ports. */
   streams: Set<Duplex>;
@@ -60,6 +74,8 @@ export function newSandbox(spec: SandboxSpec, lease: MockLease, clock: MockClock
     ended: null,
     execs: new Map(),
     files: new Map(),
+    folders: new Set(),
+    changes: new Map(),
     secrets: newSecrets(),
     streams: new Set(),
     lastActivityUs: nowUs,

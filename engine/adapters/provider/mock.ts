@@ -6,6 +6,7 @@ import { setImmediate as yieldOnce } from 'node:timers/promises';
 import { at, fileCalls } from './mock-files.ts';
 import { resize, typeInto } from './mock-input.ts';
 import { admit, type MockClock } from './mock-lease.ts';
+import { pathCalls } from './mock-paths.ts';
 import { openMockPort } from './mock-port.ts';
 import {
   endExec,
@@ -328,6 +329,7 @@ export function mockProvider(options: MockProviderOptions): MockProvider {
     ...leaseCalls(world),
     ...execCalls(world),
     ...fileCalls((name, cause) => runningOf(world, name, cause)),
+    ...pathCalls((name, cause) => runningOf(world, name, cause)),
     ...secretCalls({
       bootId: () => bootId(world),
       nowUs: () => nowUs(world),

@@ -8,6 +8,7 @@
 import type { Duplex, Readable } from 'node:stream';
 import type { Envelope } from '@tallystick/kernel';
 import type { SealedSecret } from '@tallystick/kernel/sealing';
+import type { PathCalls } from './port-files.ts';
 
 export type FactValue = string | number | boolean | null;
 
@@ -242,7 +243,7 @@ export interface ByteRange {
 }
 
 /** @errors every method rejects with ProviderFault only. Paths are the sandbox's own; relative ones begin at its home. */
-export interface Provider {
+export interface Provider extends PathCalls {
   descriptor(): Promise<Descriptor>;
   attestation(): Promise<{ mode: string; image_version: string; measurement: string | null }>;
   /** Idempotent on (sandbox, incarnation). The first lease counts from `started_at_us`. */
@@ -274,8 +275,14 @@ export interface Provider {
   ): Promise<{ position: number }>;
   resizeExec(sandbox: string, execId: string, size: TerminalSize): Promise<ExecView>;
 
-  /** Whole or absent. `sha256` (hex) is checked before the file appears. */
-  putFile(sandbox: string, path: string, body: Body, sha256?: string): Promise<{ bytes: number; sha256: string }>;
+  /** Whole or absent. `sha256` (hex) is checked before the file appears, `bytes` against the room before anything is made. */
+  putFile(
+    sandbox: string,
+    path: string,
+    body: Body,
+    sha256?: string,
+    bytes?: number,
+  ): Promise<{ bytes: number; sha256: string }>;
   /** A tar stream, unpacked inside. */
   putTree(sandbox: string, path: string, body: Body): Promise<{ bytes: number }>;
   getFile(sandbox: string, path: string, range?: ByteRange): Promise<Readable>;
