@@ -11,7 +11,18 @@ import {
 } from '@tallystick/kernel';
 import { Fault } from './fault.ts';
 
-export const CALLER_VERBS = ['create', 'renew', 'finish', 'read', 'exec', 'put', 'get', 'release', 'dial'] as const;
+export const CALLER_VERBS = [
+  'create',
+  'renew',
+  'finish',
+  'read',
+  'exec',
+  'put',
+  'get',
+  'release',
+  'dial',
+  'snapshot',
+] as const;
 export type CallerVerb = (typeof CALLER_VERBS)[number];
 
 export const CALLER_TICKET_MS_MAX = 5 * 60_000;

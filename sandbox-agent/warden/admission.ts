@@ -6,6 +6,7 @@ import { statfsSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
 import { Fault, refused } from './fault.ts';
 import type { Shape } from './sandbox.ts';
+import type { SnapshotRef } from './snapshots.ts';
 
 export interface SandboxSpec {
   sandbox: string;
@@ -17,6 +18,12 @@ export interface SandboxSpec {
   disk_mib: number;
   pids_max: number;
   grace_ms: number;
+  /** Start from this snapshot instead of an empty disk. */
+  from?: SnapshotRef | null;
+  /** The snapshot that its disk becomes when its money or time is over. */
+  keep_as?: string | null;
+  /** Hex; refused on a machine whose image has another digest. */
+  image_digest?: string | null;
 }
 
 export interface Admission {

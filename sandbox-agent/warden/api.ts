@@ -17,6 +17,8 @@ import { changePath, statPath } from './paths.ts';
 import { carryPort, portOf, type Upgraded } from './ports.ts';
 import * as read from './request.ts';
 import { attestation, envWithSecrets, releaseSecrets, SECRET_MEMBERS } from './secret-routes.ts';
+import { checkImage, isSnapshotId, isSnapshotRef, snapshotIn, takeSnapshot } from './snapshot-routes.ts';
+import type { Snapshots } from './snapshots.ts';
 import { WAIT_MS_MAX } from './waiters.ts';
 import type { Warden } from './warden.ts';
 
@@ -30,6 +32,8 @@ export interface ApiOptions {
   imageVersion: string;
   descriptor: () => JsonObject;
   attester: Attester;
+  snapshots: Snapshots;
+  imageDigest: () => Promise<string>;
 }
 
 interface Ask {
@@ -79,6 +83,9 @@ async function create(ask: Ask): Promise<object> {
     disk_mib: count,
     pids_max: count,
     grace_ms: count,
+    from: read.optional(isSnapshotRef),
+    keep_as: read.optional(isSnapshotId),
+    image_digest: read.optional(read.isText),
     ticket: read.isObject,
   });
   const { ticket, ...spec } = body;
@@ -88,8 +95,9 @@ async function create(ask: Ask): Promise<object> {
     body['sandbox'] as string,
     body['incarnation'] as number,
   );
+  const image_digest = await checkImage(ask.options.imageDigest, spec as unknown as SandboxSpec);
   const held = await ask.options.warden.create(spec as unknown as SandboxSpec, ticket as unknown as Envelope);
-  return createdAnswer(held, ask.options);
+  return { ...createdAnswer(held, ask.options), image_digest };
 }
 
 async function renew(ask: Ask): Promise<object> {
@@ -210,7 +218,10 @@ const ROUTES: Route[] = [
     public_key: options.publicKey,
     warm_ready: options.warden.warm.readyCount,
   })),
-  route('GET', '/v1/descriptor', 'read', ({ options }) => options.descriptor()),
+  route('GET', '/v1/descriptor', 'read', async ({ options }) => ({
+    ...options.descriptor(),
+    image_digests: { [options.imageVersion]: await options.imageDigest() },
+  })),
   route('GET', '/attestation', 'read', ({ options }) => {
     return { mode: 'standard', image_version: options.imageVersion, measurement: null };
   }),
@@ -229,6 +240,15 @@ const ROUTES: Route[] = [
   route('POST', `${SBX}/secrets`, 'release', async (ask) =>
     releaseSecrets(ask.options.warden, ask.options.attester, name(ask), await read.readJson(ask.request)),
   ),
+  route('POST', `${SBX}/snapshots`, 'snapshot', async (ask) => {
+    const { warden, snapshots, imageDigest } = ask.options;
+    return takeSnapshot(snapshots, warden.held(name(ask)), imageDigest, await read.readJson(ask.request));
+  }),
+  route('GET', '/v1/snapshots', 'read', ({ options }) => ({ snapshots: options.snapshots.list() })),
+  route('DELETE', '/v1/snapshots/([^/]+)', 'snapshot', async (ask) => {
+    await ask.options.snapshots.remove(snapshotIn(name(ask)));
+    return {};
+  }),
   route('GET', `${SBX}/execs`, 'read', (ask) => ({ execs: execsHere(ask).list() })),
   route('POST', `${SBX}/execs`, 'exec', startExec),
   route('GET', `${SBX}/execs/([^/]+)`, 'read', (ask) => execsHere(ask).get(execId(ask), waitMs(ask))),

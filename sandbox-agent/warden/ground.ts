@@ -26,6 +26,8 @@ export interface Ground {
   logs: string;
   /** One formatted disk image per size, which sandboxes get copies of. */
   templates: string;
+  /** What outlives sandboxes, and wardens. */
+  snapshots: string;
   guest: string;
   nodeFile: string;
   filterFile: string;
@@ -138,13 +140,14 @@ export async function prepareGround(folder: string, level: Level = 'ns'): Promis
     deadlines: join(folder, 'deadlines'),
     logs: join(folder, 'logs'),
     templates: join(folder, 'templates'),
+    snapshots: join(folder, 'snapshots'),
     nodeFile,
     filterFile,
     hostUidFirst,
   };
 }
 
-/** After the last sandbox: the slice and the folders go; the key, the events and the used names stay. */
+/** After the last sandbox: the slice and the folders go; the key, the events, the used names and the snapshots stay. */
 export async function removeGround(ground: Ground, folder: string): Promise<void> {
   await killAndRemove(ground.layout, ground.slice);
   for (const name of ['sandboxes', 'deadlines', 'logs', 'templates', 'guest', 'warden.pid', 'seccomp.bpf']) {

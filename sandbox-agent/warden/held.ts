@@ -7,6 +7,7 @@ import type { Execs } from './execs.ts';
 import type { Lease } from './lease.ts';
 import type { Sandbox, Shape } from './sandbox.ts';
 import type { Secrets } from './secrets.ts';
+import type { SnapshotRef } from './snapshots.ts';
 
 export type EndReason = string;
 
@@ -45,6 +46,12 @@ export interface Held {
   /** The last figures, for when the cgroup is gone. */
   cpuUs: number;
   isEnding: boolean;
+  /** Its disk is being copied: it stands still within its paid time. */
+  isStilled: boolean;
+  /** The snapshot that its disk becomes when its money or time is over. */
+  keepAs: string | undefined;
+  /** The snapshot it starts from. */
+  from: SnapshotRef | undefined;
   ended: Ended | undefined;
   /** Settles as `create` does, for whoever repeats it. */
   created: Promise<unknown>;

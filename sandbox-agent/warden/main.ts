@@ -19,6 +19,7 @@ import { prepareGround, removeGround } from './ground.ts';
 import type { Level } from './image.ts';
 import { checkPinned, imageDigests } from './image-digest.ts';
 import { probe, tryIsolation } from './probe.ts';
+import { Snapshots } from './snapshots.ts';
 import { UsedNames } from './used-names.ts';
 import { Warden } from './warden.ts';
 import { WARM_MAX } from './warm-pool.ts';
@@ -185,12 +186,14 @@ async function main(): Promise<void> {
   const admission = detectAdmission(options.folder);
   const usedNames = new UsedNames(join(options.folder, 'used-names'));
   const { leaseKey, warm } = options;
-  const warden = new Warden({ ground, leaseKey, clock: systemClock, events, usedNames, admission, warm });
+  const snapshots = new Snapshots(ground.snapshots, () => Math.round(systemClock.wallMs() * 1_000));
+  const kept = { snapshots, imageDigest };
+  const warden = new Warden({ ground, leaseKey, clock: systemClock, events, usedNames, admission, warm, ...kept });
   const access = accessFor(options.callerKey, publicKey, systemClock.wallMs);
   const descriptor = (): JsonObject => describe(admission, level);
   const attester = attesterFor({ key, bootId, filterFile: ground.filterFile, imageDigest, descriptor });
   const identity = { bootId, publicKey, imageVersion: IMAGE_VERSION, attester };
-  const server = apiServer({ warden, events, access, descriptor, ...identity });
+  const server = apiServer({ warden, events, access, descriptor, ...identity, ...kept });
   await listen(server, options.socket);
   closeOnSignal(async () => {
     server.close();

@@ -68,13 +68,15 @@ export class Sandbox {
     child.once('exit', () => link.close());
   }
 
-  /** `beforeLaunch` runs when the cgroup stands and nothing runs in it yet. @errors rejects and leaves nothing behind. */
+  /** `beforeLaunch` runs when nothing runs in the cgroup yet; `prepare` makes the disk. @errors rejects and leaves nothing behind. */
   static async launch(
     ground: Ground,
     name: string,
     hostUid: number,
     shape: Shape,
     beforeLaunch: (cgroup: Cgroup, directory: string) => void = () => {},
+    prepare: (disk: Disk, ownerUid: number) => Promise<void> = (disk, uid) =>
+      prepareDisk(disk, uid, ground.templates),
   ): Promise<Sandbox> {
     const directory = join(ground.sandboxes, name);
     const socketDirectory = join(directory, 'socket');
@@ -84,7 +86,7 @@ export class Sandbox {
     const link = new GuestLink(join(socketDirectory, 'guest.sock'), hostUid);
     try {
       const disk = planDisk(directory, shape.diskBytesMax);
-      await prepareDisk(disk, hostUid, ground.templates);
+      await prepare(disk, hostUid);
       beforeLaunch(cgroup, directory);
       const child = launch(isolationOf(ground, directory, hostUid, disk, cgroup.procsFiles), GUEST_ARGV);
       return new Sandbox({ name, hostUid, directory }, cgroup, link, child);
@@ -115,11 +117,12 @@ export class Sandbox {
     return this;
   }
 
-  /** Works on a frozen tree, too: nothing of the tenant runs again. */
-  async destroy(): Promise<void> {
+  /** Works on a frozen tree, too: nothing of the tenant runs again. `beforeRemoval` may take its files away. */
+  async destroy(beforeRemoval: () => Promise<void> = async () => {}): Promise<void> {
     await endTree(this.process, this.gone, this.cgroup);
     this.link.close();
     await this.cgroup.remove();
+    await beforeRemoval();
     rmSync(this.directory, { recursive: true, force: true });
   }
 }

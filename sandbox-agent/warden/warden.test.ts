@@ -9,6 +9,7 @@ import { leaseKey, ownGround, ticketOf, until } from '../testing/rig.ts';
 import { detectAdmission, IMAGE_VERSION } from './admission.ts';
 import { systemClock } from './clock.ts';
 import { EventLog, type WardenEvent } from './events.ts';
+import { Snapshots } from './snapshots.ts';
 import { UsedNames } from './used-names.ts';
 import { Warden } from './warden.ts';
 
@@ -22,7 +23,9 @@ async function wardenWith(context: TestContext) {
   const events = new EventLog(own.folder, randomUUID(), clock.wallMs);
   const usedNames = new UsedNames(join(own.folder, 'used-names'));
   const admission = detectAdmission(own.folder);
-  const warden = new Warden({ ground: own.ground, leaseKey: leaseKey.publicKey, clock, events, usedNames, admission });
+  const snapshots = new Snapshots(own.ground.snapshots, () => Math.round(clock.wallMs() * 1_000));
+  const parts = { ground: own.ground, clock, events, usedNames, admission, snapshots };
+  const warden = new Warden({ leaseKey: leaseKey.publicKey, imageDigest: async () => '', ...parts });
   context.after(async () => {
     await warden.close();
     await events.close();

@@ -6,8 +6,10 @@ import { setPriority } from 'node:os';
 import { join } from 'node:path';
 import type { Envelope } from '@tallystick/kernel';
 import { type Admission, admitSpec, type SandboxSpec } from './admission.ts';
+import type { Cgroup } from './cgroup.ts';
 import { type Clock, REAPER_MARGIN_MS, WARDEN_MARGIN_MS } from './clock.ts';
 import { removeDeadline, writeDeadline } from './deadline-file.ts';
+import type { Disk } from './disk.ts';
 import type { EventLog, EventName } from './events.ts';
 import { type ExecEnd, Execs, type ExecView } from './execs.ts';
 import { type Facts, Fault, refused } from './fault.ts';
@@ -17,6 +19,8 @@ import { admitTicket, type Lease, startingLease, startLease } from './lease.ts';
 import { ReaperWatch } from './reaper-watch.ts';
 import { Sandbox, START_MS_MAX } from './sandbox.ts';
 import { Secrets } from './secrets.ts';
+import { keepDisk, keptAs } from './snapshot-routes.ts';
+import type { Snapshots } from './snapshots.ts';
 import type { UsedNames } from './used-names.ts';
 import { WarmPool } from './warm-pool.ts';
 
@@ -28,6 +32,9 @@ export interface WardenOptions {
   events: EventLog;
   usedNames: UsedNames;
   admission: Admission;
+  snapshots: Snapshots;
+  /** Of the image as it is now, hex. */
+  imageDigest: () => Promise<string>;
   /** Sandboxes booted ahead; absent: none. */
   warm?: { size: number; diskBytesMax: number };
 }
@@ -145,7 +152,7 @@ export class Warden {
   }
 
   #newHeld(spec: SandboxSpec, shape: Held['shape'], lease: Lease): Held {
-    const warm = this.warm.claim(shape);
+    const warm = spec.from ? undefined : this.warm.claim(shape);
     return {
       name: spec.sandbox,
       incarnation: spec.incarnation,
@@ -167,6 +174,9 @@ export class Warden {
       lastActivity: 'start',
       cpuUs: 0,
       isEnding: false,
+      isStilled: false,
+      keepAs: spec.keep_as ?? undefined,
+      from: spec.from ?? undefined,
       ended: undefined,
       created: Promise.resolve(),
     };
@@ -191,6 +201,7 @@ export class Warden {
     } catch (fault) {
       const cause = fault instanceof Fault ? String(fault.facts['cause'] ?? fault.message) : (fault as Error).message;
       await this.#end(held, 'start_failed', cause);
+      if (isAboutSnapshot(fault)) throw fault;
       throw refused('start_failed', `the sandbox did not start: ${cause}`, { cause });
     }
     return held;
@@ -219,9 +230,11 @@ export class Warden {
 
   #boot(held: Held): Promise<Sandbox> {
     const { ground } = this.#options;
-    return Sandbox.launch(ground, this.#nextSlot(), held.hostUid, held.shape, (cgroup, directory) => {
+    const { from, hostUid } = held;
+    const restored = from && ((disk: Disk, uid: number) => this.#options.snapshots.restore(from, disk, uid));
+    const beforeLaunch = (cgroup: Cgroup, directory: string): void =>
       this.#writeDeadline(held, cgroup.tree, cgroup.directories, directory);
-    });
+    return Sandbox.launch(ground, this.#nextSlot(), hostUid, held.shape, beforeLaunch, restored);
   }
 
   #execsOf(held: Held, sandbox: Sandbox): Execs {
@@ -332,7 +345,7 @@ export class Warden {
     const left = leftMs(held, this.#clock, WARDEN_MARGIN_MS);
     const frozenAtMs = held.frozenAtMonotonicMs;
     if (left > 0) {
-      if (frozenAtMs !== undefined || held.sandbox?.cgroup.isFrozen()) this.#thaw(held);
+      if (!held.isStilled && (frozenAtMs !== undefined || held.sandbox?.cgroup.isFrozen())) this.#thaw(held);
       return;
     }
     if (held.readyAtMonotonicMs === undefined) return void this.#end(held, held.finish?.reason ?? 'start_failed');
@@ -344,7 +357,8 @@ export class Warden {
   #freeze(held: Held, lateMs: number): void {
     const cgroup = held.sandbox?.cgroup;
     // A tree that the reaper has killed already is empty, and an empty one does not count as frozen.
-    const wasStopped = cgroup !== undefined && (cgroup.isFrozen() || cgroup.pids().length === 0);
+    const isStopped = cgroup !== undefined && (cgroup.isFrozen() || cgroup.pids().length === 0);
+    const wasStopped = isStopped && !held.isStilled;
     cgroup?.freeze();
     held.frozenAtMonotonicMs = wasStopped ? this.#reaperMomentMs(lateMs) : this.#clock.monotonicMs();
     held.frozenSinceUs = this.#nowUs();
@@ -385,7 +399,7 @@ export class Warden {
       held.sandbox?.cgroup.freeze();
     }
     cpuUs(held);
-    const leftover = await this.#destroy(held);
+    const leftover = await this.#destroy(held, keptAs(held, reason));
     await held.execs?.endAll(execEndFor(reason, held.finish));
     held.secrets.wipe();
     held.ended = { reason, atUs: this.#nowUs(), ...(cause === undefined ? {} : { cause }) };
@@ -394,9 +408,14 @@ export class Warden {
   }
 
   /** Returns what could not be removed, for the event; the reaper still holds its deadline then. */
-  async #destroy(held: Held): Promise<string | undefined> {
+  async #destroy(held: Held, keepAs: string | undefined): Promise<string | undefined> {
+    const { snapshots, ground, imageDigest } = this.#options;
+    const { sandbox } = held;
+    const keep = async (): Promise<void> => {
+      if (keepAs && sandbox) await keepDisk(snapshots, ground, { ...held, sandbox }, keepAs, await imageDigest());
+    };
     try {
-      await held.sandbox?.destroy();
+      await sandbox?.destroy(keep);
       removeDeadline(this.#options.ground.deadlines, held.name);
       return undefined;
     } catch (fault) {
@@ -422,10 +441,14 @@ export class Warden {
   /** Stops everything, then the reaper. */
   async close(): Promise<void> {
     await Promise.all([this.warm.close(), ...this.#live().map((held) => this.#end(held, 'stopped'))]);
+    await this.#options.snapshots.close();
     clearTimeout(this.#timer);
     await this.reaper.close();
   }
 }
+
+/** Told as it is: nobody mends it by trying again. */
+const isAboutSnapshot = (fault: unknown): boolean => fault instanceof Fault && /^(unknown_)?snapshot/.test(fault.code);
 
 /** What a receipt says of a command's end. */
 function execEndFacts({ exec_id, end, stdout_bytes, stderr_bytes }: ExecView): Facts {
