@@ -5,6 +5,7 @@
 import { PolicyViewSchema, ProviderSwitchSchema, StandingSchema, Tier } from '@tallystick/proto';
 import { plain, type Services } from '@tallystick/sdk';
 import { Argument, type Command } from 'commander';
+import { policyText } from '../output/policy.ts';
 import { UsageError } from '../text/usage-error.ts';
 import { addCommand, onRun, type Run, type Spec, type World, withKey } from './command.ts';
 
@@ -15,12 +16,13 @@ const WHOM = new Argument('<principal>', 'eip155:<chain>:<address>, as `tally wh
 export function addPolicyCommands(program: Command, world: World): void {
   const policy = addCommand(program, {
     usage: 'policy',
-    summary: 'what applies to this account: tier, caps, what is used today',
+    summary: 'what applies to this account: tier, caps, what is used and left, how to get more',
     examples: ['tally policy', 'tally policy --json'],
   });
-  onRun(world, policy, async ({ connect, out }) =>
-    out.record(plain(PolicyViewSchema, await (await connect()).services.policy.getPolicy({}))),
-  );
+  onRun(world, policy, async ({ connect, out }) => {
+    const told = plain(PolicyViewSchema, await (await connect()).services.policy.getPolicy({}));
+    await out.say(told, policyText(told, out.colours));
+  });
   const admin = program
     .command('admin')
     .summary('switches of the platform (needs a login with --scope platform:admin, see TALLY_ADMINS)');

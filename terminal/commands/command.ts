@@ -10,7 +10,7 @@ import type { Io } from '../io.ts';
 import { createOut, type Out } from '../output/out.ts';
 import { connectSaved } from '../session.ts';
 import { parseAmount } from '../text/amount.ts';
-import { parseDuration } from '../text/duration.ts';
+import { formatDuration, parseDuration } from '../text/duration.ts';
 import { UsageError } from '../text/usage-error.ts';
 
 /** What a running command has. */
@@ -94,12 +94,25 @@ function told<T>(parse: (text: string) => T): (text: string) => T {
 export const amount = told(parseAmount);
 export const duration = told(parseDuration);
 
+/** A length of time within bounds, both in milliseconds. */
+export const durationWithin = (min: bigint, max: bigint): ((text: string) => bigint) =>
+  told((text) => {
+    const value = parseDuration(text);
+    if (value >= min && value <= max) return value;
+    throw new UsageError(
+      `${text} is out of range.`,
+      `Write a time from ${formatDuration(min)} to ${formatDuration(max)}.`,
+    );
+  });
+
 /** A whole number within bounds. */
 export const count = (min: number, max: number): ((text: string) => number) =>
   told((text) => {
     const value = Number(text);
-    if (!/^[0-9]+$/.test(text) || value < min || value > max)
+    if (!/^[0-9]+$/.test(text))
       throw new UsageError(`${text} is not a whole number.`, `Write one from ${min} to ${max}.`);
+    if (value < min || value > max)
+      throw new UsageError(`${text} is out of range.`, `Write a whole number from ${min} to ${max}.`);
     return value;
   });
 

@@ -5,12 +5,27 @@
 
 import { plain, type Sandbox, SandboxSchema, type SandboxState } from '@tallystick/sdk';
 import { Argument, type Command } from 'commander';
-import type { Column } from '../output/render.ts';
-import { addCommand, amount, count, duration, given, idOf, onRun, type Run, type World, withKey } from './command.ts';
+import type { Out } from '../output/out.ts';
+import { type Column, recordText } from '../output/render.ts';
+import {
+  addCommand,
+  amount,
+  count,
+  duration,
+  durationWithin,
+  given,
+  idOf,
+  onRun,
+  type Run,
+  type World,
+  withKey,
+} from './command.ts';
 import { extensionOf, take, withExtension } from './job.ts';
 import { addAttestationCommand } from './secret.ts';
 
 const SANDBOX_ID = new Argument('<sandbox>', 'id of the sandbox: sbx_…').argParser(idOf('sbx'));
+const QUANTUM_MS_MIN = 1_000n;
+const QUANTUM_MS_MAX = 60_000n;
 const LIST_MAX_DEFAULT = 50;
 const LIST_MAX = 10_000;
 
@@ -78,14 +93,18 @@ function addCreate(sandbox: Command, world: World): void {
     .option('--cap <amount>', 'upper bound of what it may spend (default: what remains of the job)', amount)
     .option('--ttl <time>', 'how long it may live (default: what remains of the job)', duration)
     .option('--idle <time>', 'stop after this long without activity (default: never)', duration)
-    .option('--quantum <time>', 'length of one sold step, 1s to 60s (default: 60s)', duration);
+    .option(
+      '--quantum <time>',
+      'length of one sold step, 1s to 60s (default: 60s)',
+      durationWithin(QUANTUM_MS_MIN, QUANTUM_MS_MAX),
+    );
   onRun<CreateOptions & { job: string }>(world, withKey(create), async ({ connect, out }, _, options) => {
     const { job, label, image, cpu, ram, disk, cap, ttl, idle, quantum, key } = options;
     const tally = await connect();
     const machine = given({ label, image, cpuMillis: cpu, ramMib: ram, diskMib: disk });
     const limits = given({ maxSpendMicros: cap, ttlMs: ttl, idleTimeoutMs: idle, quantumMs: quantum, key });
     const made = await tally.sandboxes.create(job, { ...machine, ...limits });
-    await out.record(plain(SandboxSchema, made.state!));
+    await show(out, made.state!);
   });
 }
 
@@ -127,7 +146,14 @@ async function tell(
   ask: (sandbox: Sandbox) => Promise<SandboxState>,
 ): Promise<void> {
   const tally = await connect();
-  await out.record(plain(SandboxSchema, await ask(tally.sandboxes.attach(id))));
+  await show(out, await ask(tally.sandboxes.attach(id)));
+}
+
+/** How long it ran is known at its end; until then people see since when it runs. */
+async function show(out: Out, state: SandboxState): Promise<void> {
+  const value = plain(SandboxSchema, state);
+  const hasEnded = value['stopped_at'] !== null;
+  await out.say(value, recordText(hasEnded ? value : { ...value, ran_ms: null }, out.colours));
 }
 
 function addExtend(sandbox: Command, world: World): void {

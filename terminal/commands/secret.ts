@@ -1,11 +1,12 @@
 /**
  * `tally secret` and `tally sandbox attestation`: what a machine says of itself, and values sealed to it here.
- * Promise: a value is read from a file or standard input, never from the command line, and is printed nowhere.
+ * Promise: a value is typed unseen or read from a file or standard input, never from the command line, and is printed nowhere.
  */
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import type { ReleasedSecret } from '@tallystick/sdk';
 import { Argument, type Command } from 'commander';
+import { askHidden } from '../hidden-prompt.ts';
 import type { Io } from '../io.ts';
 import type { Column } from '../output/render.ts';
 import { UsageError } from '../text/usage-error.ts';
@@ -34,6 +35,7 @@ export function addSecretCommands(program: Command, world: World): void {
 interface PutOptions {
   fromFile?: string;
   stdin?: boolean;
+  exact?: boolean;
   wardenKey?: string;
   key?: string;
 }
@@ -43,6 +45,7 @@ function addPut(secret: Command, world: World): void {
     usage: 'put',
     summary: 'verify the machine, seal a value to it and release it to the sandbox',
     examples: [
+      'tally secret put sbx_0192… API_TOKEN                      asks for the value, which is not shown',
       'tally secret put sbx_0192… API_TOKEN --from-file token.txt',
       'pass show api | tally secret put sbx_0192… API_TOKEN',
       'tally exec sbx_0192… --secret API_TOKEN -- ./deploy.sh',
@@ -50,13 +53,13 @@ function addPut(secret: Command, world: World): void {
   })
     .addArgument(sandboxArgument())
     .argument('<name>', 'a name like API_TOKEN: the environment variable, and the file below /run/secrets')
-    .option('--from-file <file>', 'the value: every byte of this file')
-    .option('--stdin', 'the value: standard input without the line end at its end (the default)');
+    .option('--from-file <file>', 'the value: this file without one line end at its end; -: standard input')
+    .option('--stdin', 'the same as --from-file - (the default where nobody can be asked)')
+    .option('--exact', 'every byte, also a line end at the end');
   onRun<PutOptions>(world, withKey(withWardenKey(put)), async ({ io, out, connect }, [id, name], options) => {
-    const { fromFile, wardenKey, key } = options;
-    if (fromFile !== undefined && options.stdin)
-      throw new UsageError('Two values for one secret.', 'Write --from-file or --stdin.');
-    const value = fromFile === undefined ? await readValue(io) : await readFile(resolve(io.folder, fromFile));
+    const { wardenKey, key } = options;
+    const { value, isCut } = await readValue(io, name!, options);
+    if (isCut) await out.note('the line end at its end is not part of the value (--exact keeps it)');
     const sandbox = (await connect()).sandboxes.attach(id!);
     const secrets = await named(() => sandbox.releaseSecrets({ [name!]: value }, given({ wardenKey, key })));
     await out.list('secrets', secrets.map(rowOf), COLUMNS);
@@ -74,9 +77,31 @@ async function named<T>(act: () => Promise<T>): Promise<T> {
   }
 }
 
-async function readValue({ stdin }: Io): Promise<Buffer> {
-  if (stdin.isTTY)
-    throw new UsageError('The value would show on the screen.', 'Pipe it in, or name a file with --from-file.');
+interface Value {
+  value: Buffer;
+  /** It had a line end at its end. */
+  isCut: boolean;
+}
+
+async function readValue(io: Io, name: string, { fromFile, stdin, exact }: PutOptions): Promise<Value> {
+  if (fromFile !== undefined && stdin)
+    throw new UsageError('Two values for one secret.', 'Write --from-file or --stdin.');
+  const isFile = fromFile !== undefined && fromFile !== '-';
+  if (fromFile === undefined && !stdin && io.stdin.isTTY) return askValue(io, name);
+  const bytes = isFile ? await readFile(resolve(io.folder, fromFile)) : await readBounded(io);
+  const lineEnd = /\r?\n$/.exec(bytes.toString('latin1'));
+  if (exact || !lineEnd) return { value: bytes, isCut: false };
+  return { value: bytes.subarray(0, lineEnd.index), isCut: true };
+}
+
+/** @errors UsageError when the question was left */
+async function askValue(io: Io, name: string): Promise<Value> {
+  const typed = await askHidden(io, `Value of ${name} (not shown): `);
+  if (typed === undefined) throw new UsageError('No value was given.', 'Type it, or name a file with --from-file.');
+  return { value: Buffer.from(typed), isCut: false };
+}
+
+async function readBounded({ stdin }: Io): Promise<Buffer> {
   const chunks: Uint8Array[] = [];
   let bytes = 0;
   for await (const chunk of stdin as AsyncIterable<Uint8Array>) {
@@ -84,9 +109,7 @@ async function readValue({ stdin }: Io): Promise<Buffer> {
     bytes += chunk.length;
     if (bytes > VALUE_BYTES_MAX) break;
   }
-  const value = Buffer.concat(chunks);
-  const end = /\r?\n$/.exec(value.toString('latin1'))?.index;
-  return value.subarray(0, end);
+  return Buffer.concat(chunks);
 }
 
 function addList(secret: Command, world: World): void {

@@ -79,22 +79,23 @@ const isNested = (value: Plain): boolean =>
   (!Array.isArray(value) || value.some((item) => typeof item === 'object'));
 
 /** `paid_until` and `max_total_spend_micros` as `paid until` and `max total spend`. */
-const wordsOf = (field: string): string =>
+export const wordsOf = (field: string): string =>
   field
     .replace(/_micros(?=_|$)/, '')
     .replace(/_(ms|at)$/, '')
     .replaceAll('_', ' ');
 
-/** What was asked for and what came of it, when something was made smaller. */
+const CLAMP_HEADINGS = ['LIMIT', 'ASKED', 'APPLIES', 'CLAMPED BY'];
+
+/** What was asked for, what applies, and which rule made it smaller; a dash where none did. */
 function clampText(clamps: Plain | undefined, colours: Colours): string {
-  if (!Array.isArray(clamps)) return '';
-  const smaller = (clamps as PlainObject[]).filter((clamp) => clamp['rule'] !== '' && clamp['rule'] !== null);
-  return smaller
-    .map(({ field, requested, effective, rule }) => {
-      const [asked, got] = [requested, effective].map((value) => cellText(String(field), value));
-      return colours.yellow(`clamped: ${wordsOf(String(field))} ${asked} -> ${got} by ${cellText('', rule)}`);
-    })
-    .join('\n');
+  if (!Array.isArray(clamps) || clamps.length === 0) return '';
+  const table = new Table({ ...BORDERLESS, head: CLAMP_HEADINGS.map((heading) => colours.bold(heading)) });
+  for (const { field, requested, effective, rule } of clamps as PlainObject[]) {
+    const [asked, applies] = [requested, effective].map((value) => cellText(String(field), value));
+    table.push([wordsOf(String(field)), asked, applies, rule ? colours.yellow(cellText('', rule)) : '-']);
+  }
+  return `\n${trimLines(table.toString())}`;
 }
 
 function statusColoured(field: string, text: string, colours: Colours): string {

@@ -4,16 +4,18 @@
  */
 
 import { resolve } from 'node:path';
-import { createInterface } from 'node:readline/promises';
-import { Writable } from 'node:stream';
+import { askHidden } from '../hidden-prompt.ts';
 import { type Io, write } from '../io.ts';
 import { UsageError } from '../text/usage-error.ts';
 import { readPrivateFile } from './private-files.ts';
 
 const WAYS = 'Set TALLY_PASSPHRASE, or give --passphrase-file FILE (mode 0600).';
 
+const WHY_NEW =
+  'A passphrase encrypts the new wallet on this computer. Nobody can recover it: without it the wallet is lost.\n';
+
 /**
- * `isNew` asks twice.
+ * `isNew` asks twice and says why.
  * @errors UsageError when there is no way to learn it, it is empty, or the two differ
  */
 export async function readPassphrase(io: Io, file: string | undefined, isNew: boolean): Promise<string> {
@@ -27,9 +29,12 @@ async function findPassphrase(io: Io, file: string | undefined, isNew: boolean):
   const told = io.env['TALLY_PASSPHRASE'];
   if (told !== undefined) return told;
   if (!io.stdin.isTTY) throw new UsageError('The wallet needs a passphrase and nobody can be asked.', WAYS);
-  const passphrase = await ask(io, 'Passphrase: ');
-  if (isNew && (await ask(io, 'Once more: ')) !== passphrase)
-    throw new UsageError('The two passphrases differ.', 'Try again.');
+  if (!isNew) return ask(io, 'Passphrase of the wallet: ');
+  await write(io.stderr, WHY_NEW);
+  const passphrase = await ask(io, 'New passphrase: ');
+  if (passphrase === '') return passphrase;
+  if ((await ask(io, 'The same again, against a slip of the fingers: ')) !== passphrase)
+    throw new UsageError('The two passphrases differ; no wallet was made.', 'Try again.');
   return passphrase;
 }
 
@@ -39,19 +44,9 @@ async function readPassphraseFile(path: string): Promise<string> {
   return text.replace(/\r?\n$/, '');
 }
 
-/** Reads a line without showing it. */
+/** @errors UsageError when the question was left */
 async function ask(io: Io, question: string): Promise<string> {
-  await write(io.stderr, question);
-  const mute = new Writable({ write: (_chunk, _encoding, done) => done() });
-  const lines = createInterface({ input: io.stdin, output: mute, terminal: true });
-  const controller = new AbortController();
-  lines.on('SIGINT', () => controller.abort());
-  try {
-    return await lines.question('', { signal: controller.signal });
-  } catch {
-    throw new UsageError('No passphrase was given.', WAYS);
-  } finally {
-    lines.close();
-    await write(io.stderr, '\n');
-  }
+  const answer = await askHidden(io, question);
+  if (answer === undefined) throw new UsageError('No passphrase was given.', WAYS);
+  return answer;
 }
