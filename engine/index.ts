@@ -33,5 +33,5 @@ export {
   type WaitingWork,
   waitingWork,
 } from './read.ts';
-export { type KeptTicket, keepTicket, readTickets } from './ticket-store.ts';
+export { type KeepTicket, type KeptTicket, readTickets, ticketKeeper } from './ticket-store.ts';
 export { fireDueTimers, runTimers, type TimersOptions } from './timers.ts';

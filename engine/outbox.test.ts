@@ -95,7 +95,7 @@ test('[I-25] two meters share the work; a lease that ran out is taken over, and 
       taken.resolve();
       await release.promise;
     },
-    { leaseMs: 50, onError: (error) => errors.push(String(error)) },
+    { leaseMs: 50, concurrentMax: 1, onError: (error) => errors.push(String(error)) },
   );
   await taken.promise;
   clockUs += 60_000n;

@@ -3,13 +3,17 @@
  * Promise: a message is settled only by who holds its current lease; one that fails waits and stops no other lane.
  */
 import { randomUUID } from 'node:crypto';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type JsonObject, receiptIdOf } from '@tallystick/kernel';
 import { Bell } from './bell.ts';
 import type { Engine } from './commit/engine.ts';
+import { grouped } from './grouped.ts';
 import { STATEMENTS } from './statements.ts';
 
 /** Messages under way at once. */
 const CONCURRENT_MAX = 64;
+/** Deliveries settled together at most. */
+const SETTLED_TOGETHER_MAX = 256;
 /** After so long a message may be given to another meter. */
 const LEASE_MS = 30_000;
 /** How often the outbox is looked at without a hint. */
@@ -63,6 +67,7 @@ export async function runOutbox(
   const { signal, everyMs = EVERY_MS, concurrentMax = CONCURRENT_MAX, onError = () => undefined } = options;
   const bell = new Bell();
   const underWay = new Set<Promise<void>>();
+  const carrier: Carrier = { engine, handlers, options, settle: settler(engine) };
   const stopListening = engine.onCommit(() => bell.ring());
   while (!signal.aborted) {
     const taken = await take(engine, Object.keys(handlers), concurrentMax - underWay.size, options).catch(
@@ -72,13 +77,14 @@ export async function runOutbox(
       },
     );
     for (const message of taken) {
-      const delivery = deliver(engine, handlers, message, options).finally(() => {
+      const delivery = deliver(carrier, message).finally(() => {
         underWay.delete(delivery);
         bell.ring(); // the next of its lane may go
       });
       underWay.add(delivery);
     }
     if (taken.length === 0) await bell.wait(everyMs, signal);
+    await nextTurn(); // what is settled together makes room together
   }
   stopListening();
   await Promise.allSettled(underWay);
@@ -116,35 +122,44 @@ function deliveryOf(shard: number, row: TakenRow): Delivery {
   };
 }
 
+interface Carrier {
+  engine: Engine;
+  handlers: Readonly<Record<string, Handler>>;
+  options: OutboxOptions;
+  /** Marks it delivered; false when its lease is no longer ours. */
+  settle: (taken: Taken) => Promise<boolean>;
+}
+
 /** Never rejects: what fails is postponed, and what cannot even be postponed comes back when its lease ends. */
-async function deliver(
-  engine: Engine,
-  handlers: Readonly<Record<string, Handler>>,
-  taken: Taken,
-  options: OutboxOptions,
-): Promise<void> {
+async function deliver({ engine, handlers, options, settle }: Carrier, taken: Taken): Promise<void> {
   const { onError = () => undefined } = options;
   try {
     await handlers[taken.message.topic]!(taken.message);
-    const isSettled = await write(engine, STATEMENTS.settleOutbox, taken, []);
+    const isSettled = await settle(taken);
     if (!isSettled) onError(new Error(`the lease of message ${taken.message.id} was lost`), taken.message);
   } catch (error) {
     onError(error, taken.message);
     const text = error instanceof Error ? error.message : String(error);
     const againUs = engine.nowUs() + BigInt(backoffMs(taken.message.attempt, options)) * US_PER_MS;
-    await write(engine, STATEMENTS.postponeOutbox, taken, [againUs, text.replaceAll('\0', '')]).catch(onError);
+    await postpone(engine, taken, againUs, text.replaceAll('\0', '')).catch(onError);
   }
 }
 
-async function write(
-  engine: Engine,
-  statement: typeof STATEMENTS.settleOutbox,
-  { pos, ord, token }: Taken,
-  more: unknown[],
-): Promise<boolean> {
-  const [row] = await engine.query<{ settled: boolean }>(statement, [engine.shard, pos, ord, token, ...more]);
-  return row!.settled;
-}
+/** What is delivered at about the same time is settled with one statement. */
+const settler = (engine: Engine): Carrier['settle'] =>
+  grouped(async (group: readonly Taken[]) => {
+    const rows = await engine.query<{ pos: bigint; ord: number }>(STATEMENTS.settleOutbox, [
+      engine.shard,
+      group.map(({ pos }) => pos),
+      group.map(({ ord }) => ord),
+      group.map(({ token }) => token),
+    ]);
+    const settled = new Set(rows.map(({ pos, ord }) => `${pos}.${ord}`));
+    return group.map(({ message }) => settled.has(message.id));
+  }, SETTLED_TOGETHER_MAX);
+
+const postpone = (engine: Engine, { pos, ord, token }: Taken, againUs: bigint, text: string): Promise<unknown> =>
+  engine.query(STATEMENTS.postponeOutbox, [engine.shard, pos, ord, token, againUs, text]);
 
 const backoffMs = (attempt: number, { backoffFirstMs = BACKOFF_FIRST_MS }: OutboxOptions): number =>
   Math.min(BACKOFF_MS_MAX, backoffFirstMs * 2 ** Math.min(attempt - 1, 20));

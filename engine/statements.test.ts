@@ -11,7 +11,7 @@ const OF_THE_METER_ALONE = new Set([
   'settleOutbox',
   'postponeOutbox',
   'waitingWork',
-  'keepTicket',
+  'keepTickets',
 ]);
 
 for (const role of ['api', 'meter'] as const) {

@@ -64,7 +64,7 @@ export const STATEMENTS = {
     dueTimers: DUE_TIMERS,
     takeOutbox: `select pos, ord, topic, body, attempts, at_us, receipt_hash
       from engine.take_outbox($1::smallint, $2::text[], $3::bigint, $4::bigint, $5::uuid, $6::int)`,
-    settleOutbox: 'select engine.settle_outbox($1::smallint, $2::bigint, $3::smallint, $4::uuid) as settled',
+    settleOutbox: 'select pos, ord from engine.settle_outboxes($1::smallint, $2::bigint[], $3::smallint[], $4::uuid[])',
     postponeOutbox: `select engine.postpone_outbox($1::smallint, $2::bigint, $3::smallint, $4::uuid, $5::bigint, $6::text) as settled`,
     waitingWork: `select (select count(*) from engine.outbox where shard = $1::smallint and not done) as outbox,
       (select convert_from(r.payload, 'UTF8')::json ->> 'at_us' from engine.receipt r where r.shard = $1::smallint
@@ -83,7 +83,7 @@ export const STATEMENTS = {
       order by seq limit $3::int`,
     readReceipt:
       'select pos, owner, stream, payload from engine.receipt where shard = $1::smallint and pos = $2::bigint',
-    keepTicket: 'select engine.keep_ticket($1::smallint, $2::text, $3::bigint, $4::bigint, $5::text)',
+    keepTickets: 'select engine.keep_tickets($1::smallint, $2::text[], $3::bigint[], $4::bigint[], $5::text[])',
     ticketsOfReceipts: `select pos, envelope from engine.ticket where shard = $1::smallint and pos = any($2::bigint[])
       order by pos, sandbox`,
     tileRoot:

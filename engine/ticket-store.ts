@@ -4,7 +4,11 @@
  */
 import type { Envelope } from '@tallystick/kernel';
 import type { Engine } from './commit/engine.ts';
+import { grouped } from './grouped.ts';
 import { STATEMENTS } from './statements.ts';
+
+/** Tickets written together at most. */
+const TOGETHER_MAX = 256;
 
 export interface KeptTicket {
   sandbox: string;
@@ -14,9 +18,21 @@ export interface KeptTicket {
   envelope: Envelope;
 }
 
-/** Only the meter's role may; keeping the same one again changes nothing. */
-export async function keepTicket(engine: Engine, { sandbox, seq, pos, envelope }: KeptTicket): Promise<void> {
-  await engine.query(STATEMENTS.keepTicket, [engine.shard, sandbox, seq, pos, JSON.stringify(envelope)]);
+export type KeepTicket = (ticket: KeptTicket) => Promise<void>;
+
+/** Only the meter's role may; keeping the same one again changes nothing. What is kept at once is written together. */
+export const ticketKeeper = (engine: Engine): KeepTicket =>
+  grouped((tickets: readonly KeptTicket[]) => keepTickets(engine, tickets), TOGETHER_MAX);
+
+async function keepTickets(engine: Engine, tickets: readonly KeptTicket[]): Promise<undefined[]> {
+  await engine.query(STATEMENTS.keepTickets, [
+    engine.shard,
+    tickets.map(({ sandbox }) => sandbox),
+    tickets.map(({ seq }) => seq),
+    tickets.map(({ pos }) => pos),
+    tickets.map(({ envelope }) => JSON.stringify(envelope)),
+  ]);
+  return tickets.map(() => undefined);
 }
 
 /** Tickets by the position of their receipt. */

@@ -2,7 +2,7 @@
  * What the meter carries to machines: create, renew, finish, each taken from the outbox.
  * Promise: delivered at least once and in order per sandbox; the machine's own names make a repetition harmless.
  */
-import { type Delivery, type Engine, type Handler, keepTicket, readStream } from '@tallystick/engine';
+import { type Delivery, type Engine, type Handler, type KeepTicket, readStream } from '@tallystick/engine';
 import { type Provider, ProviderFault, type SandboxSpec } from '@tallystick/engine/adapters/provider';
 import type { Envelope, JsonObject, SigningKey } from '@tallystick/kernel';
 import type { Logger } from 'pino';
@@ -18,6 +18,7 @@ export interface Deliveries {
   /** Name under which the provider's sandboxes and reports are known. */
   providerName: string;
   leaseKey: SigningKey;
+  keepTicket: KeepTicket;
   log: Logger;
 }
 
@@ -70,9 +71,9 @@ async function isOver({ engine }: Deliveries, { body }: Delivery): Promise<boole
 }
 
 /** Kept before it leaves, so that an export never lacks a ticket that a machine obeyed. */
-async function keptTicket({ engine, leaseKey }: Deliveries, delivery: Delivery): Promise<Envelope> {
+async function keptTicket({ leaseKey, keepTicket }: Deliveries, delivery: Delivery): Promise<Envelope> {
   const { ticket, envelope } = signSale(leaseKey, delivery);
-  await keepTicket(engine, { sandbox: ticket.sandbox, seq: ticket.seq, pos: delivery.receipt.pos, envelope });
+  await keepTicket({ sandbox: ticket.sandbox, seq: ticket.seq, pos: delivery.receipt.pos, envelope });
   return envelope;
 }
 

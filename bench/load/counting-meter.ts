@@ -3,7 +3,15 @@
  * Also a program for several meters at once: `node counting-meter.ts FOLDER NOW_US`; it works until its parent lets go.
  * Promise: a delivery is counted after its ticket was signed and kept, which is where a real machine would get it.
  */
-import { createEngine, type Delivery, type Engine, keepTicket, runOutbox, runTimers } from '@tallystick/engine';
+import {
+  createEngine,
+  type Delivery,
+  type Engine,
+  type KeepTicket,
+  runOutbox,
+  runTimers,
+  ticketKeeper,
+} from '@tallystick/engine';
 import { openDatabase } from '@tallystick/engine/database';
 import {
   type JsonObject,
@@ -19,6 +27,7 @@ export const PROVIDER = 'counting';
 export const LOG_KEY = logKeyFromSeed('log.example/bench', Buffer.alloc(32, 3));
 const LEASE_KEY = signingKeyFromSeed(Buffer.alloc(32, 4));
 const TIMER_EVERY_MS = 5;
+const CONCURRENT_MAX = 256;
 
 export interface Counts {
   created: number;
@@ -37,20 +46,21 @@ export function startCounting(engine: Engine): CountingMeter {
   const end = new AbortController();
   const { signal } = end;
   const onError = (fault: unknown): unknown => counts.faults.push(String(fault));
+  const keep = ticketKeeper(engine);
   const handlers = {
     'create-sandbox': async (delivery: Delivery) => {
-      await signAndKeep(engine, delivery);
+      await signAndKeep(keep, delivery);
       await reportStarted(engine, delivery.body);
       counts.created++;
     },
     'renew-lease': async (delivery: Delivery) => {
-      await signAndKeep(engine, delivery);
+      await signAndKeep(keep, delivery);
       counts.renewed++;
     },
   };
   const loops = [
     runTimers(engine, { signal, everyMs: TIMER_EVERY_MS, onError }),
-    runOutbox(engine, handlers, { signal, onError }),
+    runOutbox(engine, handlers, { signal, onError, concurrentMax: CONCURRENT_MAX }),
   ];
   return {
     counts,
@@ -62,12 +72,12 @@ export function startCounting(engine: Engine): CountingMeter {
 }
 
 /** @errors throws when a sale does not make a ticket. */
-async function signAndKeep(engine: Engine, { body, receipt }: Delivery): Promise<void> {
+async function signAndKeep(keep: KeepTicket, { body, receipt }: Delivery): Promise<void> {
   const sold = body['ticket'] as JsonObject;
   const ticket = readRunTicket({ ...sold, receipt: receipt.id, receipt_hash: receipt.hash });
   if ('error' in ticket) throw new Error(`the sale ${receipt.id} does not make a ticket: ${ticket.error}`);
   const envelope = signEnvelope(RUN_TICKET_TYPE, { ...ticket }, LEASE_KEY);
-  await keepTicket(engine, { sandbox: ticket.sandbox, seq: ticket.seq, pos: receipt.pos, envelope });
+  await keep({ sandbox: ticket.sandbox, seq: ticket.seq, pos: receipt.pos, envelope });
 }
 
 async function reportStarted(engine: Engine, { sandbox, incarnation, image }: JsonObject): Promise<void> {
