@@ -30,6 +30,7 @@ const SANDBOX_BODY: JsonObject = {
   isolation: 'mock',
   label: '',
   image: '',
+  image_digest: '5'.repeat(64),
   security_mode: 'standard',
   cpu_millis: 1_000,
   ram_mib: 512,
