@@ -94,7 +94,7 @@ describe('an agent lives over mcp', () => {
     const file = await call('sandbox_download', { id, path: 'work/out.txt' });
     assert.deepEqual([file['encoding'], file['content']], ['text', '42\n']);
     const outside = await ask('sandbox_download', { id, path: 'work/none' });
-    assert.deepEqual([outside.isError, outside.value['code']], [true, 'file_refused']);
+    assert.deepEqual([outside.isError, outside.value['code']], [true, 'file_not_found']);
     assert.equal((await call('job_stop', { id: job['id'] }))['status'], 'stopped');
     await until('the machine has ended', async () => (await call('sandbox_get', { id }))['status'] === 'ended');
     const balance = await call('billing_balance');

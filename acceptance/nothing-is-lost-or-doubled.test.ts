@@ -3,69 +3,31 @@
  * Promise: api, meter and database get SIGKILL at many random points; whoever gets no answer repeats with the same key.
  */
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { rmSync } from 'node:fs';
-import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { promisify } from 'node:util';
-import { ApiError, JobStatus, SandboxStatus } from '@tallystick/sdk';
-import { bookProblems, query } from './harness/books.ts';
+import { bookProblems } from './harness/books.ts';
+import {
+  answered,
+  assertKept,
+  assertReplayed,
+  assertVerified,
+  type Caller,
+  callersOf,
+  endAll,
+  randomFrom,
+  seedOfTest,
+  type Told,
+} from './harness/callers.ts';
 import { SMALL } from './harness/lease.ts';
-import { type Newcomer, newcomer } from './harness/newcomer.ts';
-import { type Platform, type ProgramName, ROOT, startPlatform, temporaryFolder } from './harness/platform.ts';
+import { type Platform, type ProgramName, startPlatform } from './harness/platform.ts';
 import { signal } from './harness/processes.ts';
-import { until } from './harness/until.ts';
 
 const WALLETS = 8;
 const KILLS = 12;
 const PAUSE_MS_MIN = 300;
 const PAUSE_MS_MAX = 1_500;
-/** Nobody waits longer for one answer than this, over all repetitions. */
-const ANSWER_MS_MAX = 90_000;
-const REPEAT_EVERY_MS = 100;
 const VICTIMS = ['api', 'meter', 'database', 'server'] as const;
-
-/** Reproducible: the seed is printed and read from TALLY_SEED. */
-function randomFrom(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return state / 2 ** 32;
-  };
-}
-
-/** What one caller was told, by what it asked for. */
-interface Told {
-  deposits: { id: string; amountMicros: bigint }[];
-  jobs: { id: string; maxMicros: bigint; key: string }[];
-  sandboxes: { id: string; key: string }[];
-  stopped: Set<string>;
-  repeats: number;
-}
-
-interface Caller {
-  who: Newcomer;
-  told: Told;
-}
-
-const isUnanswered = (fault: unknown): boolean =>
-  fault instanceof TypeError || (fault instanceof ApiError && (fault.status === 503 || fault.status === 429));
-
-/** Repeats with the same key until there is an answer. */
-async function answered<T>(told: Told, ask: () => Promise<T>): Promise<T> {
-  const giveUpAtMs = performance.now() + ANSWER_MS_MAX;
-  for (;;) {
-    try {
-      return await ask();
-    } catch (fault) {
-      if (!isUnanswered(fault) || performance.now() > giveUpAtMs) throw fault;
-      told.repeats += 1;
-      await sleep(REPEAT_EVERY_MS);
-    }
-  }
-}
 
 /** Deposits, jobs, now and then a machine, until told to stop. */
 async function work({ who: { tally }, told }: Caller, random: () => number, isOver: () => boolean): Promise<void> {
@@ -111,69 +73,12 @@ async function underFire(platform: Platform, callers: Caller[], seed: number): P
   return killed;
 }
 
-/** Everything that was answered stands there once, and nothing stands there that nobody asked for. */
-async function assertKept(platform: Platform, { who: { tally }, told }: Caller): Promise<void> {
-  const { balanceMicros, depositedMicros, spentMicros, principal } = await tally.balance();
-  const sum = told.deposits.reduce((total, { amountMicros }) => total + amountMicros, 0n);
-  assert.equal(depositedMicros, sum, `[I-14] ${told.deposits.length} deposits were answered`);
-  assert.equal(balanceMicros + spentMicros, depositedMicros);
-  const listed = new Map<string, { maxTotalSpendMicros: bigint; status: JobStatus }>();
-  for await (const job of tally.jobs.list()) listed.set(job.id, job);
-  assert.deepEqual([...listed.keys()].sort(), told.jobs.map(({ id }) => id).sort(), '[I-15] [I-17] the jobs');
-  for (const { id, maxMicros } of told.jobs) assert.equal(listed.get(id)!.maxTotalSpendMicros, maxMicros);
-  for (const id of told.stopped) assert.equal(listed.get(id)!.status, JobStatus.STOPPED);
-  let spent = 0n;
-  const machines: string[] = [];
-  for await (const { id, spentMicros: micros } of tally.sandboxes.list()) {
-    machines.push(id);
-    spent += micros;
-  }
-  assert.deepEqual(machines.sort(), told.sandboxes.map(({ id }) => id).sort(), '[I-15] the machines');
-  assert.equal(spentMicros, spent, 'conservation per user');
-  const [row] = await query<{ n: bigint }>(
-    platform.folder,
-    `select count(*) as n from engine.posting where credit = $1 and debit = 'world:deposits'`,
-    [`user:${principal}`],
-  );
-  assert.equal(row!.n, BigInt(told.deposits.length), 'a deposit was credited twice');
-}
-
-/** The same keys again, long after: the same ids. */
-async function assertReplayed({ who: { tally }, told }: Caller): Promise<void> {
-  for (const { id, key, maxMicros } of told.jobs.slice(-5))
-    assert.equal((await tally.jobs.create({ maxTotalSpendMicros: maxMicros, key })).id, id, '[I-15] a repeat');
-}
-
-async function verifyOffline(path: string): Promise<{ ok: boolean; receipts: number; problems: unknown[] }> {
-  const args = [join(ROOT, 'terminal', 'main.ts'), 'verify', path, '--json'];
-  const { stdout } = await promisify(execFile)(process.execPath, args).catch((fault: { stdout: string }) => fault);
-  return JSON.parse(stdout);
-}
-
-async function endAll(callers: Caller[]): Promise<void> {
-  for (const { who, told } of callers)
-    for (const { id } of told.jobs)
-      if (!told.stopped.has(id)) {
-        await who.tally.jobs.stop(id).catch((fault: ApiError) => assert.equal(fault.code, 'job_not_active'));
-        told.stopped.add(id);
-      }
-  const isOver = async ({ who }: Caller): Promise<boolean> => {
-    for await (const { status } of who.tally.sandboxes.list()) if (status !== SandboxStatus.ENDED) return false;
-    return true;
-  };
-  for (const caller of callers) await until('all machines have ended', () => isOver(caller), 100_000);
-}
-
 describe('nothing is lost or doubled', () => {
   test('[I-09] [I-15] [I-17] [I-21] under load, while api, meter and database are killed again and again', async (context) => {
-    const seed = Number(process.env['TALLY_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
+    const seed = seedOfTest();
     context.diagnostic(`seed ${seed} (TALLY_SEED repeats it)`);
     await using platform = await startPlatform({ quantumMs: 2_000 });
-    const callers: Caller[] = [];
-    for (let count = 0; count < WALLETS; count += 1) {
-      const who = await newcomer(platform.url, { attemptsMax: 1 });
-      callers.push({ who, told: { deposits: [], jobs: [], sandboxes: [], stopped: new Set(), repeats: 0 } });
-    }
+    const callers = await callersOf(platform, WALLETS);
     const killed = await underFire(platform, callers, seed);
     const total = (of: (told: Told) => number): number => callers.reduce((sum, { told }) => sum + of(told), 0);
     const counts = [
@@ -189,18 +94,6 @@ describe('nothing is lost or doubled', () => {
     for (const caller of callers) await assertKept(platform, caller);
     for (const caller of callers) await assertReplayed(caller);
     assert.deepEqual(await bookProblems(platform.folder), [], '[I-09] [I-18] the books and the log');
-    const exports = temporaryFolder();
-    try {
-      await Promise.all(
-        callers.map(async ({ who }, at) => {
-          const path = join(exports, `${at}.jsonl`);
-          await who.tally.receipts.export(path);
-          const { ok, problems } = await verifyOffline(path);
-          assert.ok(ok, `[I-21] ${JSON.stringify(problems)}`);
-        }),
-      );
-    } finally {
-      rmSync(exports, { recursive: true, force: true });
-    }
+    await assertVerified(callers);
   });
 });

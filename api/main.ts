@@ -9,7 +9,7 @@ import { readApiSettings } from './settings.ts';
 
 const STDERR = 2;
 
-const log = pino({ name: 'api' }, pino.destination(STDERR));
+const log = pino({ name: 'api', serializers: { fault: pino.stdSerializers.err } }, pino.destination(STDERR));
 const stopped = untilStopped();
 const api = await startApi(readApiSettings(process.env), log);
 announceReady({ program: 'api', url: api.url, ports_url: api.portsUrl });

@@ -1,18 +1,20 @@
 /**
- * What callers are told while the database does not answer.
+ * What callers are told while the database or the machine's warden does not answer.
  * Promise: never an internal error; whether something happened is unknown, and the same key asks again.
  */
 import { Fault } from '@tallystick/engine';
 import { type Implementation, refuse } from '@tallystick/surface';
+import { isUnreachable, providerUnreachable } from './provider-refusal.ts';
 
 const RETRY_AFTER_MS = 500;
 
-/** @errors throws OUTCOME_UNKNOWN for a Fault, everything else as it is */
+/** @errors throws OUTCOME_UNKNOWN for a Fault, PROVIDER_UNREACHABLE for a silent machine, everything else as it is */
 export async function toldAsOutage<T>(ask: () => T | Promise<T>): Promise<T> {
   try {
     return await ask();
   } catch (fault) {
-    throw fault instanceof Fault ? refuse('OUTCOME_UNKNOWN', { retry_after_ms: RETRY_AFTER_MS }) : fault;
+    if (fault instanceof Fault) throw refuse('OUTCOME_UNKNOWN', { retry_after_ms: RETRY_AFTER_MS });
+    throw isUnreachable(fault) ? providerUnreachable() : fault;
   }
 }
 

@@ -22,8 +22,14 @@ export async function askProvider<T>(
   }
 }
 
+/** Whatever was asked of the machine, a repetition with the same key may succeed. */
+export const isUnreachable = (fault: unknown): boolean =>
+  fault instanceof ProviderFault && fault.kind === 'unreachable';
+
+export const providerUnreachable = (): Error =>
+  refuse('PROVIDER_UNREACHABLE', { provider: 'local', retry_after_ms: RETRY_AFTER_MS });
+
 function refusalOf(fault: ProviderFault, refusal: ErrorCodeName, facts: { path?: string }): Error {
-  if (fault.kind === 'unreachable')
-    return refuse('PROVIDER_UNREACHABLE', { provider: 'local', retry_after_ms: RETRY_AFTER_MS });
+  if (isUnreachable(fault)) return providerUnreachable();
   return refuse(refusal, { ...facts, cause: fault.code, ...fault.facts }, `${fault.message} (${fault.code})`);
 }

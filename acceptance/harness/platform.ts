@@ -4,7 +4,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { isRunning, signal } from './processes.ts';
@@ -15,6 +15,7 @@ const UP = join(ROOT, 'infra', 'local', 'up.ts');
 const START_MS_MAX = 60_000;
 const STOP_MS_MAX = 45_000;
 const SAID_CHARS_MAX = 8_000;
+const COMPLAINTS_MAX = 40;
 
 export type ProgramName = 'database' | 'warden' | 'meter' | 'api';
 
@@ -69,6 +70,16 @@ export class Platform implements AsyncDisposable {
   /** What the supervisor printed last. */
   get said(): string {
     return this.#said;
+  }
+
+  /** The newest errors and crashes in its logs: what a failed test needs to be understood. */
+  complaints(): string[] {
+    const folder = join(this.folder, 'logs');
+    return readdirSync(folder).flatMap((name) => {
+      const lines = readFileSync(join(folder, name), 'utf8').split('\n');
+      const bad = lines.filter((line) => /"level":(50|60)|^[A-Za-z]*Error|^ {4}at /.test(line));
+      return bad.slice(-COMPLAINTS_MAX).map((line) => `${name}: ${line}`);
+    });
   }
 
   get supervisorPid(): number {
