@@ -12,7 +12,7 @@ import {
 import { createValidator } from '@bufbuild/protovalidate';
 import { type Operation, readOperations } from './contract.ts';
 import { fingerprintOf } from './fingerprint.ts';
-import { refuse, refuseInvalid } from './refusal.ts';
+import { refuse, refuseInvalid, type Violation } from './refusal.ts';
 import { violationsOf } from './rule-violations.ts';
 
 /** Who asks. */
@@ -93,6 +93,8 @@ export interface Dispatch {
    * @errors CREDENTIAL_MISSING, CREDENTIAL_REFUSED, SCOPE_MISSING
    */
   admit(operation: Operation, authorization: string | undefined): Promise<Principal | undefined>;
+  /** What the contract's rules say against a message; empty when nothing. */
+  violationsIn(operation: Operation, request: Message): Violation[];
   /** Validates and runs. @errors INVALID_REQUEST, IDEMPOTENCY_KEY_MISSING, and what the handler throws */
   run(
     operation: Operation,
@@ -111,13 +113,18 @@ export function createDispatch({ implementations, authenticate }: DispatchOption
   const handlers = new Map<Operation, Handler>();
   for (const operation of operations) handlers.set(operation, handlerOf(implementations, operation));
   const validator = createValidator();
+  const violationsIn = ({ method }: Operation, request: Message): Violation[] => {
+    const result = validator.validate(method.input, request);
+    if (result.kind === 'error') throw result.error;
+    return result.kind === 'invalid' ? violationsOf(result.violations) : [];
+  };
   return {
     operations,
+    violationsIn,
     admit: (operation, authorization) => admit(operation, authorization, authenticate),
     async run(operation, principal, request, incoming) {
-      const result = validator.validate(operation.method.input, request);
-      if (result.kind === 'error') throw result.error;
-      if (result.kind === 'invalid') throw refuseInvalid(violationsOf(result.violations));
+      const violations = violationsIn(operation, request);
+      if (violations.length > 0) throw refuseInvalid(violations);
       const call = callOf(operation, principal, request, incoming);
       const answer = await handlers.get(operation)!(request, call);
       return operation.rawResponseType === undefined

@@ -127,7 +127,8 @@ for (const { operation, route } of endpoints) {
       const sent = await send(operation, route, { query });
       assertRefused(sent, 'INVALID_REQUEST');
       const wanted = ['/nope http.query', ...numbers.map((field) => `/${field.name} json.type`)];
-      assert.deepEqual(rulesOf(sent.problem).sort(), wanted.sort());
+      const told = rulesOf(sent.problem).filter((rule) => / (http|json)\./.test(rule));
+      assert.deepEqual(told.sort(), wanted.sort());
       const single = others.find((field) => field.fieldKind === 'scalar');
       if (!single) return;
       const twice = await send(operation, route, { query: `?${single.name}=1&${single.name}=2` });
@@ -301,6 +302,26 @@ test('an unexpected exception is INTERNAL with a trace id, and only the log know
   assert.ok(!response.body.includes('secret'));
   assert.match(String(toy.faults.pop()), /secret detail/);
 });
+
+const VIOLATIONS: [what: string, operation: RegExp, payload: object, wanted: string[]][] = [
+  ['an unknown field and a missing one', /CreateNonce$/, { addresss: '0x1' }, ['/addresss', '/address']],
+  ['an unknown field and a wrong one', /CreateNonce$/, { address: 'x', more: 1 }, ['/more', '/address']],
+  ['a mistyped field is told once', /CreateNonce$/, { address: 7 }, ['/address']],
+  [
+    'unknown, mistyped and out of range',
+    /CreateSandbox$/,
+    { x: 1, ram_mib: 'y', cpu_millis: 1 },
+    ['/x', '/ram_mib', '/cpu_millis'],
+  ],
+];
+
+for (const [what, name, payload, wanted] of VIOLATIONS)
+  test(`every violation is told at once: ${what}`, async () => {
+    const operation = toy.dispatch.operations.find((candidate) => name.test(candidate.name))!;
+    const sent = await send(operation, operation.routes[0]!, { payload: JSON.stringify(payload) });
+    assertRefused(sent, 'INVALID_REQUEST');
+    assert.deepEqual(sent.problem.errors.map(({ pointer }: { pointer: string }) => pointer).sort(), [...wanted].sort());
+  });
 
 test('HEAD and OPTIONS answer without a body; unknown routes and verbs are problems', async () => {
   const headers = { authorization: 'Bearer key1' };

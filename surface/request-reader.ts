@@ -1,6 +1,6 @@
 /**
  * From path, query and body to one request message.
- * Promise: everything that is wrong in any of the three is told at once.
+ * Promise: everything that is wrong in any of the three is told at once, with what the contract's rules say to the rest.
  */
 import { type DescField, type Message, ScalarType } from '@bufbuild/protobuf';
 import type { Json, JsonObject } from '@tallystick/kernel';
@@ -16,14 +16,31 @@ export interface HttpRequest {
   body: Uint8Array | undefined;
 }
 
-/** @errors INVALID_REQUEST with every violation */
-export function readRequest(operation: Operation, route: Route, request: HttpRequest): Message {
+/** What the contract's rules say against a message. */
+export type CheckRules = (operation: Operation, message: Message) => Violation[];
+
+/** @errors INVALID_REQUEST with every violation; a request that could be read whole is not checked against the rules here */
+export function readRequest(
+  operation: Operation,
+  route: Route,
+  request: HttpRequest,
+  violationsIn: CheckRules,
+): Message {
   const violations: Violation[] = [];
   const message = readBody(operation, request.body, violations);
   violations.push(...readQuery(operation, route, request.query, message));
   violations.push(...readPath(operation, route, request.path, message));
-  if (violations.length > 0) throw refuseInvalid(violations);
-  return message;
+  if (violations.length === 0) return message;
+  throw refuseInvalid([...violations, ...violationsIn(operation, message).filter(isNotBecauseOf(violations))]);
+}
+
+/** Names that nobody knows hide nothing; what could not be read does, and so its absence is no second mistake. */
+const HIDES_NOTHING: ReadonlySet<string> = new Set(['json.unknown', 'http.query']);
+
+function isNotBecauseOf(told: readonly Violation[]): (violation: Violation) => boolean {
+  const unread = told.filter(({ rule }) => !HIDES_NOTHING.has(rule)).map(({ pointer }) => pointer);
+  const isWithin = (inner: string, outer: string): boolean => inner === outer || inner.startsWith(`${outer}/`);
+  return ({ pointer }) => !unread.some((other) => isWithin(pointer, other) || isWithin(other, pointer));
 }
 
 function readBody({ method }: Operation, body: Uint8Array | undefined, violations: Violation[]): Message {

@@ -149,11 +149,12 @@ interface Exchange {
 
 async function answer(exchange: Exchange, principal: Principal | undefined): Promise<FastifyReply> {
   const { dispatch, operation, route, request, reply } = exchange;
-  const message = readRequest(operation, route, {
+  const asked = {
     path: request.params as Record<string, string>,
     query: queryOf(request),
     body: operation.rawRequest ? undefined : (request.body as Uint8Array | undefined),
-  });
+  };
+  const message = readRequest(operation, route, asked, dispatch.violationsIn);
   if (operation.rawRequest) discardLeftOver(request.raw, reply.raw);
   const result = await dispatch.run(operation, principal, message, incomingOf(exchange));
   if (operation.rawResponseType !== undefined) return sendRaw(exchange, operation.rawResponseType, result as RawReply);
