@@ -27,6 +27,7 @@ import { execHandlers } from './handlers/execs.ts';
 import { fileHandlers } from './handlers/files.ts';
 import { jobHandlers } from './handlers/jobs.ts';
 import { loginHandlers } from './handlers/login.ts';
+import { pathHandlers } from './handlers/paths.ts';
 import { policyHandlers } from './handlers/policy.ts';
 import { portHandlers } from './handlers/ports.ts';
 import { receiptHandlers } from './handlers/receipts.ts';
@@ -139,6 +140,7 @@ function implementations(settings: ApiSettings, { engine, provider, watching }: 
     sandboxHandlers({ engine, provider, providerName, quantumMsDefault, graceMs }),
     execHandlers(engine, provider, watching),
     fileHandlers(engine, provider),
+    pathHandlers(engine, provider),
     secretHandlers(engine, provider),
     receiptHandlers({ engine, leaseKeys }),
     policyHandlers(engine),

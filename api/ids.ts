@@ -5,12 +5,19 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { ID_RANDOM_BYTES, newId, type Prefix } from '@tallystick/kernel';
 
-const EXEC_ID_HEX_DIGITS = 32;
+const KEYED_HEX_DIGITS = 32;
 
 export const freshId = (prefix: Prefix): string => newId(prefix, Date.now(), randomBytes(ID_RANDOM_BYTES));
 
 /** The exec id that a key stands for, so that a repeated request meets the command it started. */
-export function execIdOf(principal: string, idempotencyKey: string): string {
+export const execIdOf = (principal: string, idempotencyKey: string): string =>
+  keyedName('exec', principal, idempotencyKey);
+
+/** The name of the change of a path that a key stands for. */
+export const changeIdOf = (principal: string, idempotencyKey: string): string =>
+  keyedName('change', principal, idempotencyKey);
+
+function keyedName(prefix: string, principal: string, idempotencyKey: string): string {
   const hash = createHash('sha256').update(`${principal}\n${idempotencyKey}`).digest('hex');
-  return `exec_${hash.slice(0, EXEC_ID_HEX_DIGITS)}`;
+  return `${prefix}_${hash.slice(0, KEYED_HEX_DIGITS)}`;
 }

@@ -114,6 +114,27 @@ export {
 } from './gen/tallystick/hosting/v1/job_pb.ts';
 export { type RunTicket, RunTicketSchema, type RunTicketValid } from './gen/tallystick/hosting/v1/lease_pb.ts';
 export {
+  type MakeDirectoryRequest,
+  MakeDirectoryRequestSchema,
+  type MakeDirectoryRequestValid,
+  type MovePathRequest,
+  MovePathRequestSchema,
+  type MovePathRequestValid,
+  type PathChange,
+  PathChangeSchema,
+  type PathChangeValid,
+  PathService,
+  type PathStatus,
+  PathStatusSchema,
+  type PathStatusValid,
+  type RemovePathRequest,
+  RemovePathRequestSchema,
+  type RemovePathRequestValid,
+  type StatPathRequest,
+  StatPathRequestSchema,
+  type StatPathRequestValid,
+} from './gen/tallystick/hosting/v1/path_pb.ts';
+export {
   type GetPolicyRequest,
   GetPolicyRequestSchema,
   type GetPolicyRequestValid,

@@ -14,8 +14,15 @@ import type { Link, UploadedFile } from './services.ts';
 export type Source = Uint8Array | string | { file: string } | AsyncIterable<Uint8Array>;
 
 export interface TreeProgress {
-  /** Bytes of the tar stream that have passed so far. */
+  /** Bytes of the files that have passed so far. */
   onProgress?: (progress: { bytes: number }) => void;
+}
+
+/** What a tree holds, whatever it travels in. */
+export interface TreeContent {
+  /** Of all files together. */
+  bytes: number;
+  files: number;
 }
 
 /** @internal */
@@ -42,22 +49,49 @@ export async function uploadTree(
   id: string,
   { fromFolder, toFolder }: { fromFolder: string; toFolder: string },
   { onProgress, ...options }: Keyed & TreeProgress,
-): Promise<UploadedFile> {
+): Promise<UploadedFile & { content: TreeContent }> {
   if (!(await stat(fromFolder)).isDirectory()) throw new TypeError(`${fromFolder} is no folder`);
-  const open = (): AsyncIterable<Uint8Array> => counted(packFolder(fromFolder), onProgress);
-  return link.upload({ id, path: toFolder, unpack: true }, open, keyOf(options));
+  let content: TreeContent = { bytes: 0, files: 0 };
+  const open = (): AsyncIterable<Uint8Array> => {
+    content = { bytes: 0, files: 0 };
+    return packFolder(fromFolder, counter(content, onProgress));
+  };
+  const sent = await link.upload({ id, path: toFolder, unpack: true }, open, keyOf(options));
+  return Object.assign(sent, { content });
+}
+
+/** An entry as it is packed or unpacked. */
+interface TreeEntry {
+  type?: string | undefined;
+  size?: number | undefined;
+  stat?: { size: number } | undefined;
+}
+
+type Count = (entry: TreeEntry) => void;
+
+/** A second name of a file is a file without bytes. */
+function counter(content: TreeContent, onProgress: TreeProgress['onProgress']): Count {
+  return ({ type, stat: status, size = status?.size ?? 0 }) => {
+    if (type === 'Directory' || type === 'SymbolicLink') return;
+    content.files += 1;
+    if (type !== 'Link') content.bytes += size;
+    onProgress?.({ bytes: content.bytes });
+  };
 }
 
 /** Portable headers leave out who owned the files here. */
-const packFolder = (folder: string): AsyncIterable<Uint8Array> =>
-  packTar({ cwd: folder, portable: true, preservePaths: false }, ['.']) as unknown as AsyncIterable<Uint8Array>;
+const packFolder = (folder: string, count: Count): AsyncIterable<Uint8Array> =>
+  packTar({ cwd: folder, portable: true, preservePaths: false, onWriteEntry: count }, [
+    '.',
+  ]) as unknown as AsyncIterable<Uint8Array>;
 
 /** @internal */
 export const downloadBytes = (
   link: Link,
   id: string,
-  from: { path: string; pack: boolean },
-): AsyncIterable<Uint8Array> => link.download({ id, ...from });
+  from: { path: string; pack: boolean; offset?: bigint; length?: bigint },
+  signal?: AbortSignal,
+): AsyncIterable<Uint8Array> => link.download({ id, ...from }, signal);
 
 /** @internal */
 export async function downloadTree(
@@ -65,20 +99,27 @@ export async function downloadTree(
   id: string,
   { fromFolder, toFolder }: { fromFolder: string; toFolder: string },
   { onProgress }: TreeProgress,
-): Promise<void> {
-  const bytes = counted(downloadBytes(link, id, { path: fromFolder, pack: true }), onProgress);
+): Promise<TreeContent> {
+  const bytes = downloadBytes(link, id, { path: fromFolder, pack: true });
+  const content: TreeContent = { bytes: 0, files: 0 };
   await mkdir(toFolder, { recursive: true });
-  await unpackInto(toFolder, bytes);
+  await unpackInto(toFolder, bytes, counter(content, onProgress));
+  return content;
 }
 
 /** What the tenant packed is hostile: no devices, no owner, no path or link that leads outside. @internal */
-export async function unpackInto(folder: string, source: AsyncIterable<Uint8Array>): Promise<void> {
+export async function unpackInto(
+  folder: string,
+  source: AsyncIterable<Uint8Array>,
+  count: Count = () => undefined,
+): Promise<void> {
   const unpack = unpackTar({
     cwd: folder,
     strict: true,
     preserveOwner: false,
     preservePaths: false,
     filter: isPlainEntry,
+    onReadEntry: count,
   });
   const done = new Promise<void>((resolve, reject) => {
     unpack.on('error', reject);
@@ -113,16 +154,4 @@ export function climbs(target: string, depth: number): boolean {
   const up = steps.findIndex((step) => step !== '..');
   const leading = up === -1 ? steps.length : up;
   return leading > depth || steps.slice(leading).includes('..');
-}
-
-async function* counted(
-  source: AsyncIterable<Uint8Array>,
-  onProgress: TreeProgress['onProgress'],
-): AsyncGenerator<Uint8Array> {
-  let bytes = 0;
-  for await (const chunk of source) {
-    bytes += chunk.length;
-    onProgress?.({ bytes });
-    yield chunk;
-  }
 }

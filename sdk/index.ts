@@ -19,6 +19,10 @@ export {
   JobSchema,
   JobStatus,
   JobStatusSchema,
+  type PathChange,
+  PathChangeSchema,
+  type PathStatus,
+  PathStatusSchema,
   type Port,
   PortSchema,
   type Receipt,
@@ -32,12 +36,13 @@ export {
 } from '@tallystick/proto';
 export { connect, type Keys, type Sandboxes, type Tally } from './connect.ts';
 export { type ExecOptions, type ExecStream, STDIN_BYTES_MAX, type Terminal, type TerminalOptions } from './exec.ts';
-export type { Source, TreeProgress } from './files.ts';
+export type { Source, TreeContent, TreeProgress } from './files.ts';
 export { type Keyed, newExecId } from './ids.ts';
 export type { CreateJobOptions, ExtendOptions, Job, Jobs } from './job.ts';
 export { type FollowOptions, type Live, LiveProblem, LOST_MS_MAX } from './live.ts';
 export { type Login, type LoginOptions, login } from './login.ts';
 export { type ExecEnd, type ExecOutcome, type ExecResult, OUTPUT_KEPT_BYTES_MAX, type OutputChunk } from './output.ts';
+export type { ReadOptions, SandboxFiles } from './paths.ts';
 export { plain } from './plain.ts';
 export type { ExposeOptions } from './ports.ts';
 export { type Receipts, writeWhole } from './receipts.ts';

@@ -21,10 +21,19 @@ import {
   type Terminal,
   type TerminalOptions,
 } from './exec.ts';
-import { downloadBytes, downloadTree, type Source, type TreeProgress, uploadBytes, uploadTree } from './files.ts';
+import {
+  downloadBytes,
+  downloadTree,
+  type Source,
+  type TreeContent,
+  type TreeProgress,
+  uploadBytes,
+  uploadTree,
+} from './files.ts';
 import { type Keyed, keyOf } from './ids.ts';
 import type { ExtendOptions } from './job.ts';
 import type { ExecResult } from './output.ts';
+import { filesOf, type SandboxFiles } from './paths.ts';
 import { closePort, connectPort, type ExposeOptions, exposePort, listPorts } from './ports.ts';
 import { type Attested, type AttestOptions, attest, type ReleasedSecret, releaseSecrets } from './secrets.ts';
 import { ApiError, type FileEntry, type Link, type UploadedFile } from './services.ts';
@@ -60,6 +69,8 @@ export async function createSandbox(link: Link, jobId: string, options: CreateSa
 /** A class because it has a lifetime. */
 export class Sandbox implements AsyncDisposable {
   readonly id: string;
+  /** Its files by their paths: stat, list, read, write, mkdir, move, remove. */
+  readonly files: SandboxFiles;
   readonly #link: Link;
   #state: SandboxState | undefined;
 
@@ -67,6 +78,7 @@ export class Sandbox implements AsyncDisposable {
   constructor(link: Link, id: string, state?: SandboxState) {
     this.#link = link;
     this.id = id;
+    this.files = filesOf(link, id);
     this.#state = state;
   }
 
@@ -134,10 +146,14 @@ export class Sandbox implements AsyncDisposable {
   }
 
   /**
-   * Sends a folder from here to a folder there.
+   * Sends a folder from here to a folder there; `content` counts the files, `bytes` the stream they travelled in.
    * @example await sandbox.uploadTree('node_modules', 'input', { onProgress: ({ bytes }) => console.error(bytes) });
    */
-  uploadTree(fromFolder: string, toFolder: string, options: Keyed & TreeProgress = {}): Promise<UploadedFile> {
+  uploadTree(
+    fromFolder: string,
+    toFolder: string,
+    options: Keyed & TreeProgress = {},
+  ): Promise<UploadedFile & { content: TreeContent }> {
     return uploadTree(this.#link, this.id, { fromFolder, toFolder }, options);
   }
 
@@ -146,8 +162,8 @@ export class Sandbox implements AsyncDisposable {
     return downloadBytes(this.#link, this.id, { path, pack: false });
   }
 
-  /** Brings a folder from there to a folder here; nothing is written outside it. */
-  downloadTree(fromFolder: string, toFolder: string, options: TreeProgress = {}): Promise<void> {
+  /** Brings a folder from there to a folder here; nothing is written outside it. Says what came. */
+  downloadTree(fromFolder: string, toFolder: string, options: TreeProgress = {}): Promise<TreeContent> {
     return downloadTree(this.#link, this.id, { fromFolder, toFolder }, options);
   }
 

@@ -20,6 +20,7 @@ import {
   UnreachableError,
 } from './index.ts';
 import { outputKeeper } from './output.ts';
+import type { ReadOptions } from './paths.ts';
 import { type FakePlatform, startFakePlatform } from './testing/fake-platform.ts';
 
 const PRIVATE_KEY = Buffer.alloc(32, 7);
@@ -213,16 +214,38 @@ test('files and folders go up and come down; an export arrives whole', async () 
     assert.equal(Buffer.concat(await Array.fromAsync(sandbox.download('b.txt'))).toString(), 'alpha');
     let passed = 0;
     const sent = await sandbox.uploadTree(join(root, 'in'), 'tree', { onProgress: ({ bytes }) => (passed = bytes) });
-    assert.equal(sent.bytes, BigInt(passed));
-    await sandbox.downloadTree('tree', join(root, 'out'));
+    assert.ok(sent.bytes > 1_000n, 'the tar stream');
+    assert.deepEqual([sent.content, passed], [{ bytes: 5, files: 1 }, 5]);
+    assert.deepEqual(await sandbox.downloadTree('tree', join(root, 'out')), { bytes: 5, files: 1 });
     assert.equal(await readFile(join(root, 'out', 'deep', 'a.txt'), 'utf8'), 'alpha');
     assert.equal(await readlink(join(root, 'out', 'deep', 'link')), 'a.txt');
     const { bytes } = await tally.receipts.export(join(root, 'all.jsonl'));
     assert.equal((await readFile(join(root, 'all.jsonl'))).length, bytes);
-    await assert.rejects(sandbox.downloadTree('nothing', join(root, 'none')), { code: 'file_refused' });
+    await assert.rejects(sandbox.downloadTree('nothing', join(root, 'none')), { code: 'file_not_found' });
   } finally {
     await rm(root, { recursive: true });
   }
+});
+
+test('files are looked at, read in part, made, moved and removed by their paths', async () => {
+  await using fake = await startFakePlatform();
+  const { files } = await openSandbox(await loggedIn(fake));
+  await files.write('a.txt', 'alphabet');
+  const { type, bytes, sha256 } = await files.stat('a.txt', { digest: true });
+  assert.deepEqual([type, bytes, sha256.length], ['file', 8n, 64]);
+  const part = async (options: ReadOptions) => Buffer.concat(await Array.fromAsync(files.read('a.txt', options)));
+  assert.equal((await part({ offset: 2, length: 3n })).toString(), 'pha');
+  assert.equal((await part({ offset: 5n })).toString(), 'bet');
+  assert.equal((await files.mkdir('made', { parents: true, key: 'mk-1' })).entries, 1n);
+  await assert.rejects(files.mkdir('made'), { code: 'file_exists' });
+  assert.equal((await files.move('a.txt', 'made/b.txt')).target, 'made/b.txt');
+  await assert.rejects(files.stat('a.txt'), { code: 'file_not_found' });
+  await assert.rejects(files.remove('made'), { code: 'directory_not_empty' });
+  assert.equal((await files.remove('made', { recursive: true })).entries, 2n);
+  assert.deepEqual(fake.changes.slice(-3), [
+    'mk-1 makeDirectory made',
+    ...fake.changes.slice(-2).filter((change) => / (movePath a.txt made\/b.txt|removePath made)$/.test(change)),
+  ]);
 });
 
 test('a hostile folder writes nothing outside and leaves no way out', async () => {

@@ -10,6 +10,7 @@ import {
   ExecService,
   FileService,
   JobService,
+  PathService,
   PolicyService,
   PortService,
   ReceiptService,
@@ -38,6 +39,7 @@ export const ALL_SERVICES = [
   SandboxService,
   ExecService,
   FileService,
+  PathService,
   PortService,
   SecretService,
   ReceiptService,
@@ -64,6 +66,7 @@ export interface Services {
   sandboxes: RestClient<typeof SandboxService>;
   execs: RestClient<typeof ExecService>;
   files: RestClient<typeof FileService>;
+  paths: RestClient<typeof PathService>;
   ports: RestClient<typeof PortService>;
   secrets: RestClient<typeof SecretService>;
   receipts: RestClient<typeof ReceiptService>;
@@ -87,7 +90,10 @@ export interface Link {
     to: { id: string; execId: string; at: bigint; writer: string; end: boolean },
     bytes: Uint8Array,
   ): Promise<{ position: bigint }>;
-  download(from: Pick<DownloadFileRequest, 'id' | 'path' | 'pack'>): AsyncIterable<Uint8Array>;
+  download(
+    from: Pick<DownloadFileRequest, 'id' | 'path' | 'pack'> & { offset?: bigint; length?: bigint },
+    signal?: AbortSignal,
+  ): AsyncIterable<Uint8Array>;
   export(): AsyncIterable<Uint8Array>;
 }
 
@@ -126,6 +132,7 @@ export function servicesOf(connection: Connection): Services {
     sandboxes: createRestClient(SandboxService, options),
     execs: createRestClient(ExecService, options),
     files: createRestClient(FileService, options),
+    paths: createRestClient(PathService, options),
     ports: createRestClient(PortService, options),
     secrets: createRestClient(SecretService, options),
     receipts: createRestClient(ReceiptService, options),
@@ -144,7 +151,11 @@ export function linkOf(connection: Connection, live: Live): Link {
     live,
     upload: (to, body, call) => upload(FileService.method.uploadFile, to, body, options, call),
     type: (to, bytes) => upload(ExecService.method.writeExecStdin, to, bytes, options),
-    download: (from) => bytesOf(async () => (await download(FileService.method.downloadFile, from, options)).stream),
+    download: (from, signal) =>
+      bytesOf(async () => {
+        const call = signal ? { signal } : {};
+        return (await download(FileService.method.downloadFile, from, options, call)).stream;
+      }),
     export: () => bytesOf(async () => (await download(ReceiptService.method.exportReceipts, {}, options)).stream),
   };
 }

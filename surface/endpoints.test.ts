@@ -193,6 +193,9 @@ const VALID_BODIES: Readonly<Record<string, object>> = {
   ExecSandbox: { argv: ['true'] },
   SignalExec: { signal: 'SIGTERM' },
   ResizeExec: { columns: 80, rows: 24 },
+  MakeDirectory: { path: 'a' },
+  MovePath: { path: 'a', target: 'b' },
+  RemovePath: { path: 'a' },
   ReleaseSecrets: {
     incarnation: 1,
     sealing_key: `${'A'.repeat(43)}=`,
@@ -209,6 +212,7 @@ const VALID_QUERIES: Readonly<Record<string, string>> = {
   GetStanding: `?principal=${PRINCIPAL}`,
   UploadFile: '?path=a',
   DownloadFile: '?path=a',
+  StatPath: '?path=a',
 };
 
 function validRequest(operation: Operation, route: Route): Sent {

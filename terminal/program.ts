@@ -9,6 +9,7 @@ import type { World } from './commands/command.ts';
 import { addCopyCommands } from './commands/copy.ts';
 import { addDoctorCommand } from './commands/doctor.ts';
 import { addExecCommand } from './commands/exec.ts';
+import { addFsCommands } from './commands/fs.ts';
 import { addJobCommands } from './commands/job.ts';
 import { addLiveCommand } from './commands/live.ts';
 import { addMcpCommand } from './commands/mcp.ts';
@@ -48,6 +49,7 @@ export function createProgram(world: World): Command {
   addSecretCommands(program, world);
   addShellCommand(program, world);
   addCopyCommands(program, world);
+  addFsCommands(program, world);
   addPortCommands(program, world);
   addReceiptCommands(program, world);
   addLiveCommand(program, world);

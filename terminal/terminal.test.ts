@@ -312,7 +312,8 @@ test('cp goes both ways, files and folders, and keeps names', async () => {
   assert.equal(fake.files.get('a.txt')?.toString(), 'alpha');
   await ok(terminal.run('cp', `${sandbox}:a.txt`, 'b.txt'));
   assert.equal(await readFile(join(terminal.folder, 'b.txt'), 'utf8'), 'alpha');
-  await ok(terminal.run('cp', 'tree', `${sandbox}:input`));
+  const sent = await ok(terminal.run('cp', 'tree', `${sandbox}:input`));
+  assert.equal(sent.out, `5 bytes in 1 file to ${sandbox}:input\n`);
   await ok(terminal.run('cp', `${sandbox}:input`, 'back'));
   assert.equal(await readFile(join(terminal.folder, 'back', 'deep', 'a.txt'), 'utf8'), 'alpha');
   assert.equal((await terminal.run('cp', `${sandbox}:gone.txt`, 'gone.txt')).code, 1);

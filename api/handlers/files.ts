@@ -4,16 +4,27 @@
  */
 import { createHash } from 'node:crypto';
 import type { Engine } from '@tallystick/engine';
-import type { Provider } from '@tallystick/engine/adapters/provider';
+import type { ByteRange, Provider } from '@tallystick/engine/adapters/provider';
 import { FileService } from '@tallystick/proto';
 import { implement, refuseInvalid } from '@tallystick/surface';
+import { askFiles } from '../file-refusal.ts';
 import { commandFrom, executeFor } from '../outcome.ts';
-import { askProvider } from '../provider-refusal.ts';
 import { spoolBody, UPLOAD_BYTES_MAX } from '../spool.ts';
 import { timestampFromUs } from '../view-parts.ts';
 import { readySandbox } from './ready-sandbox.ts';
 
 const BYTES_PER_MIB = 1024 * 1024;
+
+/** Behind the end of every file. */
+const POSITION_MAX = 10 ** 15 - 1;
+const PART_OF_A_TREE = { pointer: '/offset', detail: 'a part of a tar stream is no tree', rule: 'download.part' };
+
+/** Undefined for the whole file; a range names its last byte. */
+function rangeOf(offset: bigint, length: bigint | undefined): ByteRange | undefined {
+  if (offset === 0n && length === undefined) return undefined;
+  const start = Math.min(Number(offset), POSITION_MAX);
+  return length === undefined ? { start } : { start, end: Math.min(start + Number(length) - 1, POSITION_MAX) };
+}
 
 export const fileHandlers = (engine: Engine, provider: Provider) =>
   implement(FileService, {
@@ -34,23 +45,23 @@ export const fileHandlers = (engine: Engine, provider: Provider) =>
         body: { path, bytes, sha256, unpack },
       });
       const { receiptId } = await executeFor(engine, call, { ...command, fingerprint });
-      await askProvider('FILE_REFUSED', { path }, async () =>
-        unpack ? provider.putTree(id, path, spool.stream()) : provider.putFile(id, path, spool.stream(), sha256),
+      await askFiles({ path }, async () =>
+        unpack ? provider.putTree(id, path, spool.stream()) : provider.putFile(id, path, spool.stream(), sha256, bytes),
       );
       return { sandboxId: id, path, bytes: BigInt(bytes), sha256, receiptId };
     },
-    async downloadFile({ id, path, pack }, call) {
+    async downloadFile({ id, path, pack, offset, length }, call) {
+      const range = rangeOf(offset, length);
+      if (pack && range) throw refuseInvalid([PART_OF_A_TREE]);
       await readySandbox(engine, call, id);
-      const stream = await askProvider('FILE_REFUSED', { path }, () =>
-        pack ? provider.getTree(id, path) : provider.getFile(id, path),
+      const stream = await askFiles({ path }, () =>
+        pack ? provider.getTree(id, path) : provider.getFile(id, path, range),
       );
       return { stream };
     },
     async listFiles({ id, path }, call) {
       await readySandbox(engine, call, id);
-      const { entries, truncated } = await askProvider('FILE_REFUSED', { path }, () =>
-        provider.listFiles(id, path || '.'),
-      );
+      const { entries, truncated } = await askFiles({ path }, () => provider.listFiles(id, path || '.'));
       return {
         truncated,
         entries: entries.map(({ name, type, bytes, mode, modified_us }) => ({

@@ -65,7 +65,15 @@ export type ErrorCodeName =
   | 'LOGIN_SCOPE_REFUSED'
   | 'SECRETS_NOT_RELEASED'
   | 'SECRET_REFUSED'
-  | 'ATTESTATION_REFUSED';
+  | 'ATTESTATION_REFUSED'
+  | 'FILE_NOT_FOUND'
+  | 'FILE_EXISTS'
+  | 'NOT_A_DIRECTORY'
+  | 'IS_A_DIRECTORY'
+  | 'DIRECTORY_NOT_EMPTY'
+  | 'NO_SPACE'
+  | 'FILE_NOT_PERMITTED'
+  | 'CROSSES_MOUNTS';
 
 /** What is fixed about a code. `facts` names the members its problem body may carry. */
 export interface ErrorEntry {
@@ -127,6 +135,14 @@ export const ERROR_CATALOGUE: Readonly<Record<ErrorCodeName, ErrorEntry>> = {
   SECRETS_NOT_RELEASED: {"family":"REFUSED","httpStatus":422,"sentence":"The command needs secrets that were not released to this sandbox.","suggestion":"Release them with `tally secret put`, then repeat.","facts":["missing"]},
   SECRET_REFUSED: {"family":"REFUSED","httpStatus":422,"sentence":"The machine did not take the secrets.","suggestion":"See cause; attest again and seal anew when the machine has restarted.","facts":["name","cause"]},
   ATTESTATION_REFUSED: {"family":"REFUSED","httpStatus":422,"sentence":"What the machine says of itself does not hold.","suggestion":"See cause; release nothing to it.","facts":["cause"]},
+  FILE_NOT_FOUND: {"family":"NOT_FOUND","httpStatus":404,"sentence":"There is no such file or directory in the sandbox.","suggestion":"Check the path; relative ones begin at the home directory.","facts":["path"]},
+  FILE_EXISTS: {"family":"CONFLICT","httpStatus":409,"sentence":"Something stands at that path already.","suggestion":"Choose another path, or ask to overwrite.","facts":["path"]},
+  NOT_A_DIRECTORY: {"family":"REFUSED","httpStatus":422,"sentence":"A step of the path is not a directory.","suggestion":"Check the path.","facts":["path"]},
+  IS_A_DIRECTORY: {"family":"REFUSED","httpStatus":422,"sentence":"A directory stands at that path.","suggestion":"Name a file; a directory travels as a tar stream.","facts":["path"]},
+  DIRECTORY_NOT_EMPTY: {"family":"REFUSED","httpStatus":422,"sentence":"The directory is not empty.","suggestion":"Ask for everything below it, too, or empty it first.","facts":["path"]},
+  NO_SPACE: {"family":"REFUSED","httpStatus":422,"sentence":"The sandbox's disk has no room for it.","suggestion":"Remove something, or use a sandbox with a larger disk.","facts":["path","cap_bytes","asked_bytes","available_bytes"]},
+  FILE_NOT_PERMITTED: {"family":"REFUSED","httpStatus":422,"sentence":"The sandbox's own user may not do that there.","suggestion":"Use a path below the home directory, or change its mode.","facts":["path","cause"]},
+  CROSSES_MOUNTS: {"family":"REFUSED","httpStatus":422,"sentence":"The two paths are on different file systems.","suggestion":"Copy it with a command, then remove the original.","facts":["path","target"]},
 };
 
 export const isErrorCode = (text: string): text is ErrorCodeName => Object.hasOwn(ERROR_CATALOGUE, text);

@@ -5,14 +5,13 @@
 import { randomUUID } from 'node:crypto';
 import type { AddressInfo } from 'node:net';
 import type { MessageInitShape } from '@bufbuild/protobuf';
-import { parseSiwe, sha256Hex, verifyPersonalSignature } from '@tallystick/kernel';
+import { parseSiwe, verifyPersonalSignature } from '@tallystick/kernel';
 import {
   type ApiKeySchema,
   AuthService,
   BillingService,
   ExecEndKind,
   ExecService,
-  FileService,
   type JobSchema,
   JobService,
   JobStatus,
@@ -33,6 +32,7 @@ import {
   registerRest,
 } from '@tallystick/surface';
 import { type FakeExec, runFake } from './fake-exec.ts';
+import { fakeFilesOf, fakePathsOf } from './fake-files.ts';
 import { type FakeSecrets, fakeSecretsOf, newFakeSecrets } from './fake-secrets.ts';
 
 type JobInit = MessageInitShape<typeof JobSchema>;
@@ -163,7 +163,8 @@ const implementationsOf = (state: State) => [
   jobServiceOf(state),
   sandboxServiceOf(state),
   execServiceOf(state),
-  fileServiceOf(state),
+  fakeFilesOf(state.fake.files, (method, call) => changed(state, method, call)),
+  fakePathsOf(state.fake.files, (method, call) => changed(state, method, call)),
   secretServiceOf(state),
   receiptServiceOf(),
   billingOf(state),
@@ -386,37 +387,6 @@ function execServiceOf(state: State) {
       run.kill();
       return shown(run, true);
     },
-  });
-}
-
-function fileServiceOf(state: State) {
-  const { files } = state.fake;
-  return implement(FileService, {
-    uploadFile: async ({ id, path }, call) => {
-      const bytes = Buffer.concat(await Array.fromAsync(call.body ?? []));
-      changed(state, `upload ${path}`, call);
-      files.set(path, bytes);
-      return { sandboxId: id, path, bytes: BigInt(bytes.length), sha256: sha256Hex(bytes), receiptId: receiptId(4) };
-    },
-    downloadFile: ({ path }) => {
-      const bytes = files.get(path);
-      if (!bytes) throw refuse('FILE_REFUSED', { path, cause: 'no_such_file' });
-      return {
-        stream: (async function* () {
-          yield bytes;
-        })(),
-      };
-    },
-    // what was unpacked is kept as its tar stream
-    listFiles: () => ({
-      entries: [...files].map(([name, bytes]) => ({
-        name,
-        type: name.includes('.') ? 'file' : 'directory',
-        bytes: BigInt(bytes.length),
-        mode: 0o644,
-        modifiedAt: AT,
-      })),
-    }),
   });
 }
 

@@ -60,18 +60,21 @@ async function upload(
   to: Remote,
   options: { key?: string },
 ): Promise<void> {
-  const status = await stat(here);
   const sandbox = tally.sandboxes.attach(to.sandboxId);
   const progress = progressOf(io);
-  const isFolder = status.isDirectory();
-  const path = isFolder ? to.path || basename(here) : intoFolder(to.path, basename(here));
-  const sent = isFolder
-    ? await sandbox.uploadTree(here, path, { ...options, onProgress: progress.show })
-    : await sandbox.upload(path, { file: here }, options);
+  if (!(await stat(here)).isDirectory()) {
+    const sent = await sandbox.upload(intoFolder(to.path, basename(here)), { file: here }, options);
+    return out.say(plain(UploadedFileSchema, sent), `${sent.bytes} bytes to ${to.sandboxId}:${sent.path}`);
+  }
+  const path = to.path || basename(here);
+  const sent = await sandbox.uploadTree(here, path, { ...options, onProgress: progress.show });
   progress.clear();
-  const told = plain(UploadedFileSchema, sent);
-  await out.say(told, `${told['bytes']} bytes to ${to.sandboxId}:${told['path']}`);
+  const { bytes, files } = sent.content;
+  const told = { ...plain(UploadedFileSchema, sent), content_bytes: bytes, files };
+  await out.say(told, `${bytes} bytes in ${filesText(files)} to ${to.sandboxId}:${path}`);
 }
+
+const filesText = (files: number): string => `${files} ${files === 1 ? 'file' : 'files'}`;
 
 /** `sbx:` and `sbx:folder/` name the folder; the file keeps its name. */
 const intoFolder = (path: string, name: string): string =>
@@ -83,9 +86,10 @@ async function download(io: Io, out: Out, tally: Tally, from: Remote, here: stri
   const target = (await isFolder(here)) ? join(here, localName(from.path)) : here;
   const progress = progressOf(io);
   if (await isRemoteFolder(sandbox, from.path)) {
-    await sandbox.downloadTree(from.path, target, { onProgress: progress.show });
+    const { bytes, files } = await sandbox.downloadTree(from.path, target, { onProgress: progress.show });
     progress.clear();
-    return out.say({ path: target }, target);
+    const told = { path: target, content_bytes: bytes, files };
+    return out.say(told, `${bytes} bytes in ${filesText(files)} to ${target}`);
   }
   const bytes = await writeWhole(target, sandbox.download(from.path));
   progress.clear();
@@ -142,10 +146,15 @@ function addList(program: Command, world: World): void {
   onRun(world, list, async ({ out, connect }, [text]) => {
     const place = parsePlace(text!.includes(':') ? text! : `${text}:`);
     if (place.kind !== 'sandbox') throw new UsageError(`${text} is no place in a sandbox.`, 'Write sbx_…:path.');
-    const { entries, truncated } = await (await connect()).sandboxes.attach(place.sandboxId).list(place.path);
-    await out.list('entries', entries.map(entryRow), COLUMNS);
-    if (truncated) await out.note('more entries exist than are listed');
+    await listFolder(out, (await connect()).sandboxes.attach(place.sandboxId), place.path);
   });
+}
+
+/** What a folder holds, as a table. */
+export async function listFolder(out: Out, sandbox: Sandbox, path: string): Promise<void> {
+  const { entries, truncated } = await sandbox.list(path);
+  await out.list('entries', entries.map(entryRow), COLUMNS);
+  if (truncated) await out.note('more entries exist than are listed');
 }
 
 const TYPE_LETTERS: Record<string, string> = { directory: 'd', link: 'l', file: '-' };

@@ -5,14 +5,13 @@
 import { createHash } from 'node:crypto';
 import { type JsonObject, plain, refuseHere, UploadedFileSchema } from '@tallystick/sdk';
 import { invalid } from './problem.ts';
-import { checkInput, count, objectOf, text } from './schema.ts';
+import { checkInput, count, objectOf, part, text } from './schema.ts';
 import type { Tool } from './tool.ts';
 
 /** Larger files do not belong into a conversation. */
 export const FILE_BYTES_MAX = 1024 * 1024;
 
-const LARGE_FILE_SUGGESTION =
-  'Take a part of it with sandbox_exec (head, tail, dd), or use `tally cp`, which has no limit.';
+const LARGE_FILE_SUGGESTION = 'Take a part of it with offset and length, or use `tally cp`, which has no limit.';
 const ENCODINGS = ['text', 'base64'];
 
 const ID = text('The sandbox.', { pattern: '^sbx_[0-9a-f]{32}$' });
@@ -65,29 +64,33 @@ const DOWNLOAD_INPUT = objectOf(
     encoding: text('How the content shall be told; absent: as text when it is UTF-8, else as base64.', {
       enum: ENCODINGS,
     }),
+    offset: count('Begin at this byte; absent: the first. One behind the end of the file gives nothing.'),
+    length: part(`Read at most this many bytes; absent: up to the end. At most ${FILE_BYTES_MAX}.`, FILE_BYTES_MAX),
   },
   ['id', 'path'],
 );
 
 const download: Tool = {
   name: 'sandbox_download',
-  description: `Read a file of a sandbox as text or base64 (at most ${FILE_BYTES_MAX} bytes).`,
+  description: `Read a file of a sandbox, or a part of it, as text or base64 (at most ${FILE_BYTES_MAX} bytes).`,
   annotations: { readOnlyHint: true, destructiveHint: false, idempotentHint: true },
   isKeyed: false,
   inputSchema: DOWNLOAD_INPUT,
   outputSchema: objectOf({
     sandbox_id: text('The sandbox.'),
     path: text('Which file.'),
-    bytes: count('Size.'),
-    sha256: text('Hex SHA-256 of the content.'),
+    bytes: count('Size of what was read.'),
+    sha256: text('Hex SHA-256 of what was read.'),
     encoding: text('How content is told.', { enum: ENCODINGS }),
-    content: text('The whole file.'),
+    content: text('What was read.'),
   }),
   async run(input, { connect, signal }) {
     await checkInput(DOWNLOAD_INPUT, input);
     const { id, path, encoding } = input as Record<string, string>;
+    const { offset, length } = input as Record<string, number | undefined>;
     const tally = await connect();
-    const bytes = await collect(tally.sandboxes.attach(id!).download(path!), signal);
+    const options = { ...(offset === undefined ? {} : { offset }), ...(length === undefined ? {} : { length }) };
+    const bytes = await collect(tally.sandboxes.attach(id!).files.read(path!, { ...options, signal }), signal);
     const sha256 = createHash('sha256').update(bytes).digest('hex');
     return { sandbox_id: id!, path: path!, bytes: bytes.length, sha256, ...contentOf(bytes, path!, encoding) };
   },

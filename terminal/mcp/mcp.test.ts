@@ -185,7 +185,7 @@ describe('tally mcp', () => {
       'a file that is not there',
       'sandbox_download',
       { id: id('sbx', 1), path: 'none' },
-      'file_refused',
+      'file_not_found',
       { cause: 'no_such_file' },
     ],
     ['an export that is not there', 'receipts_verify', { path: 'missing.jsonl' }, 'enoent', {}],
@@ -215,6 +215,13 @@ describe('tally mcp', () => {
     fake.files.set('big.bin', Buffer.alloc(FILE_BYTES_MAX + 1));
     const large = await mcp.refusal('sandbox_download', { id: sandbox, path: 'big.bin' });
     assert.deepEqual([large['code'], large['cap_bytes']], ['body_too_large', FILE_BYTES_MAX]);
+    const part = await mcp.call('sandbox_download', {
+      id: sandbox,
+      path: 'big.bin',
+      offset: FILE_BYTES_MAX,
+      length: 9,
+    });
+    assert.equal(part['bytes'], 1);
     fake.files.set('odd.bin', Buffer.from([255]));
     const odd = await mcp.refusal('sandbox_download', { id: sandbox, path: 'odd.bin', encoding: 'text' });
     assert.deepEqual([odd['code'], odd['path'], odd['cause']], ['file_refused', 'odd.bin', 'not_utf8']);

@@ -19,6 +19,12 @@ export const text = (description: string, more: JsonObject = {}): JsonObject => 
   ...more,
 });
 export const count = (description: string): JsonObject => ({ description, type: 'integer', minimum: 0 });
+export const part = (description: string, maximum: number): JsonObject => ({
+  description,
+  type: 'integer',
+  minimum: 1,
+  maximum,
+});
 export const flag = (description: string): JsonObject => ({ description, type: 'boolean' });
 
 /** How the validator opens a violation: the place, then what is wrong. */

@@ -26,6 +26,7 @@ export function typeAt({ files, folders }: MockSandbox, path: string): 'file' | 
 
 /** An absolute path of which every step but the last is no file. @errors throws ProviderFault */
 export function placeOf(sandbox: MockSandbox, path: string): string {
+  if (path.includes('\0')) throw refuse('invalid', 'a path holds no NUL');
   const place = posix.resolve(HOME, path);
   for (let above = posix.dirname(place); above !== '/'; above = posix.dirname(above))
     if (sandbox.files.has(above)) throw refuse('not_a_folder', 'it is not a folder');
