@@ -2,6 +2,7 @@
  * What one program knows of a shard as of the head it last saw, and a draft on top of it while a batch is decided.
  * Promise: everything in the cache is one snapshot of the database at `frontier.size`; memory is never authority.
  */
+import { getHeapStatistics } from 'node:v8';
 import {
   deciderOf,
   type Frontier,
@@ -14,9 +15,17 @@ import {
 } from '@tallystick/kernel';
 import type { Connection } from '../connection.ts';
 import { STATEMENTS } from '../statements.ts';
+import { Recent } from './recent.ts';
 
-const STREAMS_MAX = 50_000;
-const HOLDS_MAX = 50_000;
+/** What the cache may take of the memory that the runtime gives this process. */
+const HEAP_SHARE_OF_STREAMS = 1 / 4;
+const HEAP_SHARE_OF_ACCOUNTS = 1 / 16;
+const HEAP_SHARE_OF_HOLDS = 1 / 64;
+/** A head takes so much besides its state, which stands there as text and as an object about three times as large. */
+const HEAD_BYTES = 1_024;
+const BYTES_PER_STATE_CHAR = 4;
+const ACCOUNT_BYTES = 256;
+const HOLD_BYTES = 128;
 /** Beyond so many missed receipts it is cheaper to forget everything than to read what changed. */
 export const CATCH_UP_MAX = 2_000;
 const NOTHING_MISSED = Number.MAX_SAFE_INTEGER;
@@ -51,15 +60,20 @@ export const holdName = (hold: { pos: number; ord: number }): string => `${hold.
 export class Cache {
   frontier: Frontier | undefined;
   atUs = 0n;
-  readonly streams = new Map<string, StreamHead>();
+  readonly streams: Recent<StreamHead>;
   /** `undefined` as a value: known not to exist. */
-  readonly accounts = new Map<string, Balance | undefined>();
-  readonly holds = new Map<string, bigint | undefined>();
+  readonly accounts: Recent<Balance | undefined>;
+  readonly holds: Recent<bigint | undefined>;
   readonly #rules: Rules;
   readonly #empty = new Map<string, StreamHead>();
+  /** Accounts that did not exist when they were looked for. */
+  readonly #absent = new Set<string>();
 
-  constructor(rules: Rules) {
+  constructor(rules: Rules, heapBytes = getHeapStatistics().heap_size_limit) {
     this.#rules = rules;
+    this.streams = new Recent(heapBytes * HEAP_SHARE_OF_STREAMS, bytesOfHead);
+    this.accounts = new Recent(heapBytes * HEAP_SHARE_OF_ACCOUNTS, () => ACCOUNT_BYTES);
+    this.holds = new Recent(heapBytes * HEAP_SHARE_OF_HOLDS, () => HOLD_BYTES);
   }
 
   drop(): void {
@@ -67,6 +81,7 @@ export class Cache {
     this.streams.clear();
     this.accounts.clear();
     this.holds.clear();
+    this.#absent.clear();
   }
 
   /** True when every stream and account the commands need is here, as of one head. */
@@ -81,9 +96,9 @@ export class Cache {
 
   /** Moves the whole cache to the current head and adds what is needed: one round trip, two after a long absence. */
   async load(connection: Connection, shard: number, needs: readonly Needs[]): Promise<void> {
-    if (this.streams.size > STREAMS_MAX) this.drop();
-    if (this.holds.size > HOLDS_MAX) this.holds.clear();
-    for (const [account, balance] of this.accounts) if (!balance) this.accounts.delete(account); // may be open by now
+    for (const part of [this.streams, this.accounts, this.holds]) part.trim();
+    for (const account of this.#absent) if (!this.accounts.get(account)) this.accounts.delete(account); // may be open by now
+    this.#absent.clear();
     const streams = missing(
       needs.flatMap((need) => need.streams),
       this.streams,
@@ -101,7 +116,10 @@ export class Cache {
       return this.load(connection, shard, needs);
     }
     for (const stream of streams) this.streams.set(stream, this.#emptyHead(stream));
-    for (const account of accounts) this.accounts.set(account, undefined);
+    for (const account of accounts) {
+      this.accounts.set(account, undefined);
+      this.#absent.add(account);
+    }
     for (const found of row.streams) this.streams.set(found[0], readHead(found));
     for (const found of row.accounts) this.accounts.set(found[0], readBalance(found));
     this.frontier = readFrontier(head, row.frontier);
@@ -158,7 +176,9 @@ interface LoadRow {
   accounts: AccountRow[];
 }
 
-const missing = (names: string[], known: ReadonlyMap<string, unknown>): string[] =>
+const bytesOfHead = ({ stateText }: StreamHead): number => HEAD_BYTES + BYTES_PER_STATE_CHAR * stateText.length;
+
+const missing = (names: string[], known: { has(name: string): boolean }): string[] =>
   [...new Set(names)].filter((name) => !known.has(name));
 
 const readHead = ([, version, createdPos, receiptSeq, receiptHash, stateText, owner]: HeadRow): StreamHead => ({
@@ -183,6 +203,8 @@ export class Draft {
   readonly streams = new Map<string, StreamHead>();
   readonly accounts = new Map<string, Balance>();
   readonly holds = new Map<string, bigint>();
+  /** A hold is resolved once: nobody needs its amount again. */
+  readonly #resolved: string[] = [];
   /** To be read before the batch can be planned. */
   readonly missingHolds: string[] = [];
   readonly #cache: Cache;
@@ -220,6 +242,7 @@ export class Draft {
     const kind = posting.kind ?? 'posted';
     if (kind === 'pending') this.holds.set(holdName(place), posting.amountMicros);
     const name = posting.hold ? holdName(posting.hold) : '';
+    if (posting.hold) this.#resolved.push(name);
     const released = posting.hold ? (this.holds.get(name) ?? this.#cache.holds.get(name) ?? 0n) : 0n;
     const moved = kind === 'posted' || kind === 'post' ? posting.amountMicros : 0n;
     const held = kind === 'pending' ? posting.amountMicros : -released;
@@ -232,6 +255,7 @@ export class Draft {
     for (const [stream, head] of this.streams) this.#cache.streams.set(stream, head);
     for (const [account, balance] of this.accounts) this.#cache.accounts.set(account, balance);
     for (const [hold, amountMicros] of this.holds) this.#cache.holds.set(hold, amountMicros);
+    for (const hold of this.#resolved) this.#cache.holds.delete(hold);
     this.#cache.frontier = frontier;
     this.#cache.atUs = atUs;
   }
