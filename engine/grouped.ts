@@ -16,16 +16,17 @@ interface Waiting<T, R> {
 /** @param itemsMax items of one question at most */
 export function grouped<T, R>(askMany: AskMany<T, R>, itemsMax: number): (item: T) => Promise<R> {
   const queue: Waiting<T, R>[] = [];
-  let loop: Promise<void> | undefined;
+  let isAsking = false;
   const run = async (): Promise<void> => {
+    isAsking = true;
     await nextTurn(); // let the callers of this turn queue too
     while (queue.length > 0) await askTogether(askMany, queue.splice(0, itemsMax));
-    loop = undefined;
+    isAsking = false;
   };
   return (item) => {
     const answered = Promise.withResolvers<R>();
     queue.push({ item, answered });
-    loop ??= run();
+    if (!isAsking) void run();
     return answered.promise;
   };
 }

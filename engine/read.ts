@@ -13,6 +13,7 @@ import {
   receiptPlace,
 } from '@tallystick/kernel';
 import type { Engine } from './commit/engine.ts';
+import { grouped } from './grouped.ts';
 import { STATEMENTS } from './statements.ts';
 
 /** Rows of one page at most. */
@@ -58,6 +59,21 @@ export async function readStream(engine: Engine, stream: string): Promise<Stream
   const [row] = await engine.query<HeadRow>(STATEMENTS.readStream, [engine.shard, stream]);
   return row && streamOf(engine.shard, row);
 }
+
+/** Streams whose status is read together at most. */
+const STATUSES_TOGETHER_MAX = 512;
+
+/** The status in a stream's state; null when it has none, undefined without a receipt. */
+export type StatusOf = (stream: string) => Promise<string | null | undefined>;
+
+/** What is asked at about the same time is read together. */
+export const statusReader = (engine: Engine): StatusOf =>
+  grouped(async (streams: readonly string[]) => {
+    type Row = { stream: string; status: string | null };
+    const rows = await engine.query<Row>(STATEMENTS.statusOfStreams, [engine.shard, [...new Set(streams)]]);
+    const found = new Map(rows.map(({ stream, status }) => [stream, status]));
+    return streams.map((stream) => found.get(stream));
+  }, STATUSES_TOGETHER_MAX);
 
 export interface StreamQuery {
   kind: string;

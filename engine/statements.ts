@@ -72,6 +72,8 @@ export const STATEMENTS = {
       (select count(*) from engine.timer where shard = $1::smallint and due_us <= $2::bigint) as due_timers,
       (select min(due_us) from engine.timer where shard = $1::smallint) as next_due_us`,
     readStream: `select ${HEAD_COLUMNS} from engine.stream_head h where h.shard = $1::smallint and h.stream = $2::text`,
+    statusOfStreams: `select stream, status from engine.stream_head
+      where shard = $1::smallint and stream = any($2::text[])`,
     listStreams: LIST_STREAMS,
     streamsOfStatus: STREAMS_OF_STATUS,
     readBalances: `select account, asset, no_overdraft, debits_posted, credits_posted, debits_pending, credits_pending

@@ -10,6 +10,7 @@ import {
   type KeepTicket,
   runOutbox,
   runTimers,
+  statusReader,
   ticketKeeper,
 } from '@tallystick/engine';
 import { openDatabase } from '@tallystick/engine/database';
@@ -46,7 +47,7 @@ export function startCounting(engine: Engine): CountingMeter {
   const end = new AbortController();
   const { signal } = end;
   const onError = (fault: unknown): unknown => counts.faults.push(String(fault));
-  const keep = ticketKeeper(engine);
+  const [keep, statusOf] = [ticketKeeper(engine), statusReader(engine)];
   const handlers = {
     'create-sandbox': async (delivery: Delivery) => {
       await signAndKeep(keep, delivery);
@@ -54,6 +55,7 @@ export function startCounting(engine: Engine): CountingMeter {
       counts.created++;
     },
     'renew-lease': async (delivery: Delivery) => {
+      if ((await statusOf(`sandbox:${delivery.body['sandbox']}`)) === 'ended') throw new Error('sold to nobody');
       await signAndKeep(keep, delivery);
       counts.renewed++;
     },
