@@ -11,6 +11,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type Envelope, RUN_TICKET_TYPE, type RunTicket, signEnvelope, signingKeyFromSeed } from '@tallystick/kernel';
 import { type Ground, prepareGround, removeGround } from '../warden/ground.ts';
 import type { Level } from '../warden/image.ts';
+import type { Runsc } from '../warden/runsc.ts';
 import { Sandbox, type Shape } from '../warden/sandbox.ts';
 
 export const leaseKey = signingKeyFromSeed(Buffer.alloc(32, 11));
@@ -32,9 +33,9 @@ export interface OwnGround {
   remove(): Promise<void>;
 }
 
-export async function ownGround(level: Level = 'ns'): Promise<OwnGround> {
+export async function ownGround(level: Level = 'ns', runsc?: Runsc): Promise<OwnGround> {
   const folder = temporaryFolder();
-  const ground = await prepareGround(folder, level);
+  const ground = await prepareGround(folder, level, runsc);
   const remove = async (): Promise<void> => {
     await removeGround(ground, folder);
     rmSync(folder, { recursive: true, force: true });

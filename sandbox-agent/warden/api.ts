@@ -10,7 +10,7 @@ import type { Access, CallerVerb } from './access.ts';
 import type { SandboxSpec } from './admission.ts';
 import type { Attester } from './attest.ts';
 import type { EventLog } from './events.ts';
-import { Fault, invalid } from './fault.ts';
+import { Fault, invalid, refused } from './fault.ts';
 import { getFile, getTree, listFiles, putFile, putTree } from './files.ts';
 import type { Held } from './held.ts';
 import { changePath, statPath } from './paths.ts';
@@ -120,6 +120,11 @@ async function finish(ask: Ask): Promise<object> {
   return ask.options.warden.view(name(ask));
 }
 
+const noTerminals = (): Fault => {
+  const facts = { cap: 'terminals', asked: 1, available: 0 };
+  return refused('no_terminals', 'this machine cannot run commands on a terminal', facts);
+};
+
 async function startExec(ask: Ask): Promise<object> {
   const body = await read.readJson(ask.request);
   read.checkMembers(body, {
@@ -133,6 +138,7 @@ async function startExec(ask: Ask): Promise<object> {
     timeout_ms: read.optional(read.isCount(1, EXEC_TIMEOUT_MS_MAX)),
     tty: read.optional(read.isTerminalSize),
   });
+  if (body['tty'] && ask.options.descriptor()['terminals'] === false) throw noTerminals();
   const held = ask.options.warden.held(name(ask));
   const id = body['exec_id'] as string;
   const stdin = typeof body['stdin_base64'] === 'string' ? Buffer.from(body['stdin_base64'], 'base64') : undefined;

@@ -8,12 +8,18 @@ import { closeSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, wr
 import { join } from 'node:path';
 import { detectLayout, killAndRemove, type Layout, prepareSlice } from './cgroup.ts';
 import { Fault } from './fault.ts';
-import { writeGuest } from './guest-build.ts';
+import { ptyBindingFile, writeGuest } from './guest-build.ts';
 import { IMAGE_ETC, type Level } from './image.ts';
+import { gvisorFilter } from './isolate-gvisor.ts';
+import type { Runsc } from './runsc.ts';
 import { seccompFilter } from './seccomp.ts';
 
 export interface Ground {
   level: Level;
+  /** Only at `gvisor`. */
+  runsc: Runsc | undefined;
+  /** Whether commands can run on a terminal. */
+  terminals: boolean;
   layout: Layout;
   /** Name of the cgroup that holds all sandboxes of this folder. */
   slice: string;
@@ -114,7 +120,7 @@ function writeImageFiles(guest: string): void {
  * Needs a private mount namespace around this process (main.ts makes it).
  * @errors throws Fault when the folder is taken or the machine cannot enforce limits.
  */
-export async function prepareGround(folder: string, level: Level = 'ns'): Promise<Ground> {
+export async function prepareGround(folder: string, level: Level = 'ns', runsc?: Runsc): Promise<Ground> {
   closeInherited();
   const layout = detectLayout();
   mkdirSync(folder, { recursive: true, mode: 0o711 });
@@ -127,11 +133,13 @@ export async function prepareGround(folder: string, level: Level = 'ns'): Promis
     mkdirSync(join(folder, name), { recursive: true, mode: 0o700 });
   writeImageFiles(join(folder, 'guest'));
   const filterFile = join(folder, 'seccomp.bpf');
-  writeFileSync(filterFile, seccompFilter(), { mode: 0o600 });
+  writeFileSync(filterFile, level === 'gvisor' ? gvisorFilter() : seccompFilter(), { mode: 0o600 });
   const { root, nodeFile } = mountWithin(folder);
   const hostUidFirst = HOST_UID_FIRST + (Number.parseInt(nameOf(folder), 16) % FOLDERS_OF_UIDS) * HOST_UIDS;
   return {
     level,
+    runsc,
+    terminals: ptyBindingFile() !== undefined,
     layout,
     slice,
     root,

@@ -3,9 +3,13 @@
  * Promise: the image is the host's own /usr, read-only, with Node; nothing of the host's users or names shows.
  */
 import type { Disk } from './disk.ts';
+import type { Runsc } from './runsc.ts';
 
-/** `ns-lite`: without bubblewrap, so without seccomp and user namespace; for development only. */
-export type Level = 'ns' | 'ns-lite';
+/**
+ * `gvisor`: the tenant's system calls are answered by a kernel of its own, which runs inside what `ns` is made of.
+ * `ns-lite`: without bubblewrap, so without seccomp and user namespace; for development only.
+ */
+export type Level = 'gvisor' | 'ns' | 'ns-lite';
 
 export interface Isolation {
   /** Host uid and gid, different for every sandbox. */
@@ -20,8 +24,10 @@ export interface Isolation {
   /** Host directory shown read-only at /opt/guest: the guest's program, and /etc files of the image. */
   guestDirectory: string;
   level: Level;
-  /** An empty host directory, for `ns-lite` to build its root on. */
+  /** An empty host directory, for `ns-lite` to build its root on and for `gvisor` to keep its bundle in. */
   rootDirectory: string;
+  /** Only of `gvisor`. */
+  runsc: Runsc | undefined;
   /** Files that a joining process writes 0 into. */
   procsFiles: string[];
 }
@@ -40,6 +46,13 @@ export const IMAGE_ETC: Record<string, string> = {
   group: `root:x:0:\nuser:x:${GUEST_UID}:\n`,
   hosts: '127.0.0.1 localhost sandbox\n::1 localhost\n',
 };
+
+/** Between the uids of a gVisor sandbox's processes and of its files: above all uids that sandboxes are given. */
+const FILE_UIDS_ABOVE = 1_000_000;
+
+/** Host uid that owns what the tenant writes: of its processes, but at `gvisor` they have another. */
+export const fileUid = (level: Level, hostUid: number): number =>
+  level === 'gvisor' ? hostUid + FILE_UIDS_ABOVE : hostUid;
 
 /** Launched by root, bubblewrap alone would stay host uid 0; setpriv gives every sandbox its own. */
 export function setprivArguments(hostUid: number): string[] {

@@ -5,12 +5,14 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
 import { setPriority } from 'node:os';
+import type { Duplex } from 'node:stream';
 import type { Disk } from './disk.ts';
 import {
   GUEST_UID,
   HOME,
   IMAGE_ETC,
   type Isolation,
+  type Level,
   OF_ETC,
   SCRATCH_BYTES,
   SECRETS_DISK_BYTES,
@@ -18,6 +20,7 @@ import {
   setprivArguments,
   TENANT_PATH,
 } from './image.ts';
+import { gvisorCommand, MAP_FD, mapIds } from './isolate-gvisor.ts';
 import { liteCommand } from './isolate-lite.ts';
 
 export const GUEST_ARGV = [
@@ -80,21 +83,41 @@ function enterByBwrap(isolation: Isolation, argv: string[]): string[] {
   return ['setpriv', ...setprivArguments(isolation.hostUid), 'bwrap', ...bwrapArguments(isolation), '--', ...argv];
 }
 
-/**
- * Starts `argv` in the sandbox. stdout and stderr are pipes; stdin is closed. Each launch opens the filter anew: a
- * shared descriptor shares its offset.
- */
+const ENTER: Record<Level, (isolation: Isolation, argv: string[]) => string[]> = {
+  gvisor: gvisorCommand,
+  ns: enterByBwrap,
+  'ns-lite': liteCommand,
+};
+
+type Stdio = ('ignore' | 'pipe' | number)[];
+const STDIO: Stdio = ['ignore', 'pipe', 'pipe'];
+const start = (command: string[], stdio: Stdio): ChildProcess =>
+  spawn(command[0] as string, command.slice(1), { env: LAUNCHER_ENV, cwd: '/', stdio });
+
+/** Each launch opens the filter anew: a shared descriptor shares its offset. */
+function startFiltered(command: string[], filterFile: string): ChildProcess {
+  const filter = openSync(filterFile, 'r');
+  const child = start(command, [...STDIO, filter]);
+  closeSync(filter);
+  return child;
+}
+
+function startMapped(command: string[], hostUid: number): ChildProcess {
+  const child = start(command, [...STDIO, 'pipe']);
+  if (child.pid !== undefined) mapIds(child.pid, child.stdio[MAP_FD] as Duplex, hostUid);
+  return child;
+}
+
+/** Starts `argv` in the sandbox. stdout and stderr are pipes; stdin is closed. */
 export function launch(isolation: Isolation, argv: string[]): ChildProcess {
   const { disk, procsFiles } = isolation;
   const isImage = disk.kind === 'image';
   const mountPair = isImage ? [disk.file, disk.mountPoint] : ['', ''];
   const privateMounts = isImage ? ['unshare', '--mount', '--propagation', 'private', '--'] : [];
-  const enter = isolation.level === 'ns' ? enterByBwrap(isolation, argv) : liteCommand(isolation, argv);
+  const enter = ENTER[isolation.level](isolation, argv);
   const command = [...privateMounts, 'sh', '-c', LAUNCHER, 'launcher', ...procsFiles, '--', ...mountPair, ...enter];
-  const filter = openSync(isolation.filterFile, 'r');
-  const stdio: ('ignore' | 'pipe' | number)[] = ['ignore', 'pipe', 'pipe', filter];
-  const child = spawn(command[0] as string, command.slice(1), { env: LAUNCHER_ENV, cwd: '/', stdio });
-  closeSync(filter);
+  const isMapped = isolation.level === 'gvisor';
+  const child = isMapped ? startMapped(command, isolation.hostUid) : startFiltered(command, isolation.filterFile);
   // The warden's own high priority is not for the tenant.
   if (child.pid !== undefined) setPriority(child.pid, 0);
   return child;

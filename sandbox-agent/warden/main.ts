@@ -15,10 +15,9 @@ import { attesterFor } from './attest.ts';
 import { systemClock } from './clock.ts';
 import { EventLog } from './events.ts';
 import { Fault, refused } from './fault.ts';
-import { prepareGround, removeGround } from './ground.ts';
-import type { Level } from './image.ts';
+import { type Ground, removeGround } from './ground.ts';
 import { checkPinned, imageDigests } from './image-digest.ts';
-import { probe, tryIsolation } from './probe.ts';
+import { type AskedLevel, askedLevel, chooseLevel, groundAt } from './level.ts';
 import { Snapshots } from './snapshots.ts';
 import { UsedNames } from './used-names.ts';
 import { Warden } from './warden.ts';
@@ -29,6 +28,7 @@ interface Options {
   socket: string;
   leaseKey: Buffer;
   callerKey: Buffer;
+  isolation: AskedLevel;
   /** Development only: take `ns-lite` where `ns` is not possible. */
   allowsLite: boolean;
   /** Hex; absent: whatever image this machine has. */
@@ -66,13 +66,14 @@ function countOption(name: string, text: string | undefined, initial: number, ma
   return Number(text);
 }
 
-/** Flags win over TALLY_WARDEN_FOLDER, _SOCKET, _LEASE_KEY, _CALLER_KEY, _ALLOW_LITE, _IMAGE_DIGEST, _WARM and _WARM_DISK_MIB. */
+/** Flags win over TALLY_WARDEN_FOLDER, _SOCKET, _LEASE_KEY, _CALLER_KEY, _ISOLATION, _ALLOW_LITE, _IMAGE_DIGEST, _WARM and _WARM_DISK_MIB. */
 function readOptions(argv: string[], env: NodeJS.ProcessEnv): Options {
   const text = { type: 'string' } as const;
   const lite = { type: 'boolean', default: false } as const;
   const keys = { 'lease-key': text, 'caller-key': text } as const;
   const warm = { warm: text, 'warm-disk-mib': text } as const;
-  const options = { folder: text, socket: text, ...keys, ...warm, 'allow-lite': lite, 'image-digest': text } as const;
+  const kind = { isolation: text, 'allow-lite': lite, 'image-digest': text } as const;
+  const options = { folder: text, socket: text, ...keys, ...warm, ...kind } as const;
   const { values } = parseArgs({ args: argv.filter((word) => word !== PRIVATE_MOUNTS), options });
   const folder = values.folder ?? env['TALLY_WARDEN_FOLDER'];
   const socket = values.socket ?? env['TALLY_WARDEN_SOCKET'];
@@ -85,6 +86,7 @@ function readOptions(argv: string[], env: NodeJS.ProcessEnv): Options {
     socket: resolve(socket),
     leaseKey: keyOption('lease-key', values['lease-key'] ?? env['TALLY_WARDEN_LEASE_KEY']),
     callerKey: keyOption('caller-key', values['caller-key'] ?? env['TALLY_WARDEN_CALLER_KEY']),
+    isolation: askedLevel(values.isolation ?? env['TALLY_WARDEN_ISOLATION']),
     allowsLite: values['allow-lite'] || env['TALLY_WARDEN_ALLOW_LITE'] === '1',
     imageDigest: values['image-digest'] ?? env['TALLY_WARDEN_IMAGE_DIGEST'],
     warm: warmOption(
@@ -114,9 +116,10 @@ function becomePrivate(): void {
   throw refused('cannot_isolate', 'this Node cannot replace itself: needs process.execve');
 }
 
-function describe(admission: Admission, level: Level): JsonObject {
+function describe(admission: Admission, { level, terminals }: Ground): JsonObject {
   return {
     isolation: level,
+    terminals,
     enforcement: 'freeze',
     quotas: ['cpu', 'memory', 'pids', 'disk'],
     egress: ['none'],
@@ -124,16 +127,6 @@ function describe(admission: Admission, level: Level): JsonObject {
     totals: { cpu_millis: admission.cpuMillis, memory_mib: admission.memoryMib, disk_mib: admission.diskMib },
     sandboxes_max: SANDBOXES_MAX,
   };
-}
-
-/** @errors throws Fault `cannot_isolate` naming what is missing and how to get it. */
-function chooseLevel(allowsLite: boolean): Level {
-  const { level, missing } = probe();
-  const said = missing.map(({ what, lost, hint }) => `${what} is missing (${lost}): ${hint}`).join('; ');
-  if (level === undefined || (level === 'ns-lite' && !allowsLite))
-    throw refused('cannot_isolate', said, { missing: said });
-  if (level === 'ns-lite') process.stderr.write(`WARNING: weak isolation, for development only. ${said}\n`);
-  return level;
 }
 
 async function listen(server: Server, socket: string): Promise<void> {
@@ -172,13 +165,12 @@ function whenOrphaned(end: () => void): void {
 
 async function main(): Promise<void> {
   const options = readOptions(process.argv.slice(2), process.env);
-  const level = chooseLevel(options.allowsLite);
+  const level = chooseLevel(options.isolation, options.allowsLite);
   const imageDigest = imageDigests();
   becomePrivate();
   await checkPinned(imageDigest, options.imageDigest);
   mkdirSync(options.folder, { recursive: true, mode: 0o711 });
-  const ground = await prepareGround(options.folder, level);
-  await tryIsolation(ground);
+  const ground = await groundAt(options.folder, level);
   const bootId = randomUUID();
   const key = ownKey(options.folder);
   const publicKey = key.publicKey.toString('base64');
@@ -190,7 +182,7 @@ async function main(): Promise<void> {
   const kept = { snapshots, imageDigest };
   const warden = new Warden({ ground, leaseKey, clock: systemClock, events, usedNames, admission, warm, ...kept });
   const access = accessFor(options.callerKey, publicKey, systemClock.wallMs);
-  const descriptor = (): JsonObject => describe(admission, level);
+  const descriptor = (): JsonObject => describe(admission, ground);
   const attester = attesterFor({ key, bootId, filterFile: ground.filterFile, imageDigest, descriptor });
   const identity = { bootId, publicKey, imageVersion: IMAGE_VERSION, attester };
   const server = apiServer({ warden, events, access, descriptor, ...identity, ...kept });

@@ -12,7 +12,7 @@ import { Fault } from './fault.ts';
 import type { Ground } from './ground.ts';
 import type { Level } from './image.ts';
 import { LAUNCHER_ENV, launch } from './isolate.ts';
-import { endTree, isolationOf } from './sandbox.ts';
+import { endTree, isolationOf, limitsAt, Sandbox } from './sandbox.ts';
 
 /** Something that is not there: what, what is lost without it, and how to get it. */
 export interface Missing {
@@ -39,6 +39,7 @@ const BWRAP: Missing = {
   hint: 'apt-get install bubblewrap',
 };
 const TRIAL_LIMITS = { cpuMillis: 1_000, memoryBytesMax: 64 << 20, pidsMax: 32 };
+const TRIAL_DISK_BYTES = 1 << 20;
 const TRIAL_MS_MAX = 5_000;
 
 function isThere(program: string): boolean {
@@ -83,8 +84,8 @@ async function waitFor(what: string, isSo: () => boolean): Promise<void> {
 export async function tryIsolation(ground: Ground): Promise<void> {
   const directory = join(ground.sandboxes, 'trial');
   for (const name of ['socket', 'root']) mkdirSync(join(directory, name), { recursive: true, mode: 0o711 });
-  const cgroup = new Cgroup(ground.layout, join(ground.slice, 'trial'), TRIAL_LIMITS);
-  const disk = planDisk(directory, 1 << 20);
+  const cgroup = new Cgroup(ground.layout, join(ground.slice, 'trial'), limitsAt(ground.level, TRIAL_LIMITS));
+  const disk = planDisk(directory, TRIAL_DISK_BYTES);
   const isolation = isolationOf(ground, directory, ground.hostUidFirst, disk, cgroup.procsFiles);
   const child = launch(isolation, ['/bin/sh', '-c', 'echo in; exec sleep 60']);
   let complaint = '';
@@ -107,5 +108,34 @@ export async function tryIsolation(ground: Ground): Promise<void> {
     await endTree(child, closed, cgroup);
     await cgroup.remove();
     rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+const TERMINAL = { argv: ['cat'], tty: { columns: 80, rows: 24 }, hasStdin: true, timeoutMs: 2_000 };
+const END_OF_INPUT = Buffer.from([4]);
+
+/** Whether typed control keys reach a command: older `runsc` carry them as plain bytes. */
+function hasTerminals({ link }: Sandbox): Promise<boolean> {
+  return new Promise((resolve) => {
+    const fail = (): void => resolve(false);
+    const call = link.open('exec', TERMINAL, {
+      onBytes: (_, bytes) => call.credit(bytes.length),
+      onEnd: ({ end }) => resolve(end === 'exited'),
+      onFault: fail,
+      onLost: fail,
+    });
+    void call.write(END_OF_INPUT);
+  });
+}
+
+/** A whole sandbox whose guest is heard; tells what it can do. @errors rejects with Fault `start_failed` */
+export async function tryGuest(ground: Ground): Promise<{ terminals: boolean }> {
+  const shape = { ...TRIAL_LIMITS, diskBytesMax: TRIAL_DISK_BYTES };
+  const sandbox = await Sandbox.launch(ground, 'trial', ground.hostUidFirst, shape);
+  try {
+    await sandbox.ready();
+    return { terminals: await hasTerminals(sandbox) };
+  } finally {
+    await sandbox.destroy();
   }
 }

@@ -11,7 +11,7 @@ import { type Disk, planDisk, prepareDisk } from './disk.ts';
 import { Fault } from './fault.ts';
 import type { Ground } from './ground.ts';
 import { GuestLink } from './guest-link.ts';
-import type { Isolation } from './image.ts';
+import { fileUid, type Isolation, type Level } from './image.ts';
 import { GUEST_ARGV, launch } from './isolate.ts';
 
 export interface Shape extends Limits {
@@ -23,6 +23,13 @@ export const START_MS_MAX = 15_000;
 const POLITE_MS = 500;
 const COMPLAINT_CHARS_MAX = 2_000;
 
+/** Threads that `runsc` takes for itself, on top of what the tenant was given. */
+const RUNSC_PIDS = 64;
+
+/** What the cgroup of a sandbox with these limits is set to. */
+export const limitsAt = (level: Level, limits: Limits): Limits =>
+  level === 'gvisor' ? { ...limits, pidsMax: limits.pidsMax + RUNSC_PIDS } : limits;
+
 /** What `launch` needs for a sandbox in `directory`, which has `root` and `socket` in it. */
 export function isolationOf(
   ground: Ground,
@@ -31,10 +38,11 @@ export function isolationOf(
   disk: Disk,
   procsFiles: string[],
 ): Isolation {
-  const { level, filterFile, nodeFile, guest: guestDirectory } = ground;
+  const { level, runsc, filterFile, nodeFile, guest: guestDirectory } = ground;
   const socketDirectory = join(directory, 'socket');
   const rootDirectory = join(directory, 'root');
-  return { level, hostUid, disk, filterFile, nodeFile, guestDirectory, socketDirectory, rootDirectory, procsFiles };
+  const given = { hostUid, disk, procsFiles, socketDirectory, rootDirectory };
+  return { level, runsc, filterFile, nodeFile, guestDirectory, ...given };
 }
 
 export class Sandbox {
@@ -75,18 +83,17 @@ export class Sandbox {
     hostUid: number,
     shape: Shape,
     beforeLaunch: (cgroup: Cgroup, directory: string) => void = () => {},
-    prepare: (disk: Disk, ownerUid: number) => Promise<void> = (disk, uid) =>
-      prepareDisk(disk, uid, ground.templates),
+    prepare: (disk: Disk, ownerUid: number) => Promise<void> = (disk, uid) => prepareDisk(disk, uid, ground.templates),
   ): Promise<Sandbox> {
     const directory = join(ground.sandboxes, name);
     const socketDirectory = join(directory, 'socket');
     mkdirSync(socketDirectory, { recursive: true, mode: 0o711 });
     mkdirSync(join(directory, 'root'), { mode: 0o711 });
-    const cgroup = new Cgroup(ground.layout, join(ground.slice, name), shape);
-    const link = new GuestLink(join(socketDirectory, 'guest.sock'), hostUid);
+    const cgroup = new Cgroup(ground.layout, join(ground.slice, name), limitsAt(ground.level, shape));
+    const link = new GuestLink(join(socketDirectory, 'guest.sock'), fileUid(ground.level, hostUid));
     try {
       const disk = planDisk(directory, shape.diskBytesMax);
-      await prepare(disk, hostUid);
+      await prepare(disk, fileUid(ground.level, hostUid));
       beforeLaunch(cgroup, directory);
       const child = launch(isolationOf(ground, directory, hostUid, disk, cgroup.procsFiles), GUEST_ARGV);
       return new Sandbox({ name, hostUid, directory }, cgroup, link, child);

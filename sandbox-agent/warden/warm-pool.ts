@@ -8,7 +8,7 @@ import type { Cgroup } from './cgroup.ts';
 import { removeDeadline, writeDeadline } from './deadline-file.ts';
 import type { Ground } from './ground.ts';
 import type { GuestLink } from './guest-link.ts';
-import { Sandbox, type Shape } from './sandbox.ts';
+import { limitsAt, Sandbox, type Shape } from './sandbox.ts';
 
 export interface WarmPoolOptions {
   ground: Ground;
@@ -66,7 +66,7 @@ export class WarmPool {
     if (!sandbox) return undefined;
     this.#fillAfter(REFILL_AFTER_MS);
     try {
-      sandbox.cgroup.raise(shape);
+      sandbox.cgroup.raise(limitsAt(this.#options.ground.level, shape));
       return sandbox;
     } catch {
       void this.#discard(sandbox);

@@ -1,4 +1,4 @@
-/** The local provider keeps the contract against a real warden. */
+/** The local provider keeps the contract against a real warden, at each level that this machine can enforce. */
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -16,11 +16,14 @@ const leaseKey = signingKeyFromSeed(Buffer.alloc(32, 2));
 const callerKey = signingKeyFromSeed(Buffer.alloc(32, 3));
 const WARDEN = join(import.meta.dirname, '..', '..', '..', 'sandbox-agent', 'warden', 'main.ts');
 
-async function wardenOn(folder: string): Promise<{ process: ChildProcess; ready: { public_key: string } }> {
+async function wardenOn(
+  folder: string,
+  level: string,
+): Promise<{ process: ChildProcess; ready: { public_key: string } }> {
   const keys = ['--lease-key', leaseKey.publicKey.toString('base64')];
   const callers = ['--caller-key', callerKey.publicKey.toString('base64')];
   const where = ['--folder', join(folder, 'state'), '--socket', join(folder, 'w.sock')];
-  const warden = spawn(process.execPath, [WARDEN, ...where, ...keys, ...callers], {
+  const warden = spawn(process.execPath, [WARDEN, '--isolation', level, ...where, ...keys, ...callers], {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let complaint = '';
@@ -34,12 +37,29 @@ async function wardenOn(folder: string): Promise<{ process: ChildProcess; ready:
   return { process: warden, ready: JSON.parse(line) };
 }
 
-describe('local provider', () => {
+/** Why a level cannot be tested here, as its own warden says; undefined when it can. */
+async function reasonAgainst(level: string): Promise<string | undefined> {
+  const folder = mkdtempSync(join(tmpdir(), 'tally-local-'));
+  try {
+    const { process: warden } = await wardenOn(folder, level);
+    warden.kill('SIGTERM');
+    await once(warden, 'exit');
+    return undefined;
+  } catch (fault) {
+    const { message } = fault as Error;
+    if (message.includes('"cannot_isolate"')) return message;
+    throw fault;
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function contractAt(level: string): void {
   const folder = mkdtempSync(join(tmpdir(), 'tally-local-'));
   let warden: ChildProcess;
   let rig: ContractRig;
   before(async () => {
-    const made = await wardenOn(folder);
+    const made = await wardenOn(folder, level);
     warden = made.process;
     const provider = localProvider({ socketPath: join(folder, 'w.sock'), callerKey, audience: made.ready.public_key });
     rig = { provider, leaseKey, nowMs: Date.now, pass: (ms) => sleep(ms) };
@@ -55,6 +75,10 @@ describe('local provider', () => {
 
   providerContract(() => rig);
 
+  test(`it says that it isolates at ${level}`, async () => {
+    assert.equal((await rig.provider.descriptor()).isolation, level);
+  });
+
   test('another key may not call, and the warden tells its audience to who does not know it', async () => {
     const socketPath = join(folder, 'w.sock');
     const stranger = localProvider({ socketPath, callerKey: leaseKey });
@@ -69,4 +93,9 @@ describe('local provider', () => {
     const nobody = localProvider({ socketPath: join(folder, 'none.sock'), callerKey });
     await assert.rejects(nobody.list(), (fault) => fault instanceof ProviderFault && fault.kind === 'unreachable');
   });
-});
+}
+
+describe('local provider at ns', () => contractAt('ns'));
+
+const withoutGvisor = await reasonAgainst('gvisor');
+describe('local provider at gvisor', { skip: withoutGvisor ?? false }, () => contractAt('gvisor'));

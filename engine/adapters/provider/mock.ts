@@ -285,6 +285,7 @@ function execCalls(world: World) {
 
 const descriptorOf = (world: World): Descriptor => ({
   isolation: 'mock',
+  terminals: true,
   enforcement: 'freeze',
   quotas: ['disk'],
   egress: ['none'],

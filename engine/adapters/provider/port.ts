@@ -35,6 +35,8 @@ export class ProviderFault extends Error {
 
 export interface Descriptor {
   isolation: 'vm' | 'gvisor' | 'ns' | 'ns-lite' | 'mock';
+  /** Whether commands can run on a terminal; else they are refused as `no_terminals`. */
+  terminals: boolean;
   /** What happens at the end of a lease. */
   enforcement: 'freeze' | 'kill';
   quotas: string[];
