@@ -57,22 +57,32 @@ function ruleLines(type: DescMessage): string[] {
   ];
 }
 
+/** Words after `tally`, by `Service.Method`. */
+export type Commands = Readonly<Record<string, string>>;
+
 /** docs/reference/api.md */
-export function apiPage(operations: readonly Operation[], comment: Comment): string {
+export function apiPage(operations: readonly Operation[], comment: Comment, commands: Commands): string {
   const services = [...new Set(operations.map(({ method }) => method.parent))];
   const sections = services.map((service) => {
     const own = operations.filter(({ method }) => method.parent === service);
     const rows = own.flatMap((operation) =>
-      operation.routes.map((route) => apiRow(operation, `${route.verb} ${route.template}`, comment)),
+      operation.routes.map((route) => apiRow(operation, `${route.verb} ${route.template}`, comment, commands)),
     );
-    return `## ${service.name.replace(/Service$/, '')}\n\n${comment(service.typeName) ?? ''}\n\n| route | scopes | command | what |\n| --- | --- | --- | --- |\n${rows.join('\n')}\n`;
+    return `## ${service.name.replace(/Service$/, '')}\n\n${comment(service.typeName) ?? ''}\n\n| route | scopes | command | tool | what |\n| --- | --- | --- | --- | --- |\n${rows.join('\n')}\n`;
   });
   return `# API\n\nWritten by \`npm run gen\` from the proto files; do not edit. The machine-readable form is proto/derived/openapi.json, served\nat \`/openapi.json\`. Every mutation that is not public needs an \`Idempotency-Key\`.\n\n${sections.join('\n')}`;
 }
 
-function apiRow({ name, isPublic, scopes, tool }: Operation, route: string, comment: Comment): string {
-  const command = tool ? `\`tally ${tool.name.replace('_', ' ').replaceAll('_', '-')}\`` : '';
-  return `| \`${route}\` | ${isPublic ? 'public' : scopes.join(' ')} | ${command} | ${comment(name) ?? ''} |`;
+function apiRow(
+  { name, method, isPublic, scopes, tool }: Operation,
+  route: string,
+  comment: Comment,
+  commands: Commands,
+): string {
+  const words = commands[`${method.parent.name}.${method.name}`];
+  const command = words === undefined ? '' : `\`tally ${words}\``;
+  const toolName = tool ? `\`${tool.name}\`` : '';
+  return `| \`${route}\` | ${isPublic ? 'public' : scopes.join(' ')} | ${command} | ${toolName} | ${comment(name) ?? ''} |`;
 }
 
 /** proto/vectors/scopes-by-method.txt: one line per method, one column per scope. */

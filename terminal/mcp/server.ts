@@ -10,10 +10,12 @@ import { type Io, write } from '../io.ts';
 import { connectSaved } from '../session.ts';
 import { UsageError } from '../text/usage-error.ts';
 import { VERSION } from '../version.ts';
+import { execTools } from './exec-tools.ts';
 import { FILE_TOOLS } from './file-tools.ts';
 import { platformTools } from './platform-tools.ts';
 import { problemOf } from './problem.ts';
 import { RECEIPT_TOOLS } from './receipt-tools.ts';
+import { screen, withProblem } from './screen.ts';
 import type { Tool, ToolRun } from './tool.ts';
 
 const INSTRUCTIONS = `Tallystick sells machines (sandboxes) by the minute, paid ahead, within a job's budget.
@@ -34,7 +36,7 @@ const META_KEY = 'tallystick/idempotency_key';
 const META_REPLAYED = 'tallystick/replayed';
 
 /** Every tool, those of the contracts first. */
-export const allTools = (): Tool[] => [...platformTools(), ...FILE_TOOLS, ...RECEIPT_TOOLS];
+export const allTools = (): Tool[] => [...platformTools(), ...execTools(), ...FILE_TOOLS, ...RECEIPT_TOOLS];
 
 /** What every call needs of the world. */
 interface Surroundings {
@@ -49,7 +51,10 @@ interface Surroundings {
 export async function serveMcp(io: Io, url: string | undefined): Promise<void> {
   const tools = allTools();
   const log = (fault: unknown): void => void write(io.stderr, `tally mcp: ${textOf(fault)}\n`);
-  const transport = new StdioServerTransport(io.stdin, io.stdout);
+  const messages = io.stdin.pipe(screen((line) => void io.stdout.write(line)));
+  const transport = new StdioServerTransport(messages, io.stdout);
+  const send = transport.send.bind(transport);
+  transport.send = (message) => send(withProblem(message));
   const over = Promise.withResolvers<void>();
   const handle = serveStdio(() => createMcpServer(tools, { io, url, log }), { transport, onerror: log });
   const closed = transport.onclose;

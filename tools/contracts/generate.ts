@@ -55,7 +55,9 @@ function generate(root: string, imagePath: string): void {
   put(root, 'proto/derived/error-catalogue.ts', printModule(catalogue));
   put(root, 'proto/derived/errors.json', printJson(catalogue));
   put(root, 'docs/reference/errors.md', printPage(catalogue));
-  const documents = must(process.execPath, [join(ROOT, 'surface', 'derive', 'main.ts'), imagePath], ROOT);
+  const commands = must(process.execPath, [join(ROOT, 'terminal', 'print-commands.ts')], ROOT);
+  const derive = join(ROOT, 'surface', 'derive', 'main.ts');
+  const documents = must(process.execPath, [derive, imagePath], ROOT, commands);
   for (const [path, text] of Object.entries<string>(JSON.parse(documents.toString()))) put(root, path, text);
 }
 
