@@ -16,6 +16,8 @@ export const REACTION_GRACE_US = 2_000_000n;
 /** A timer whose command throws, or whose key was used up, is tried again so much later, and stops no other. */
 const REST_US = 30_000_000n;
 const RESTING_MAX = 10_000;
+/** Where another meter was first with most of a page, this one leaves it the field for so long, and as long again by chance. */
+const YIELD_MS = 100;
 
 export interface TimersOptions {
   signal: AbortSignal;
@@ -39,11 +41,12 @@ export async function runTimers(
   const bell = new Bell();
   const resting: Resting = new Map();
   while (!signal.aborted) {
-    const fired = await fireDueTimers(engine, resting, onError).catch((error: unknown) => {
+    const { fired, repeated } = await firePage(engine, resting, onError).catch((error: unknown) => {
       onError(error);
-      return 0;
+      return { fired: 0, repeated: 0 };
     });
-    if (fired < DUE_PAGE) await bell.wait(everyMs, signal);
+    if (repeated * 2 > fired) await bell.wait(YIELD_MS * (1 + Math.random()), signal);
+    else if (fired < DUE_PAGE) await bell.wait(everyMs, signal);
   }
 }
 
@@ -51,36 +54,45 @@ export async function runTimers(
 type Resting = Map<string, bigint>;
 
 /** One page of what is due now; returns how many were fired. */
-export async function fireDueTimers(
-  engine: Engine,
-  resting: Resting = new Map(),
-  onError: (error: unknown) => void = () => undefined,
-): Promise<number> {
+export async function fireDueTimers(engine: Engine, onError: (error: unknown) => void = () => undefined) {
+  return (await firePage(engine, new Map(), onError)).fired;
+}
+
+interface Page {
+  fired: number;
+  /** Those that another meter had fired before. */
+  repeated: number;
+}
+
+async function firePage(engine: Engine, resting: Resting, onError: (error: unknown) => void): Promise<Page> {
   const nowUs = engine.nowUs();
   for (const [name, untilUs] of resting) if (untilUs <= nowUs || resting.size > RESTING_MAX) resting.delete(name);
   const values = [engine.shard, nowUs, nowUs - REACTION_GRACE_US, DUE_PAGE, [...resting.keys()]];
   const rows = await engine.query<TimerRow>(STATEMENTS.dueTimers, values);
   const rest = ({ timer, round }: TimerRow): unknown => resting.set(`${timer}:${round}`, nowUs + REST_US);
-  await Promise.all(rows.map((row) => fire(engine, row, rest, onError)));
-  return rows.length;
+  const repeats = await Promise.all(rows.map((row) => fire(engine, row, rest, onError)));
+  return { fired: rows.length, repeated: repeats.filter((isRepeat) => isRepeat).length };
 }
 
-/** Usually it clears its row; what did not rests, a repeat silently, since other meters fire too. */
+/** Usually it clears its row; what did not rests, a repeat silently, since other meters fire too. True for a repeat. */
 async function fire(
   engine: Engine,
   row: TimerRow,
   rest: (row: TimerRow) => unknown,
   onError: (error: unknown) => void,
-) {
+): Promise<boolean> {
   try {
     const { replayed, rejection } = await engine.execute(commandOf(row));
     if (replayed) rest(row);
-    if (rejection !== 'CONFLICT' && rejection !== 'LIMITED') return;
-    rest(row);
-    onError(new Error(`timer ${row.timer}, round ${row.round}: ${rejection}`));
+    if (rejection === 'CONFLICT' || rejection === 'LIMITED') {
+      rest(row);
+      onError(new Error(`timer ${row.timer}, round ${row.round}: ${rejection}`));
+    }
+    return replayed;
   } catch (error) {
     rest(row);
     onError(error);
+    return false;
   }
 }
 
