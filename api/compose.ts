@@ -33,6 +33,7 @@ import { portHandlers } from './handlers/ports.ts';
 import { receiptHandlers } from './handlers/receipts.ts';
 import { sandboxHandlers } from './handlers/sandboxes.ts';
 import { secretHandlers } from './handlers/secrets.ts';
+import { snapshotHandlers } from './handlers/snapshots.ts';
 import { registerHealth } from './health.ts';
 import { openTopic } from './live-topics.ts';
 import { outageTold, toldAsOutage } from './outage.ts';
@@ -142,6 +143,7 @@ function implementations(settings: ApiSettings, { engine, provider, watching }: 
     fileHandlers(engine, provider),
     pathHandlers(engine, provider),
     secretHandlers(engine, provider),
+    snapshotHandlers(engine),
     receiptHandlers({ engine, leaseKeys }),
     policyHandlers(engine),
     adminHandlers(engine),

@@ -32,6 +32,14 @@ export const daySpentAccount = (principal: string, day: string): string => `day-
 export const userSlotAccount = (principal: string): string => `user-slot:${principal}`;
 /** Holds one unit for every sandbox of the principal that has not ended. */
 export const userRunningAccount = (principal: string): string => `user-running:${principal}`;
+/** How many more snapshots a principal may keep. */
+export const userSnapshotSlotAccount = (principal: string): string => `user-snapshot-slot:${principal}`;
+/** Holds one unit for every snapshot of the principal. */
+export const userSnapshotsAccount = (principal: string): string => `user-snapshots:${principal}`;
+/** How many more bytes of snapshots a principal may keep; counts bytes, not micros. */
+export const userStoreAccount = (principal: string): string => `user-store:${principal}`;
+/** Bytes that the principal's snapshots take. */
+export const userStoredAccount = (principal: string): string => `user-stored:${principal}`;
 /** What a provider has earned. */
 export const providerAccount = (provider: string): string => `provider:${provider}`;
 /** Marks a deposit as credited; never moves, exists once. */

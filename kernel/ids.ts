@@ -24,6 +24,7 @@ export const ID_PREFIXES = [
   'ord',
   'evt',
   'lse',
+  'snp',
 ] as const;
 
 export type Prefix = (typeof ID_PREFIXES)[number];

@@ -18,6 +18,10 @@ export {
   userAccount,
   userRunningAccount,
   userSlotAccount,
+  userSnapshotSlotAccount,
+  userSnapshotsAccount,
+  userStoreAccount,
+  userStoredAccount,
   WORLD_DEPOSITS,
 } from './accounts.ts';
 export { base64Bytes } from './base64.ts';

@@ -12,6 +12,7 @@ import { leaseHandlers, startHandlers } from './deliveries.ts';
 import { reconcileForEver } from './reconcile.ts';
 import { followReports } from './reports.ts';
 import type { MeterSettings } from './settings.ts';
+import { reconcileSnapshots, snapshotHandlers, TAKE_LEASE_MS } from './snapshots.ts';
 
 const TIMER_EVERY_MS = 25;
 
@@ -23,7 +24,7 @@ export async function startMeter(settings: MeterSettings, log: Logger): Promise<
   const stopWatching = engine.watchHead();
   const reach = (): Provider =>
     localProvider({ socketPath: settings.wardenSocket, callerKey: signingKeyFromSeed(settings.callerSeed) });
-  const [provider, starting] = [reach(), reach()]; // each with connections of its own
+  const [provider, starting, keeping] = [reach(), reach(), reach()]; // each with connections of its own
   const parts = { engine, provider, providerName: settings.provider, log };
   const signing = { leaseKey: signingKeyFromSeed(settings.leaseSeed), keepTicket: ticketKeeper(engine) };
   const end = new AbortController();
@@ -35,11 +36,13 @@ export async function startMeter(settings: MeterSettings, log: Logger): Promise<
     runOutbox(engine, startHandlers({ ...parts, provider: starting, ...signing }), { signal, onError }),
     followReports(parts, signal),
     reconcileForEver(parts, signal),
+    runOutbox(engine, snapshotHandlers({ ...parts, provider: keeping }), { signal, onError, leaseMs: TAKE_LEASE_MS }),
+    reconcileSnapshots({ ...parts, provider: keeping }, signal),
   ];
   return {
     async [Symbol.asyncDispose]() {
       end.abort();
-      await Promise.all([provider.close(), starting.close()]);
+      await Promise.all([provider.close(), starting.close(), keeping.close()]);
       await Promise.all(loops);
       await stopWatching();
       await engine[Symbol.asyncDispose]();

@@ -3,10 +3,11 @@
  * Promise: delivered at least once and in order per sandbox; the machine's own names make a repetition harmless.
  */
 import { type Delivery, type Engine, type Handler, type KeepTicket, readStream } from '@tallystick/engine';
-import { type Provider, ProviderFault, type SandboxSpec } from '@tallystick/engine/adapters/provider';
+import { type Provider, ProviderFault, type SandboxSpec, type SnapshotRef } from '@tallystick/engine/adapters/provider';
 import type { Envelope, JsonObject, SigningKey } from '@tallystick/kernel';
 import type { Logger } from 'pino';
 import { reportCreated, reportStartFailed } from './reports.ts';
+import { reportDamaged } from './snapshots.ts';
 import { signSale } from './tickets.ts';
 
 const PIDS_MAX = 256;
@@ -45,6 +46,8 @@ async function create(deliveries: Deliveries, delivery: Delivery): Promise<void>
     if (fault.kind !== 'refused') return;
     deliveries.log.warn({ sandbox: spec.sandbox, code: fault.code, what: fault.message }, 'a sandbox did not start');
     await reportStartFailed(deliveries, spec, fault.code);
+    if (spec.from && fault.code === 'snapshot_digest_mismatch')
+      await reportDamaged(deliveries, spec.from.snapshot, fault.code);
   }
 }
 
@@ -94,6 +97,15 @@ async function settled(deliveries: Deliveries, delivery: Delivery, carry: () => 
 const isFinal = (fault: unknown): fault is ProviderFault =>
   fault instanceof ProviderFault && fault.kind !== 'unreachable' && !CALLER_REFUSED.has(fault.code);
 
+/** What it starts from, and what becomes of its disk. */
+function startOf({ image_digest, from, keep_as }: JsonObject): Pick<SandboxSpec, 'image_digest' | 'from' | 'keep_as'> {
+  return {
+    ...(image_digest ? { image_digest: String(image_digest) } : {}),
+    ...(from ? { from: from as unknown as SnapshotRef } : {}),
+    ...(keep_as ? { keep_as: String(keep_as) } : {}),
+  };
+}
+
 function specOf(body: JsonObject): SandboxSpec {
   return {
     sandbox: String(body['sandbox']),
@@ -104,5 +116,6 @@ function specOf(body: JsonObject): SandboxSpec {
     disk_mib: Number(body['disk_mib']),
     pids_max: PIDS_MAX,
     grace_ms: Number(body['grace_ms']),
+    ...startOf(body),
   };
 }

@@ -26,8 +26,9 @@ export interface Reporting {
 }
 
 export async function reportCreated(reporting: Reporting, created: Created): Promise<void> {
-  const { sandbox, incarnation, started_at_us, isolation, image_version } = created;
-  const body = { incarnation, started_at_us: String(started_at_us), isolation, image_version };
+  const { sandbox, incarnation, started_at_us, isolation, image_version, image_digest } = created;
+  const image = { image_version, image_digest };
+  const body = { incarnation, started_at_us: String(started_at_us), isolation, ...image };
   await report(reporting, sandbox, `started:${sandbox}:${incarnation}`, 'ReportStarted', body);
 }
 

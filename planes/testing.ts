@@ -83,6 +83,7 @@ export const SANDBOX_BODY: JsonObject = {
   isolation: 'ns',
   label: 'one',
   image: '',
+  image_digest: 'd'.repeat(64),
   security_mode: 'standard',
   cpu_millis: 600,
   ram_mib: 1_024,

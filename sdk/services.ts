@@ -16,6 +16,7 @@ import {
   ReceiptService,
   SandboxService,
   SecretService,
+  SnapshotService,
   type UploadedFile,
 } from '@tallystick/proto';
 import {
@@ -42,6 +43,7 @@ export const ALL_SERVICES = [
   PathService,
   PortService,
   SecretService,
+  SnapshotService,
   ReceiptService,
   PolicyService,
   AdminService,
@@ -69,6 +71,7 @@ export interface Services {
   paths: RestClient<typeof PathService>;
   ports: RestClient<typeof PortService>;
   secrets: RestClient<typeof SecretService>;
+  snapshots: RestClient<typeof SnapshotService>;
   receipts: RestClient<typeof ReceiptService>;
   billing: RestClient<typeof BillingService>;
   policy: RestClient<typeof PolicyService>;
@@ -135,6 +138,7 @@ export function servicesOf(connection: Connection): Services {
     paths: createRestClient(PathService, options),
     ports: createRestClient(PortService, options),
     secrets: createRestClient(SecretService, options),
+    snapshots: createRestClient(SnapshotService, options),
     receipts: createRestClient(ReceiptService, options),
     billing: createRestClient(BillingService, options),
     policy: createRestClient(PolicyService, options),

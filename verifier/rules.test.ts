@@ -29,6 +29,7 @@ const SHAPE = {
   ram_mib: 1_024,
   disk_mib: 4_096,
   image: '',
+  image_digest: 'd'.repeat(64),
 };
 const LIMITS = { max_spend_micros: null, ttl_ms: null, idle_timeout_ms: null, quantum_ms: null };
 const LEASE = { default_quantum_ms: 60_000, grace_ms: 120_000, incarnation: 1, provider: 'local' };

@@ -5,7 +5,15 @@
 import { type Engine, readBalances, readStream } from '@tallystick/engine';
 import { type Allowance, allowanceOf, POLICY, quotaLeft, type Tier } from '@tallystick/hosting';
 import { standing } from '@tallystick/identity';
-import { dayOf, daySpentAccount, type Standing, standingStream, userRunningAccount } from '@tallystick/kernel';
+import {
+  dayOf,
+  daySpentAccount,
+  type Standing,
+  standingStream,
+  userRunningAccount,
+  userSnapshotsAccount,
+  userStoredAccount,
+} from '@tallystick/kernel';
 import { PolicyService } from '@tallystick/proto';
 import { implement } from '@tallystick/surface';
 import { tierOf } from '../views/tier.ts';
@@ -44,18 +52,26 @@ const capsOf = (tier: Tier) => ({
   portsMax: tier.ports_max,
   egress: tier.egress,
   isolation: tier.isolation,
+  snapshotsMax: tier.snapshots_max,
+  snapshotBytesMax: BigInt(tier.snapshot_bytes_max),
+  snapshotTtlMsMax: BigInt(tier.snapshot_ttl_ms_max),
 });
 
 async function useOf(engine: Engine, principal: string, { tier }: Allowance) {
   const day = dayOf(engine.nowUs());
-  const accounts = [daySpentAccount(principal, day), userRunningAccount(principal)];
+  const kept = [userSnapshotsAccount(principal), userStoredAccount(principal)];
+  const accounts = [daySpentAccount(principal, day), userRunningAccount(principal), ...kept];
   const rows = await readBalances(engine, accounts);
-  const [spent, running] = accounts.map((name) => rows.find(({ account }) => account === name)?.availableMicros ?? 0n);
+  const [spent, running, snapshots, stored] = accounts.map(
+    (name) => rows.find(({ account }) => account === name)?.availableMicros ?? 0n,
+  );
   return {
     day,
     spentTodayMicros: spent!,
     leftTodayMicros: quotaLeft(BigInt(tier.spend_micros_per_day_max), spent!),
     sandboxesRunning: Number(running),
     sandboxesLeft: Number(quotaLeft(BigInt(tier.sandboxes_max), running!)),
+    snapshots: Number(snapshots),
+    snapshotBytes: stored!,
   };
 }

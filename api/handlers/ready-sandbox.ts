@@ -21,7 +21,8 @@ export async function readySandbox(engine: Engine, call: Call, id: string): Prom
   return state;
 }
 
-async function nextCommit(engine: Engine): Promise<void> {
+/** Something was committed, or a moment has passed. */
+export async function nextCommit(engine: Engine): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
   const stopListening = engine.onCommit(() => resolve());
   const timer = setTimeout(resolve, LOOK_AGAIN_MS);

@@ -6,10 +6,11 @@ import { type Engine, listStreams, readStream } from '@tallystick/engine';
 import type { Provider } from '@tallystick/engine/adapters/provider';
 import type { SandboxState } from '@tallystick/hosting';
 import { dayOf, type JsonObject } from '@tallystick/kernel';
-import { SandboxService, SecurityMode } from '@tallystick/proto';
+import { type CreateSandboxRequest, OnEnd, SandboxService, SecurityMode } from '@tallystick/proto';
 import { type Call, implement, refuse } from '@tallystick/surface';
 import { freshId } from '../ids.ts';
 import { commandFrom, executeFor } from '../outcome.ts';
+import { ownSnapshot } from '../own-snapshot.ts';
 import { nextToken, pageOf } from '../page.ts';
 import { sandboxMessage } from '../views/sandbox.ts';
 import { numberOrNull, ownJob } from './jobs.ts';
@@ -34,7 +35,8 @@ export const sandboxHandlers = (options: SandboxOptions) => {
   return implement(SandboxService, {
     async createSandbox(request, call) {
       await ownJob(engine, call, request.jobId);
-      const { isolation } = await options.provider.descriptor();
+      const { isolation, image_digests } = await options.provider.descriptor();
+      const image = request.image || IMAGE_DEFAULT;
       const body = {
         job: request.jobId,
         payer: call.principal!.id,
@@ -43,11 +45,12 @@ export const sandboxHandlers = (options: SandboxOptions) => {
         isolation,
         incarnation: FIRST_INCARNATION,
         label: request.label,
-        image: request.image || IMAGE_DEFAULT,
+        image,
+        image_digest: image_digests[image] ?? '',
+        ...(await startOf(engine, call, request)),
         security_mode: request.securityMode === SecurityMode.CONFIDENTIAL ? 'confidential' : 'standard',
         cpu_millis: request.cpuMillis ?? CPU_MILLIS_DEFAULT,
         ram_mib: request.ramMib ?? RAM_MIB_DEFAULT,
-        disk_mib: request.diskMib ?? DISK_MIB_DEFAULT,
         max_spend_micros: request.maxSpendMicros === undefined ? null : String(request.maxSpendMicros),
         ttl_ms: numberOrNull(request.ttlMs),
         idle_timeout_ms: numberOrNull(request.idleTimeoutMs),
@@ -92,6 +95,18 @@ export const sandboxHandlers = (options: SandboxOptions) => {
     },
   });
 };
+
+/** What was asked about the disk; one that starts from a snapshot and asks for no size gets the snapshot's. */
+async function startOf(engine: Engine, call: Call, request: CreateSandboxRequest): Promise<JsonObject> {
+  const { snapshotId, diskMib, onEnd, imageDigest } = request;
+  const from = snapshotId === '' ? undefined : (await ownSnapshot(engine, call, snapshotId)).state;
+  return {
+    disk_mib: diskMib ?? from?.disk_mib ?? DISK_MIB_DEFAULT,
+    ...(from ? { snapshot: from.id } : {}),
+    ...(onEnd === OnEnd.SNAPSHOT ? { on_end: 'snapshot' } : {}),
+    ...(imageDigest === '' ? {} : { asked_image_digest: imageDigest }),
+  };
+}
 
 async function changeSandbox(engine: Engine, call: Call, id: string, type: string, body: JsonObject) {
   const { answer, receiptId } = await executeFor(

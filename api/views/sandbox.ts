@@ -3,7 +3,7 @@
  * Promise: nothing is computed here that a receipt does not hold.
  */
 import type { SandboxState } from '@tallystick/hosting';
-import { SandboxStatus, SecurityMode, StopReason } from '@tallystick/proto';
+import { OnEnd, SandboxStatus, SecurityMode, StopReason } from '@tallystick/proto';
 import { optionalInt64, optionalTime, timestampFromUs } from '../view-parts.ts';
 import { clampMessage } from './job.ts';
 
@@ -50,6 +50,10 @@ const identityOf = (sandbox: SandboxState) => ({
 
 const shapeOf = (sandbox: SandboxState) => ({
   image: sandbox.image,
+  imageDigest: sandbox.image_digest ?? '',
+  fromSnapshotId: sandbox.from_snapshot ?? '',
+  onEnd: sandbox.on_end === 'snapshot' ? OnEnd.SNAPSHOT : OnEnd.DISCARD,
+  keptSnapshotId: sandbox.kept_snapshot ?? '',
   securityMode: SecurityMode.STANDARD,
   cpuMillis: sandbox.cpu_millis,
   ramMib: sandbox.ram_mib,

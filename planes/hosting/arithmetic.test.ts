@@ -1,6 +1,7 @@
 // Prices, clamps and the arithmetic of sold steps, row by row.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { Command } from '@tallystick/kernel';
 import fc from 'fast-check';
 import { type Bound, clamp, mergeClamps, spendClamp } from './clamp.ts';
 import { imageOf } from './images.ts';
@@ -182,6 +183,29 @@ test('the policy knows its levels and its newest image', () => {
   const shape = { isolation: 'ns', cpu_millis: 1, ram_mib: 1, disk_mib: 1 };
   assert.equal(allowsShape(tier, shape), true);
   assert.equal(allowsShape(tier, { ...shape, ram_mib: tier.ram_mib_max + 1 }), false);
-  assert.equal(imageOf(''), 'sandbox-base:v1.0.0');
-  assert.equal(imageOf('evil:v1.0.0'), undefined);
+});
+
+test('an image is started by a digest that stands on the list, or as its machine measures it, and by no other', () => {
+  const [measured, other] = ['a'.repeat(64), 'b'.repeat(64)];
+  const asking = (image: string, image_digest: string, asked_image_digest = ''): Command => {
+    const body = { image, image_digest, asked_image_digest };
+    return { principal: 'p', key: 'k', stream: 'sandbox:s', type: 'OpenSandbox', body };
+  };
+  const name = 'sandbox-base:v1.0.0';
+  assert.deepEqual(imageOf(asking('', measured)), { name, digest: measured });
+  assert.deepEqual(imageOf(asking(name, measured, measured)), { name, digest: measured });
+  const unknown = { rejection: 'UNKNOWN_IMAGE', facts: { image: 'evil:v1.0.0', allowed: [name] } };
+  assert.deepEqual(imageOf(asking('evil:v1.0.0', measured)), unknown);
+  const built = [{ name: 'debian:v1.0.0', digests: [measured] }];
+  const rows: [Command, typeof built | undefined, string, string][] = [
+    [asking(name, ''), undefined, 'measured', ''],
+    [asking(name, 'short'), undefined, 'measured', 'short'],
+    [asking(name, measured, other), undefined, other, measured],
+    [asking('', other), built, measured, other],
+  ];
+  for (const [command, images, asked, available] of rows) {
+    const facts = { image: images?.[0]?.name ?? name, asked, available };
+    assert.deepEqual(imageOf(command, images), { rejection: 'IMAGE_DIGEST_MISMATCH', facts });
+  }
+  assert.deepEqual(imageOf(asking('', measured), built), { name: 'debian:v1.0.0', digest: measured });
 });

@@ -4,7 +4,7 @@
  */
 export type { ClampState } from './clamp.ts';
 export type { StopReason } from './ending.ts';
-export { IMAGES } from './images.ts';
+export { IMAGES, type Image } from './images.ts';
 export { job } from './job.ts';
 export type { AttachedSandbox, JobState, JobStatus } from './job-state.ts';
 export { lostAfterMs, REPORT_ALLOWANCE_MS, renewBeforeMs, START_ALLOWANCE_MS } from './lease.ts';
@@ -15,5 +15,7 @@ export { quotaLeft } from './quota.ts';
 export { type OpenPort, openPortsAt, type PortVisibility } from './reach-state.ts';
 export { HOSTING_REACTIONS } from './reactions.ts';
 export { sandbox } from './sandbox.ts';
-export type { SandboxState, SandboxStatus, Step } from './sandbox-state.ts';
+export { endSnapshotOf, type SandboxState, type SandboxStatus, type Step } from './sandbox-state.ts';
+export { SNAPSHOT_DISK_MIB_MIN, snapshot, snapshotStream } from './snapshot.ts';
+export type { SnapshotState, SnapshotStatus } from './snapshot-state.ts';
 export { EXECS_IN_FLIGHT_MAX } from './use.ts';

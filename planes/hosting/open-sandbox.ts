@@ -28,25 +28,27 @@ import {
 } from '@tallystick/kernel';
 import { NOT_FOUND } from './access.ts';
 import { type Bound, type ClampState, clamp, countClamp, ruleOf, spendClamp } from './clamp.ts';
-import { IMAGES, imageOf } from './images.ts';
+import { type ChosenImage, imageOf } from './images.ts';
 import type { JobState } from './job-state.ts';
 import { firstStep, smallerOf, stepUsMin, ticketOf } from './lease.ts';
 import { type Allowance, allowanceIn, overPolicy, suspended, type Tier } from './policy.ts';
 import { pricePerMinute, pricePerQuantum } from './price.ts';
 import { closedFor, providerIn, providerStream } from './provider.ts';
 import { dayAccounts, dayAfter, dayQuota, type Quota, slotAccounts, slotQuota, slotTaking } from './quota.ts';
-import { evolveSandbox, type SandboxState, type Step } from './sandbox-state.ts';
+import { endSnapshotOf, evolveSandbox, type SandboxState, type Step } from './sandbox-state.ts';
 import { paymentOf, soldEvent } from './sell.ts';
+import { notStartable, startingReads, startMembers } from './start-from.ts';
 import { startTimer, ttlTimer } from './timers.ts';
 
 const PREFIX = 'sandbox:';
 const US_PER_MS = 1_000n;
 
 /** What opening looks at. */
-export function openingReads({ body }: Command): Reads {
+export function openingReads(command: Command): Reads {
+  const { body } = command;
   const [job, payer, day] = [textIn(body, 'job'), textIn(body, 'payer'), textIn(body, 'day')];
   return {
-    streams: [`job:${job}`, standingStream(payer), providerStream(textIn(body, 'provider'))],
+    streams: [`job:${job}`, standingStream(payer), providerStream(textIn(body, 'provider')), ...startingReads(command)],
     accounts: [
       ...[userAccount(payer), jobCapAccount(job), jobSlotAccount(job), ...slotAccounts(payer)],
       ...[...dayAccounts(payer, day), ...dayAccounts(payer, dayAfter(day))],
@@ -66,14 +68,15 @@ export function openSandbox(state: SandboxState, command: Command, seen: Seen): 
   const securityMode = textIn(body, 'security_mode');
   if (securityMode !== 'standard')
     return { rejection: 'SECURITY_MODE_NOT_ENABLED', facts: { security_mode: securityMode } };
-  const image = imageOf(textIn(body, 'image'));
-  if (image === undefined)
-    return { rejection: 'UNKNOWN_IMAGE', facts: { image: textIn(body, 'image'), allowed: [...IMAGES] } };
+  const image = imageOf(command);
+  if ('rejection' in image) return image;
   if (job.status !== 'active')
     return { rejection: 'JOB_NOT_ACTIVE', facts: { status: job.status, reason: job.stop_reason } };
   const isClosed = closedFor(providerIn(seen, textIn(body, 'provider')));
   if (isClosed) return isClosed;
   const limits = limitsOf(body, job, seen, allowance);
+  const unstartable = notStartable(command, limits.shape.disk_mib, seen);
+  if (unstartable) return unstartable;
   const quotas = quotasOf(principal, seen, allowance);
   const refused = overLimits(body, job, seen, { allowance, limits, quotas });
   if (refused) return refused;
@@ -203,7 +206,7 @@ function underfunded(required: bigint, available: bigint): Rejection | undefined
   return { rejection: 'INSUFFICIENT_FUNDS', facts };
 }
 
-function openedBody(command: Command, job: JobState, image: string, limits: Limits, seen: Seen): JsonObject {
+function openedBody(command: Command, job: JobState, image: ChosenImage, limits: Limits, seen: Seen): JsonObject {
   const { body } = command;
   const atUs = String(seen.atUs);
   return {
@@ -213,7 +216,9 @@ function openedBody(command: Command, job: JobState, image: string, limits: Limi
     label: textIn(body, 'label'),
     provider: textIn(body, 'provider'),
     isolation: textIn(body, 'isolation'),
-    image,
+    image: image.name,
+    image_digest: image.digest,
+    ...startMembers(command, seen),
     security_mode: textIn(body, 'security_mode'),
     incarnation: countIn(body, 'incarnation'),
     ...limits.shape,
@@ -276,6 +281,9 @@ const createMessage = (state: SandboxState, step: Step): OutboxMessage => ({
     incarnation: state.incarnation,
     provider: state.provider,
     image: state.image,
+    image_digest: state.image_digest ?? '',
+    ...(state.from_snapshot ? { from: { snapshot: state.from_snapshot, sha256: state.from_sha256 ?? '' } } : {}),
+    ...(state.on_end ? { keep_as: endSnapshotOf(state.id) } : {}),
     cpu_millis: state.cpu_millis,
     ram_mib: state.ram_mib,
     disk_mib: state.disk_mib,

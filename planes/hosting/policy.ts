@@ -31,6 +31,10 @@ export type Tier = {
   quantum_ms_max: number;
   /** Ports that one sandbox may open to the outside. */
   ports_max: number;
+  /** Snapshots kept at once, their bytes together, and how long one is kept: nobody pays for them, so they are bounded. */
+  snapshots_max: number;
+  snapshot_bytes_max: string;
+  snapshot_ttl_ms_max: number;
   /** How a sandbox may reach the outside. */
   egress: string[];
   /** Isolation levels that may be sold, strongest first. */
@@ -55,7 +59,7 @@ export type HostingPolicy = {
 const ISOLATION = ['vm', 'gvisor', 'ns', 'ns-lite', 'mock'];
 
 export const DEFAULT_POLICY: HostingPolicy = {
-  version: '2',
+  version: '3',
   tiers: {
     new: {
       spend_micros_per_job_max: '2000000',
@@ -71,6 +75,9 @@ export const DEFAULT_POLICY: HostingPolicy = {
       quantum_ms_default: 60_000,
       quantum_ms_max: 60_000,
       ports_max: 2,
+      snapshots_max: 3,
+      snapshot_bytes_max: '4294967296',
+      snapshot_ttl_ms_max: 259_200_000,
       egress: ['none'],
       isolation: ['vm', 'gvisor', 'ns'],
     },
@@ -88,6 +95,9 @@ export const DEFAULT_POLICY: HostingPolicy = {
       quantum_ms_default: 60_000,
       quantum_ms_max: 60_000,
       ports_max: 10,
+      snapshots_max: 20,
+      snapshot_bytes_max: '42949672960',
+      snapshot_ttl_ms_max: 1_209_600_000,
       egress: ['none', 'allowlist'],
       isolation: ISOLATION,
     },
@@ -105,6 +115,9 @@ export const DEFAULT_POLICY: HostingPolicy = {
       quantum_ms_default: 60_000,
       quantum_ms_max: 60_000,
       ports_max: 50,
+      snapshots_max: 200,
+      snapshot_bytes_max: '429496729600',
+      snapshot_ttl_ms_max: 7_776_000_000,
       egress: ['none', 'allowlist', 'open'],
       isolation: ISOLATION,
     },

@@ -15,6 +15,10 @@ import {
   timeMsOf,
   userRunningAccount,
   userSlotAccount,
+  userSnapshotSlotAccount,
+  userSnapshotsAccount,
+  userStoreAccount,
+  userStoredAccount,
 } from '@tallystick/kernel';
 import type { Tier } from './policy.ts';
 
@@ -104,6 +108,41 @@ const moved = ({ asset, left, used }: Pair, amountMicros: bigint): Posting => ({
   credit: used,
   amountMicros,
 });
+
+const snapshotPair = (principal: string): Pair => ({
+  asset: 'slot',
+  issuer: SLOT_ISSUER,
+  left: userSnapshotSlotAccount(principal),
+  used: userSnapshotsAccount(principal),
+});
+
+const storePair = (principal: string): Pair => ({
+  asset: 'slot',
+  issuer: SLOT_ISSUER,
+  left: userStoreAccount(principal),
+  used: userStoredAccount(principal),
+});
+
+/** The accounts of all snapshots of a principal. */
+export const snapshotAccounts = (principal: string): string[] => [
+  ...accountsOf(snapshotPair(principal)),
+  ...accountsOf(storePair(principal)),
+];
+
+/** How many more snapshots the principal may keep, and bytes of them; its accounts must be among the reads. */
+export const snapshotQuotas = (seen: Seen, principal: string, tier: Tier): { count: Quota; bytes: Quota } => ({
+  count: quotaOf(seen, snapshotPair(principal), BigInt(tier.snapshots_max)),
+  bytes: quotaOf(seen, storePair(principal), BigInt(tier.snapshot_bytes_max)),
+});
+
+/** Takes that much more, or gives it back when it is negative. */
+export const storeChange = (principal: string, snapshots: bigint, bytes: bigint): Posting[] =>
+  [
+    { pair: snapshotPair(principal), amount: snapshots },
+    { pair: storePair(principal), amount: bytes },
+  ]
+    .filter(({ amount }) => amount !== 0n)
+    .map(({ pair, amount }) => (amount > 0n ? moved(pair, amount) : back(pair, -amount)));
 
 /** What comes back when a sandbox has ended: its place, and what of the refund was spent on that day. */
 export const returned = (principal: string, day: string, refundMicros: bigint): Posting[] => [

@@ -5,6 +5,7 @@
 import { type EventPlace, flagIn, type JsonObject, type Reaction, textIn, textsIn } from '@tallystick/kernel';
 
 const SANDBOX_PREFIX = 'sandbox:';
+const SNAPSHOT_PREFIX = 'snapshot:';
 
 type Ask = { stream: string; type: string; body: JsonObject };
 
@@ -53,6 +54,14 @@ export const HOSTING_REACTIONS: readonly Reaction[] = [
   {
     on: 'SandboxStopAsked',
     commands: ({ body }) => [stopOf(textIn(body, 'sandbox'), textIn(body, 'reason'))],
+  },
+  {
+    on: 'SnapshotTaken',
+    commands({ body }, place) {
+      if (body['cause'] !== 'on_end') return [];
+      const snapshot = place.stream.slice(SNAPSHOT_PREFIX.length);
+      return [{ stream: `${SANDBOX_PREFIX}${textIn(body, 'sandbox')}`, type: 'NoteSnapshot', body: { snapshot } }];
+    },
   },
   ...['ExecStarted', 'ExecFinished', 'UploadRecorded', 'ActivityRecorded', 'SandboxTouched'].map(touching),
 ];

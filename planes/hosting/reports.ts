@@ -29,13 +29,17 @@ export function reportStarted(state: SandboxState, command: Command, seen: Seen)
   if (state.started_at_us !== null) return { rejection: 'NOTHING_TO_CHANGE' };
   const isolation = textIn(command.body, 'isolation');
   const imageVersion = optionalIn(command.body, 'image_version', textIn) ?? '';
-  const event = startedEvent(state, seen, timeUsIn(command.body, 'started_at_us'), { isolation, imageVersion });
+  const imageDigest = optionalIn(command.body, 'image_digest', textIn);
+  const machine = { isolation, imageVersion, imageDigest };
+  const event = startedEvent(state, seen, timeUsIn(command.body, 'started_at_us'), machine);
   const after = evolveSandbox(state, event);
   const answer = { sandbox: after };
   if (after.status === 'stopping') return { events: [event], answer };
-  if (isAsStrong(isolation, state.isolation))
+  const sold = state.image_digest ?? '';
+  const isSameImage = sold === '' || sold === (imageDigest ?? sold);
+  if (isSameImage && isAsStrong(isolation, state.isolation))
     return { events: [event], timers: [...clearedTimers(after, 'start'), leaseTimer(after, seen.atUs)], answer };
-  const stop = stopping(after, seen, 'policy', seen.atUs);
+  const stop = stopping(after, seen, 'policy', seen.atUs, isSameImage ? 'policy' : 'image_digest');
   return { ...stop, events: [event, ...stop.events] };
 }
 
@@ -44,7 +48,7 @@ function startedEvent(
   state: SandboxState,
   seen: Seen,
   reportedUs: bigint,
-  { isolation, imageVersion }: { isolation: string; imageVersion: string },
+  { isolation, imageVersion, imageDigest }: { isolation: string; imageVersion: string; imageDigest?: string | null },
 ): DomainEvent {
   const startedUs = largerOf(BigInt(state.created_at_us), smallerOf(reportedUs, seen.atUs));
   const paidUntilUs = smallerOf(BigInt(state.paid_until_us), startedUs + quantumUs(state));
@@ -55,6 +59,7 @@ function startedEvent(
       paid_until_us: String(paidUntilUs),
       isolation,
       image_version: imageVersion,
+      ...(imageDigest ? { image_digest: imageDigest } : {}),
     },
   };
 }

@@ -75,6 +75,15 @@ export type SandboxState = {
   cpu_us: string;
   grace_ms: number;
   clamps: ClampState[];
+  /** Of its image, hex. */
+  image_digest?: string;
+  /** The snapshot it started from; absent: an empty disk. */
+  from_snapshot?: string;
+  from_sha256?: string;
+  /** `snapshot`: its disk is kept when it ends for want of money or time; absent: it goes. */
+  on_end?: string;
+  /** The snapshot that its disk became; absent until it is kept. */
+  kept_snapshot?: string;
   /** Ways in; absent until one is opened. */
   ports?: OpenPort[];
   port_serial?: number;
@@ -129,6 +138,9 @@ export const NO_SANDBOX: SandboxState = {
   clamps: [],
 };
 
+/** The snapshot that a sandbox's disk becomes at its end: one name for one end, known before. */
+export const endSnapshotOf = (sandbox: string): string => sandbox.replace(/^sbx_/, 'snp_');
+
 type Change = (state: SandboxState, body: JsonObject) => SandboxState;
 
 const CHANGES: Record<string, Change> = {
@@ -163,6 +175,7 @@ const CHANGES: Record<string, Change> = {
   UploadRecorded: active,
   ActivityRecorded: active,
   SecretsSent: active,
+  SnapshotKept: (state, body) => ({ ...state, kept_snapshot: textIn(body, 'snapshot') }),
   PortExposed: portExposed,
   PortClosed: portClosed,
   SandboxStopping: (state, body) => ({

@@ -145,6 +145,14 @@ export function stopSandbox(state: SandboxState, command: Command, seen: Seen): 
   return { ...stop, answer: { sandbox: stop.events.reduce(evolveSandbox, state) } };
 }
 
+/** Its disk was kept; heard only from a reaction. */
+export function noteSnapshot(state: SandboxState, command: Command): Decision {
+  if (command.principal !== 'reaction') return NOT_FOUND;
+  const refused = notRunning(state, 'ended');
+  if (refused) return refused;
+  return done(state, { type: 'SnapshotKept', body: { snapshot: textIn(command.body, 'snapshot') } });
+}
+
 /** Its time to live is over. */
 export function stopAtTtl(state: SandboxState, command: Command, seen: Seen): Decision {
   if (command.principal !== 'timer') return NOT_FOUND;

@@ -73,7 +73,12 @@ export type ErrorCodeName =
   | 'DIRECTORY_NOT_EMPTY'
   | 'NO_SPACE'
   | 'FILE_NOT_PERMITTED'
-  | 'CROSSES_MOUNTS';
+  | 'CROSSES_MOUNTS'
+  | 'IMAGE_DIGEST_MISMATCH'
+  | 'SNAPSHOT_NOT_READY'
+  | 'SNAPSHOT_DAMAGED'
+  | 'SNAPSHOT_REFUSED'
+  | 'DISK_OUT_OF_RANGE';
 
 /** What is fixed about a code. `facts` names the members its problem body may carry. */
 export interface ErrorEntry {
@@ -143,6 +148,11 @@ export const ERROR_CATALOGUE: Readonly<Record<ErrorCodeName, ErrorEntry>> = {
   NO_SPACE: {"family":"REFUSED","httpStatus":422,"sentence":"The sandbox's disk has no room for it.","suggestion":"Remove something, or use a sandbox with a larger disk.","facts":["path","cap_bytes","asked_bytes","available_bytes"]},
   FILE_NOT_PERMITTED: {"family":"REFUSED","httpStatus":422,"sentence":"The sandbox's own user may not do that there.","suggestion":"Use a path below the home directory, or change its mode.","facts":["path","cause"]},
   CROSSES_MOUNTS: {"family":"REFUSED","httpStatus":422,"sentence":"The two paths are on different file systems.","suggestion":"Copy it with a command, then remove the original.","facts":["path","target"]},
+  IMAGE_DIGEST_MISMATCH: {"family":"REFUSED","httpStatus":422,"sentence":"The image of the machine is not made of what was asked for or what stands on the allowlist.","suggestion":"Start without a digest, or name the one that is available.","facts":["image","asked","available"]},
+  SNAPSHOT_NOT_READY: {"family":"REFUSED","httpStatus":422,"sentence":"The snapshot is not whole yet, or is kept by another provider.","suggestion":"Wait until its status is ready.","facts":["id","status"]},
+  SNAPSHOT_DAMAGED: {"family":"REFUSED","httpStatus":422,"sentence":"The bytes of the snapshot are not those that were kept.","suggestion":"Delete it and start from another one.","facts":["id","cause"]},
+  SNAPSHOT_REFUSED: {"family":"REFUSED","httpStatus":422,"sentence":"The machine could not take the snapshot.","suggestion":"See cause; ask again with a new key.","facts":["id","cause"]},
+  DISK_OUT_OF_RANGE: {"family":"REFUSED","httpStatus":422,"sentence":"The disk is too small to be kept, or smaller than the one of the snapshot.","suggestion":"Ask for a disk of at least the available size.","facts":["cap","asked","available"]},
 };
 
 export const isErrorCode = (text: string): text is ErrorCodeName => Object.hasOwn(ERROR_CATALOGUE, text);

@@ -84,7 +84,7 @@ export class Snapshots {
   /** @errors throws Fault `unknown_snapshot` */
   page(id: string): SnapshotPage {
     const page = this.#pages.get(id);
-    if (!page) throw new Fault('not_found', 'unknown_snapshot', `no snapshot ${id} on this machine`);
+    if (!page) throw refused('unknown_snapshot', `no snapshot ${id} on this machine`);
     return page;
   }
 

@@ -16,6 +16,7 @@ import {
   ReceiptService,
   SandboxService,
   SecretService,
+  SnapshotService,
 } from '@tallystick/proto';
 
 export const ALL_SERVICES: readonly DescService[] = [
@@ -28,6 +29,7 @@ export const ALL_SERVICES: readonly DescService[] = [
   PathService,
   PortService,
   SecretService,
+  SnapshotService,
   ReceiptService,
   PolicyService,
   AdminService,

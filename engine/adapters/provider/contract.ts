@@ -9,6 +9,7 @@ import { type Envelope, RUN_TICKET_TYPE, type RunTicket, type SigningKey, signEn
 import { pathContract } from './contract-paths.ts';
 import { portContract } from './contract-ports.ts';
 import { secretContract } from './contract-secrets.ts';
+import { snapshotContract } from './contract-snapshots.ts';
 import { terminalContract } from './contract-terminal.ts';
 import { packTar, unpackTar } from './mock-tar.ts';
 import { type Provider, type ProviderEvent, ProviderFault, type SandboxSpec } from './port.ts';
@@ -351,6 +352,10 @@ export function providerContract(rigged: Rigged): void {
   ending(rigged);
   portContract(rigged, started);
   secretContract(rigged, started);
+  snapshotContract(rigged, async (rig, changes, paidMs) => {
+    const sandbox = nextName();
+    return rig.provider.create(specFor(sandbox, changes), ticketFor(rig, sandbox, paidMs ? { paidMs } : {}));
+  });
   terminalContract(rigged, () => name);
   test('the last one ends', async () => {
     await rigged().provider.finish(name, { incarnation: 1, reason: 'stopped_by_owner', at_us: null });

@@ -29,6 +29,8 @@ export {
   type SandboxView,
   type SecretsOrder,
   type SecretView,
+  type SnapshotRef,
+  type SnapshotView,
   type StdinPlace,
   type TerminalSize,
 } from './port.ts';

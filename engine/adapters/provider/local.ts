@@ -10,6 +10,7 @@ import { CALLER_TICKET_TYPE, type Envelope, type SigningKey, signEnvelope } from
 import { pathCalls } from './local-paths.ts';
 import { dialWarden } from './local-port.ts';
 import { secretCalls } from './local-secrets.ts';
+import { snapshotCalls } from './local-snapshots.ts';
 import { type Body, type FactValue, type OutputPage, type Provider, ProviderFault } from './port.ts';
 
 export interface LocalProviderOptions {
@@ -30,12 +31,12 @@ const TICKET_RENEWED_BEFORE_MS = 30_000;
 const ANSWER_BYTES_MAX = 16 * 1024 * 1024;
 const GONE_STATUS = new Set([404, 410]);
 
-type Verb = 'create' | 'renew' | 'finish' | 'read' | 'exec' | 'put' | 'get' | 'release' | 'dial';
+type Verb = 'create' | 'renew' | 'finish' | 'read' | 'exec' | 'put' | 'get' | 'release' | 'dial' | 'snapshot';
 
 interface Ask {
   verb: Verb;
   sandbox: string;
-  method: 'GET' | 'POST' | 'PUT';
+  method: 'GET' | 'POST' | 'PUT' | 'DELETE';
   path: string;
   query?: Record<string, string | number | undefined>;
   headers?: Record<string, string>;
@@ -248,6 +249,7 @@ export function localProvider(options: LocalProviderOptions): Provider {
     ...fileCalls(calls),
     ...pathCalls(calls.answer, one),
     ...secretCalls(calls.answer),
+    ...snapshotCalls(calls.answer),
     openPort: (sandbox, port) => calls.dial(sandbox, `${one(sandbox)}/ports/${port}`),
     close: async () => calls.close(),
   };

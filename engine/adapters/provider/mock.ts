@@ -3,6 +3,7 @@
  * Promise: nothing happens by itself; every call first brings all sandboxes up to the clock's now.
  */
 import { setImmediate as yieldOnce } from 'node:timers/promises';
+import { sha256Hex } from '@tallystick/kernel';
 import { at, fileCalls } from './mock-files.ts';
 import { resize, typeInto } from './mock-input.ts';
 import { admit, type MockClock } from './mock-lease.ts';
@@ -23,6 +24,7 @@ import {
 } from './mock-sandbox.ts';
 import { redactSteps, secretCalls, secretEnv } from './mock-secrets.ts';
 import { stepsOf } from './mock-shell.ts';
+import { checkMockImage, keepMock, type MockSnapshots, restoreMock, snapshotCalls } from './mock-snapshots.ts';
 import {
   type Created,
   type Descriptor,
@@ -61,11 +63,14 @@ interface World {
   options: MockProviderOptions;
   sandboxes: Map<string, MockSandbox>;
   used: Map<string, number>;
+  snapshots: MockSnapshots;
   events: ProviderEvent[];
   boot: number;
   isReachable: boolean;
 }
 
+const digestsOf = ({ options }: World): Record<string, string> =>
+  Object.fromEntries((options.images ?? IMAGES).map((image) => [image, sha256Hex(Buffer.from(image))]));
 const bootId = (world: World): string => `mock-boot-${world.boot}`;
 const nowUs = (world: World): number => Math.round(world.options.clock.wallMs() * 1_000);
 const refuse = (code: string, detail: string, facts?: Record<string, FactValue>): ProviderFault =>
@@ -92,8 +97,10 @@ function append(world: World, sandbox: MockSandbox, event: ProviderEventName, at
 
 const tellFor =
   (world: World, sandbox: MockSandbox): Tell =>
-  (event, atMs, facts) =>
+  (event, atMs, facts) => {
     append(world, sandbox, event, atMs, facts);
+    if (event === 'ended') keepMock(world.snapshots, sandbox, digestsOf(world), nowUs(world));
+  };
 
 function look(world: World): void {
   const { clock, marginMs = MARGIN_MS } = world.options;
@@ -117,7 +124,8 @@ function runningOf(world: World, name: string, cause: string): MockSandbox {
 
 function createdOf(world: World, sandbox: MockSandbox): Created {
   const { spec, startedAtUs } = sandbox;
-  const where = { isolation: 'mock', image_version: spec.image, boot_id: bootId(world) } as const;
+  const machine = { image_version: spec.image, image_digest: digestsOf(world)[spec.image] ?? '' };
+  const where = { isolation: 'mock', ...machine, boot_id: bootId(world) } as const;
   return {
     sandbox: spec.sandbox,
     incarnation: spec.incarnation,
@@ -143,9 +151,11 @@ function create(world: World, spec: SandboxSpec, ticket: Parameters<Provider['cr
   }
   const images = options.images ?? IMAGES;
   if (!images.includes(spec.image)) throw refuse('unknown_image', `no image ${spec.image}`, { asked: spec.image });
+  checkMockImage(spec, digestsOf(world));
   const lease = admit(ticket, options.leaseKey, spec, undefined, options.clock, options.marginMs ?? MARGIN_MS);
   world.used.set(spec.sandbox, spec.incarnation);
   const sandbox = newSandbox(spec, lease, options.clock);
+  restoreMock(world.snapshots, sandbox);
   world.sandboxes.set(spec.sandbox, sandbox);
   append(world, sandbox, 'started', options.clock.monotonicMs(), {});
   return createdOf(world, sandbox);
@@ -290,6 +300,7 @@ const descriptorOf = (world: World): Descriptor => ({
   quotas: ['disk'],
   egress: ['none'],
   images: world.options.images ?? IMAGES,
+  image_digests: digestsOf(world),
   totals: { cpu_millis: 64_000, memory_mib: 65_536, disk_mib: 1_048_576 },
   sandboxes_max: 256,
 });
@@ -319,7 +330,15 @@ function restart(world: World): void {
 }
 
 export function mockProvider(options: MockProviderOptions): MockProvider {
-  const world: World = { options, sandboxes: new Map(), used: new Map(), events: [], boot: 1, isReachable: true };
+  const world: World = {
+    options,
+    sandboxes: new Map(),
+    used: new Map(),
+    snapshots: new Map(),
+    events: [],
+    boot: 1,
+    isReachable: true,
+  };
   const calls: Provider = guarded(world, {
     descriptor: async () => descriptorOf(world),
     attestation: async () => ({
@@ -336,6 +355,11 @@ export function mockProvider(options: MockProviderOptions): MockProvider {
       nowUs: () => nowUs(world),
       sandbox: (name) => sandboxOf(world, name),
       running: (name) => runningOf(world, name, 'secrets'),
+    }),
+    ...snapshotCalls(world.snapshots, {
+      nowUs: () => nowUs(world),
+      digests: () => digestsOf(world),
+      sandbox: (name) => sandboxOf(world, name),
     }),
     openPort: async (name, port) => openMockPort(runningOf(world, name, 'port'), port),
     close: async () => {},

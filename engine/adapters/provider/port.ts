@@ -42,6 +42,8 @@ export interface Descriptor {
   quotas: string[];
   egress: string[];
   images: string[];
+  /** Hex, by image: what each is made of on this machine. */
+  image_digests: Record<string, string>;
   totals: { cpu_millis: number; memory_mib: number; disk_mib: number };
   sandboxes_max: number;
 }
@@ -57,6 +59,35 @@ export interface SandboxSpec {
   pids_max: number;
   /** How long it may stand frozen for a newer ticket before it is destroyed. */
   grace_ms: number;
+  /** Hex; refused on a machine whose image has another digest. */
+  image_digest?: string;
+  /** Start from this snapshot instead of an empty disk. */
+  from?: SnapshotRef;
+  /** The snapshot that its disk becomes when its money or time is over. */
+  keep_as?: string;
+}
+
+/** A snapshot and the digest that its content must have, hex. */
+export interface SnapshotRef {
+  snapshot: string;
+  sha256: string;
+}
+
+/** A file system that outlives its sandbox. */
+export interface SnapshotView {
+  snapshot: string;
+  sandbox: string;
+  incarnation: number;
+  image: string;
+  image_digest: string;
+  disk_mib: number;
+  /** Taken because somebody asked, or kept by `keep_as`. */
+  cause: 'asked' | 'on_end';
+  /** Of its content, hex. */
+  sha256: string;
+  /** Room that it takes. */
+  bytes: number;
+  taken_at_us: number;
 }
 
 export interface Created {
@@ -66,6 +97,8 @@ export interface Created {
   started_at_us: number;
   isolation: Descriptor['isolation'];
   image_version: string;
+  /** Of the image that it runs, hex. */
+  image_digest: string;
   /** Changes when the provider's machine or agent restarts: sandboxes of another boot are lost. */
   boot_id: string;
 }
@@ -261,6 +294,16 @@ export interface Provider extends PathCalls {
   /** All or none; kept in the machine's memory only. Repeating an order changes nothing. Answers with all there are. */
   releaseSecrets(sandbox: string, order: SecretsOrder): Promise<SecretView[]>;
   listSecrets(sandbox: string): Promise<SecretView[]>;
+
+  /**
+   * Keeps the file system as it is at one moment; the machine stands still only while it is copied. Idempotent by `snapshot`:
+   * a repetition answers what the first one made.
+   */
+  takeSnapshot(sandbox: string, order: { snapshot: string; incarnation: number }): Promise<SnapshotView>;
+  /** Those that are whole. */
+  listSnapshots(): Promise<SnapshotView[]>;
+  /** Nothing when there is none. */
+  deleteSnapshot(snapshot: string): Promise<void>;
 
   startExec(sandbox: string, spec: ExecSpec): Promise<ExecView>;
   getExec(sandbox: string, execId: string, waitMs?: number): Promise<ExecView>;

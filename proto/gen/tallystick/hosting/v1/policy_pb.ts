@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file tallystick/hosting/v1/policy.proto.
  */
 export const file_tallystick_hosting_v1_policy: GenFile = /*@__PURE__*/
-  fileDesc("CiJ0YWxseXN0aWNrL2hvc3RpbmcvdjEvcG9saWN5LnByb3RvEhV0YWxseXN0aWNrLmhvc3RpbmcudjEiEgoQR2V0UG9saWN5UmVxdWVzdCL7AQoKUG9saWN5VmlldxIRCglwcmluY2lwYWwYASABKAkSFgoOcG9saWN5X3ZlcnNpb24YAiABKAkSEwoLcG9saWN5X2hhc2gYAyABKAkSKgoEdGllchgEIAEoDjIcLnRhbGx5c3RpY2suaWRlbnRpdHkudjEuVGllchIRCglzdXNwZW5kZWQYBSABKAgSDgoGcmVhc29uGAYgASgJEi8KBGNhcHMYByABKAsyIS50YWxseXN0aWNrLmhvc3RpbmcudjEuUG9saWN5Q2FwcxItCgN1c2UYCCABKAsyIC50YWxseXN0aWNrLmhvc3RpbmcudjEuUG9saWN5VXNlItsCCgpQb2xpY3lDYXBzEiAKGHNwZW5kX21pY3Jvc19wZXJfam9iX21heBgBIAEoAxIgChhzcGVuZF9taWNyb3NfcGVyX2RheV9tYXgYAiABKAMSFgoOdHRsX21zX2RlZmF1bHQYAyABKAMSEgoKdHRsX21zX21heBgEIAEoAxIVCg1zYW5kYm94ZXNfbWF4GAUgASgNEh0KFXNhbmRib3hlc19wZXJfam9iX21heBgGIAEoDRIWCg5jcHVfbWlsbGlzX21heBgHIAEoDRITCgtyYW1fbWliX21heBgIIAEoDRIUCgxkaXNrX21pYl9tYXgYCSABKA0SFgoOcXVhbnR1bV9tc19taW4YCiABKAMSFgoOcXVhbnR1bV9tc19tYXgYCyABKAMSEQoJcG9ydHNfbWF4GAwgASgNEg4KBmVncmVzcxgNIAMoCRIRCglpc29sYXRpb24YDiADKAkiggEKCVBvbGljeVVzZRILCgNkYXkYASABKAkSGgoSc3BlbnRfdG9kYXlfbWljcm9zGAIgASgDEhkKEWxlZnRfdG9kYXlfbWljcm9zGAMgASgDEhkKEXNhbmRib3hlc19ydW5uaW5nGAQgASgNEhYKDnNhbmRib3hlc19sZWZ0GAUgASgNMp8BCg1Qb2xpY3lTZXJ2aWNlEo0BCglHZXRQb2xpY3kSJy50YWxseXN0aWNrLmhvc3RpbmcudjEuR2V0UG9saWN5UmVxdWVzdBohLnRhbGx5c3RpY2suaG9zdGluZy52MS5Qb2xpY3lWaWV3IjSQAgGquxgLEglqb2JzOnJlYWSyuxgMCgpwb2xpY3lfZ2V0gtPkkwIMEgovdjEvcG9saWN5YgZwcm90bzM", [file_google_api_annotations, file_tallystick_identity_v1_admin, file_tallystick_options_v1_options]);
+  fileDesc("CiJ0YWxseXN0aWNrL2hvc3RpbmcvdjEvcG9saWN5LnByb3RvEhV0YWxseXN0aWNrLmhvc3RpbmcudjEiEgoQR2V0UG9saWN5UmVxdWVzdCL7AQoKUG9saWN5VmlldxIRCglwcmluY2lwYWwYASABKAkSFgoOcG9saWN5X3ZlcnNpb24YAiABKAkSEwoLcG9saWN5X2hhc2gYAyABKAkSKgoEdGllchgEIAEoDjIcLnRhbGx5c3RpY2suaWRlbnRpdHkudjEuVGllchIRCglzdXNwZW5kZWQYBSABKAgSDgoGcmVhc29uGAYgASgJEi8KBGNhcHMYByABKAsyIS50YWxseXN0aWNrLmhvc3RpbmcudjEuUG9saWN5Q2FwcxItCgN1c2UYCCABKAsyIC50YWxseXN0aWNrLmhvc3RpbmcudjEuUG9saWN5VXNlIqsDCgpQb2xpY3lDYXBzEiAKGHNwZW5kX21pY3Jvc19wZXJfam9iX21heBgBIAEoAxIgChhzcGVuZF9taWNyb3NfcGVyX2RheV9tYXgYAiABKAMSFgoOdHRsX21zX2RlZmF1bHQYAyABKAMSEgoKdHRsX21zX21heBgEIAEoAxIVCg1zYW5kYm94ZXNfbWF4GAUgASgNEh0KFXNhbmRib3hlc19wZXJfam9iX21heBgGIAEoDRIWCg5jcHVfbWlsbGlzX21heBgHIAEoDRITCgtyYW1fbWliX21heBgIIAEoDRIUCgxkaXNrX21pYl9tYXgYCSABKA0SFgoOcXVhbnR1bV9tc19taW4YCiABKAMSFgoOcXVhbnR1bV9tc19tYXgYCyABKAMSEQoJcG9ydHNfbWF4GAwgASgNEg4KBmVncmVzcxgNIAMoCRIRCglpc29sYXRpb24YDiADKAkSFQoNc25hcHNob3RzX21heBgUIAEoDRIaChJzbmFwc2hvdF9ieXRlc19tYXgYFSABKAMSGwoTc25hcHNob3RfdHRsX21zX21heBgWIAEoAyKtAQoJUG9saWN5VXNlEgsKA2RheRgBIAEoCRIaChJzcGVudF90b2RheV9taWNyb3MYAiABKAMSGQoRbGVmdF90b2RheV9taWNyb3MYAyABKAMSGQoRc2FuZGJveGVzX3J1bm5pbmcYBCABKA0SFgoOc2FuZGJveGVzX2xlZnQYBSABKA0SEQoJc25hcHNob3RzGBQgASgNEhYKDnNuYXBzaG90X2J5dGVzGBUgASgDMp8BCg1Qb2xpY3lTZXJ2aWNlEo0BCglHZXRQb2xpY3kSJy50YWxseXN0aWNrLmhvc3RpbmcudjEuR2V0UG9saWN5UmVxdWVzdBohLnRhbGx5c3RpY2suaG9zdGluZy52MS5Qb2xpY3lWaWV3IjSQAgGquxgLEglqb2JzOnJlYWSyuxgMCgpwb2xpY3lfZ2V0gtPkkwIMEgovdjEvcG9saWN5YgZwcm90bzM", [file_google_api_annotations, file_tallystick_identity_v1_admin, file_tallystick_options_v1_options]);
 
 /**
  * Asks what applies.
@@ -210,6 +210,27 @@ export type PolicyCaps = Message<"tallystick.hosting.v1.PolicyCaps"> & {
    * @generated from field: repeated string isolation = 14;
    */
   isolation: string[];
+
+  /**
+   * Snapshots kept at once.
+   *
+   * @generated from field: uint32 snapshots_max = 20;
+   */
+  snapshotsMax: number;
+
+  /**
+   * Bytes of all snapshots together.
+   *
+   * @generated from field: int64 snapshot_bytes_max = 21;
+   */
+  snapshotBytesMax: bigint;
+
+  /**
+   * How long a snapshot is kept at most.
+   *
+   * @generated from field: int64 snapshot_ttl_ms_max = 22;
+   */
+  snapshotTtlMsMax: bigint;
 };
 
 export type PolicyCapsValid = PolicyCaps;
@@ -261,6 +282,20 @@ export type PolicyUse = Message<"tallystick.hosting.v1.PolicyUse"> & {
    * @generated from field: uint32 sandboxes_left = 5;
    */
   sandboxesLeft: number;
+
+  /**
+   * Snapshots that are kept.
+   *
+   * @generated from field: uint32 snapshots = 20;
+   */
+  snapshots: number;
+
+  /**
+   * Bytes that they take.
+   *
+   * @generated from field: int64 snapshot_bytes = 21;
+   */
+  snapshotBytes: bigint;
 };
 
 export type PolicyUseValid = PolicyUse;
