@@ -36,6 +36,8 @@ export const Kind = {
   fault: 21,
   /** A stream to a port on the sandbox's own loopback. */
   dial: 48,
+  /** A proxy port on the sandbox's loopback, carried to the machine's broker. */
+  forward: 64,
 } as const;
 export type Kind = (typeof Kind)[keyof typeof Kind];
 

@@ -6,6 +6,7 @@ import { connect, type Socket } from 'node:net';
 import { startDial } from './dial.ts';
 import { startExec, type Work } from './exec.ts';
 import { type Done, startGet, startList, startPut } from './files.ts';
+import { startForward } from './forward.ts';
 import { type ExecRequest, encodeFrame, type Frame, frameReader, Kind } from './frame.ts';
 import type { Send } from './outflow.ts';
 import { startMkdir, startMove, startStat } from './paths.ts';
@@ -34,6 +35,7 @@ const STARTS: Record<number, (frame: Frame, send: Send, done: Done) => Work> = {
   [Kind.move]: (frame, send, done) => startMove(json(frame), send, done),
   [Kind.remove]: (frame, send, done) => startRemove(json(frame), send, done),
   [Kind.dial]: (frame, send, done) => startDial(json(frame), send, done),
+  [Kind.forward]: (frame, send, done) => startForward(json(frame), send, done),
 };
 
 function start(session: Session, frame: Frame): void {

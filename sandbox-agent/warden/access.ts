@@ -22,6 +22,7 @@ export const CALLER_VERBS = [
   'release',
   'dial',
   'snapshot',
+  'egress',
 ] as const;
 export type CallerVerb = (typeof CALLER_VERBS)[number];
 

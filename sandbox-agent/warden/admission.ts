@@ -4,6 +4,7 @@
  */
 import { statfsSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
+import type { EgressPolicy } from './egress.ts';
 import { Fault, refused } from './fault.ts';
 import type { Shape } from './sandbox.ts';
 import type { SnapshotRef } from './snapshots.ts';
@@ -24,6 +25,8 @@ export interface SandboxSpec {
   keep_as?: string | null;
   /** Hex; refused on a machine whose image has another digest. */
   image_digest?: string | null;
+  /** Absent: none. */
+  egress?: EgressPolicy | null;
 }
 
 export interface Admission {

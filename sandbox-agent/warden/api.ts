@@ -9,6 +9,7 @@ import type { TerminalSize } from '../guest/frame.ts';
 import type { Access, CallerVerb } from './access.ts';
 import type { SandboxSpec } from './admission.ts';
 import type { Attester } from './attest.ts';
+import { egressDecisions, isEgress, replaceEgress } from './egress-routes.ts';
 import type { EventLog } from './events.ts';
 import { Fault, invalid, refused } from './fault.ts';
 import { getFile, getTree, listFiles, putFile, putTree } from './files.ts';
@@ -86,6 +87,7 @@ async function create(ask: Ask): Promise<object> {
     from: read.optional(isSnapshotRef),
     keep_as: read.optional(isSnapshotId),
     image_digest: read.optional(read.isText),
+    egress: read.optional(isEgress),
     ticket: read.isObject,
   });
   const { ticket, ...spec } = body;
@@ -255,6 +257,10 @@ const ROUTES: Route[] = [
     await ask.options.snapshots.remove(snapshotIn(name(ask)));
     return {};
   }),
+  route('GET', `${SBX}/egress`, 'read', (ask) => egressDecisions(ask.options.warden.held(name(ask)), ask.query)),
+  route('PUT', `${SBX}/egress`, 'egress', async (ask) =>
+    replaceEgress(ask.options.warden.held(name(ask)), await read.readJson(ask.request)),
+  ),
   route('GET', `${SBX}/execs`, 'read', (ask) => ({ execs: execsHere(ask).list() })),
   route('POST', `${SBX}/execs`, 'exec', startExec),
   route('GET', `${SBX}/execs/([^/]+)`, 'read', (ask) => execsHere(ask).get(execId(ask), waitMs(ask))),

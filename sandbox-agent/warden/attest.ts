@@ -60,12 +60,14 @@ export function attesterFor(options: AttesterOptions): Attester {
 /** The rules this machine holds the sandbox to, as canonical JSON. */
 function policyOf(held: Held, descriptor: JsonObject, filterHash: string): string {
   const { isolation, enforcement, quotas, egress } = descriptor;
+  const { mode, allow } = held.egress.policy;
   const { cpuMillis, memoryBytesMax, pidsMax, diskBytesMax } = held.shape;
   return jcs({
     isolation: isolation ?? null,
     enforcement: enforcement ?? null,
     quotas: quotas ?? null,
     egress_kinds: egress ?? null,
+    egress: { mode, allow },
     system_call_filter_sha256: filterHash,
     cpu_millis: cpuMillis,
     memory_bytes_max: memoryBytesMax,

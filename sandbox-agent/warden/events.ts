@@ -15,6 +15,7 @@ export type EventName =
   | 'ended'
   | 'exec_started'
   | 'exec_ended'
+  | 'egress_changed'
   | 'reaper_restarted';
 
 export interface WardenEvent extends Facts {

@@ -16,6 +16,7 @@ const SOURCES = [
   'paths.ts',
   'remove.ts',
   'dial.ts',
+  'forward.ts',
   'terminal.ts',
   'guest.ts',
 ];

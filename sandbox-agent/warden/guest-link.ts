@@ -54,7 +54,18 @@ interface OpenCall {
   wake: (() => void) | undefined;
 }
 
-export type Verb = 'exec' | 'put' | 'get' | 'list' | 'stat' | 'mkdir' | 'move' | 'remove' | 'watch' | 'dial';
+export type Verb =
+  | 'exec'
+  | 'put'
+  | 'get'
+  | 'list'
+  | 'stat'
+  | 'mkdir'
+  | 'move'
+  | 'remove'
+  | 'watch'
+  | 'dial'
+  | 'forward';
 
 export class GuestLink {
   readonly ready: Promise<void>;

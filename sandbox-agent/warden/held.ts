@@ -3,6 +3,7 @@
  * Promise: running time is counted on the monotonic clock from ready, without the time it stood frozen.
  */
 import { type Clock, remainingMs } from './clock.ts';
+import type { Egress } from './egress.ts';
 import type { Execs } from './execs.ts';
 import type { Lease } from './lease.ts';
 import type { Sandbox, Shape } from './sandbox.ts';
@@ -36,6 +37,7 @@ export interface Held {
   sandbox: Sandbox | undefined;
   execs: Execs | undefined;
   secrets: Secrets;
+  egress: Egress;
   startedAtUs: number;
   readyAtMonotonicMs: number | undefined;
   frozenAtMonotonicMs: number | undefined;
@@ -107,5 +109,6 @@ export function viewOf(held: Held, clock: Clock) {
     disk_mib: held.shape.diskBytesMax / (1 << 20),
     pids_max: held.shape.pidsMax,
     grace_ms: held.graceMs,
+    egress: held.egress.policy.mode,
   };
 }

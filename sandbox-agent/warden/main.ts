@@ -13,6 +13,8 @@ import { type Admission, detectAdmission, IMAGE_VERSION, SANDBOXES_MAX } from '.
 import { apiServer } from './api.ts';
 import { attesterFor } from './attest.ts';
 import { systemClock } from './clock.ts';
+import { egressKinds } from './egress.ts';
+import { egressMachine, readOpenedRanges } from './egress-dial.ts';
 import { EventLog } from './events.ts';
 import { Fault, refused } from './fault.ts';
 import { type Ground, removeGround } from './ground.ts';
@@ -35,6 +37,10 @@ interface Options {
   imageDigest: string | undefined;
   /** How many sandboxes stand booted ahead, and the disk size they have. */
   warm: { size: number; diskBytesMax: number };
+  /** Ranges that tenants may reach although they are not of the internet; none. */
+  egressPrivate: string;
+  /** Absent: the host's own. */
+  egressResolver: string | undefined;
 }
 
 const SEED_BYTES = 32;
@@ -66,14 +72,15 @@ function countOption(name: string, text: string | undefined, initial: number, ma
   return Number(text);
 }
 
-/** Flags win over TALLY_WARDEN_FOLDER, _SOCKET, _LEASE_KEY, _CALLER_KEY, _ISOLATION, _ALLOW_LITE, _IMAGE_DIGEST, _WARM and _WARM_DISK_MIB. */
+/** Flags win over TALLY_WARDEN_ and the flag's name in capitals with underscores, e.g. TALLY_WARDEN_EGRESS_PRIVATE. */
 function readOptions(argv: string[], env: NodeJS.ProcessEnv): Options {
   const text = { type: 'string' } as const;
   const lite = { type: 'boolean', default: false } as const;
   const keys = { 'lease-key': text, 'caller-key': text } as const;
   const warm = { warm: text, 'warm-disk-mib': text } as const;
+  const egress = { 'egress-private': text, 'egress-resolver': text } as const;
   const kind = { isolation: text, 'allow-lite': lite, 'image-digest': text } as const;
-  const options = { folder: text, socket: text, ...keys, ...warm, ...kind } as const;
+  const options = { folder: text, socket: text, ...keys, ...warm, ...egress, ...kind } as const;
   const { values } = parseArgs({ args: argv.filter((word) => word !== PRIVATE_MOUNTS), options });
   const folder = values.folder ?? env['TALLY_WARDEN_FOLDER'];
   const socket = values.socket ?? env['TALLY_WARDEN_SOCKET'];
@@ -93,6 +100,8 @@ function readOptions(argv: string[], env: NodeJS.ProcessEnv): Options {
       values.warm ?? env['TALLY_WARDEN_WARM'],
       values['warm-disk-mib'] ?? env['TALLY_WARDEN_WARM_DISK_MIB'],
     ),
+    egressPrivate: values['egress-private'] ?? env['TALLY_WARDEN_EGRESS_PRIVATE'] ?? '',
+    egressResolver: values['egress-resolver'] ?? env['TALLY_WARDEN_EGRESS_RESOLVER'],
   };
 }
 
@@ -122,7 +131,7 @@ function describe(admission: Admission, { level, terminals }: Ground): JsonObjec
     terminals,
     enforcement: 'freeze',
     quotas: ['cpu', 'memory', 'pids', 'disk'],
-    egress: ['none'],
+    egress: egressKinds(level),
     images: [...admission.images],
     totals: { cpu_millis: admission.cpuMillis, memory_mib: admission.memoryMib, disk_mib: admission.diskMib },
     sandboxes_max: SANDBOXES_MAX,
@@ -165,6 +174,8 @@ function whenOrphaned(end: () => void): void {
 
 async function main(): Promise<void> {
   const options = readOptions(process.argv.slice(2), process.env);
+  const openedRanges = readOpenedRanges(options.egressPrivate);
+  const egress = egressMachine({ openedRanges, resolver: options.egressResolver || undefined });
   const level = chooseLevel(options.isolation, options.allowsLite);
   const imageDigest = imageDigests();
   becomePrivate();
@@ -179,7 +190,7 @@ async function main(): Promise<void> {
   const usedNames = new UsedNames(join(options.folder, 'used-names'));
   const { leaseKey, warm } = options;
   const snapshots = new Snapshots(ground.snapshots, () => Math.round(systemClock.wallMs() * 1_000));
-  const kept = { snapshots, imageDigest };
+  const kept = { snapshots, imageDigest, egress };
   const warden = new Warden({ ground, leaseKey, clock: systemClock, events, usedNames, admission, warm, ...kept });
   const access = accessFor(options.callerKey, publicKey, systemClock.wallMs);
   const descriptor = (): JsonObject => describe(admission, ground);

@@ -49,6 +49,8 @@ export class Sandbox {
   readonly name: string;
   readonly hostUid: number;
   readonly directory: string;
+  /** Shown read-only inside. */
+  readonly socketDirectory: string;
   readonly cgroup: Cgroup;
   readonly link: GuestLink;
   readonly process: ChildProcess;
@@ -65,6 +67,7 @@ export class Sandbox {
     this.name = name;
     this.hostUid = hostUid;
     this.directory = directory;
+    this.socketDirectory = join(directory, 'socket');
     this.cgroup = cgroup;
     this.link = link;
     this.process = child;

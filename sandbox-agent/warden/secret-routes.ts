@@ -25,9 +25,9 @@ export const SECRET_MEMBERS: Record<string, read.Check> = {
 
 const isSecretName = (name: Json): boolean => typeof name === 'string' && SECRET_NAME.test(name);
 
-/** The environment of a command with the secrets it names. @errors throws Fault `secrets_not_released`. */
-export function envWithSecrets({ secrets }: Held, body: JsonObject): { env?: Record<string, string> } {
-  const own = (body['env'] ?? {}) as Record<string, string>;
+/** The environment of a command: the way out, its own, the secrets it names. @errors throws Fault `secrets_not_released`. */
+export function envWithSecrets({ secrets, egress }: Held, body: JsonObject): { env?: Record<string, string> } {
+  const own = { ...egress.env, ...((body['env'] ?? {}) as Record<string, string>) };
   const named = secrets.envFor((body['secrets'] ?? []) as string[], body['sensitive'] === true);
   const env = { ...own, ...named };
   return Object.keys(env).length > 0 ? { env } : {};

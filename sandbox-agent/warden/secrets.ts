@@ -56,6 +56,12 @@ export class Secrets {
   }
 
   /** For one stream of one command. */
+  /** A text without released values. */
+  mask(text: string): string {
+    const clean = this.redactor();
+    return Buffer.concat([clean.push(Buffer.from(text)), clean.end()]).toString();
+  }
+
   redactor(): Redactor {
     return redactor(() => this.#redaction);
   }

@@ -8,6 +8,7 @@ import { setImmediate as yieldOnce } from 'node:timers/promises';
 import { leaseKey, ownGround, ticketOf, until } from '../testing/rig.ts';
 import { detectAdmission, IMAGE_VERSION } from './admission.ts';
 import { systemClock } from './clock.ts';
+import { egressMachine } from './egress-dial.ts';
 import { EventLog, type WardenEvent } from './events.ts';
 import { Snapshots } from './snapshots.ts';
 import { UsedNames } from './used-names.ts';
@@ -23,8 +24,9 @@ async function wardenWith(context: TestContext) {
   const events = new EventLog(own.folder, randomUUID(), clock.wallMs);
   const usedNames = new UsedNames(join(own.folder, 'used-names'));
   const admission = detectAdmission(own.folder);
+  const egress = egressMachine({ openedRanges: [], resolver: undefined });
   const snapshots = new Snapshots(own.ground.snapshots, () => Math.round(clock.wallMs() * 1_000));
-  const parts = { ground: own.ground, clock, events, usedNames, admission, snapshots };
+  const parts = { ground: own.ground, clock, events, usedNames, admission, snapshots, egress };
   const warden = new Warden({ leaseKey: leaseKey.publicKey, imageDigest: async () => '', ...parts });
   context.after(async () => {
     await warden.close();

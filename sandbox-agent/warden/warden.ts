@@ -10,6 +10,9 @@ import type { Cgroup } from './cgroup.ts';
 import { type Clock, REAPER_MARGIN_MS, WARDEN_MARGIN_MS } from './clock.ts';
 import { removeDeadline, writeDeadline } from './deadline-file.ts';
 import type { Disk } from './disk.ts';
+import { egressKinds, NO_EGRESS, readEgress } from './egress.ts';
+import type { EgressMachine } from './egress-dial.ts';
+import { egressOf, type HeldEgressOptions } from './egress-held.ts';
 import type { EventLog, EventName } from './events.ts';
 import { type ExecEnd, Execs, type ExecView } from './execs.ts';
 import { type Facts, Fault, refused } from './fault.ts';
@@ -35,6 +38,8 @@ export interface WardenOptions {
   snapshots: Snapshots;
   /** Of the image as it is now, hex. */
   imageDigest: () => Promise<string>;
+  /** The way out that its sandboxes share. */
+  egress: EgressMachine;
   /** Sandboxes booted ahead; absent: none. */
   warm?: { size: number; diskBytesMax: number };
 }
@@ -50,6 +55,7 @@ export class Warden {
   readonly warm: WarmPool;
   readonly #options: WardenOptions;
   readonly #clock: Clock;
+  readonly #egress: HeldEgressOptions;
   /** Live ones and the last ended ones, oldest first; the newest life of a sandbox only. */
   readonly #held = new Map<string, Held>();
   #timer: NodeJS.Timeout | undefined;
@@ -58,6 +64,13 @@ export class Warden {
   constructor(options: WardenOptions) {
     this.#options = options;
     this.#clock = options.clock;
+    const { clock, ground, egress: machine } = options;
+    this.#egress = {
+      clock,
+      machine,
+      level: ground.level,
+      tell: (held, event, facts) => this.#tell(held, event, facts),
+    };
     setPriority(HIGH_PRIORITY);
     this.reaper = new ReaperWatch(options.ground.deadlines, options.ground.root, () =>
       options.events.append('reaper_restarted', '', 0),
@@ -135,6 +148,7 @@ export class Warden {
       this.#options.admission,
       this.#live().map((held) => held.shape),
     );
+    readEgress(spec.egress ?? NO_EGRESS, egressKinds(this.#egress.level));
     const lease = this.#admit(ticket, spec, undefined);
     this.#options.usedNames.add(spec.sandbox, spec.incarnation);
     const held = this.#newHeld(spec, shape, lease);
@@ -153,7 +167,7 @@ export class Warden {
 
   #newHeld(spec: SandboxSpec, shape: Held['shape'], lease: Lease): Held {
     const warm = spec.from ? undefined : this.warm.claim(shape);
-    return {
+    const held: Held = {
       name: spec.sandbox,
       incarnation: spec.incarnation,
       image: spec.image,
@@ -165,6 +179,7 @@ export class Warden {
       sandbox: warm,
       execs: undefined,
       secrets: new Secrets(spec),
+      egress: egressOf(() => held, spec.egress, this.#egress),
       startedAtUs: this.#nowUs(),
       readyAtMonotonicMs: undefined,
       frozenAtMonotonicMs: undefined,
@@ -180,6 +195,7 @@ export class Warden {
       ended: undefined,
       created: Promise.resolve(),
     };
+    return held;
   }
 
   #freeUid(): number {
@@ -226,6 +242,7 @@ export class Warden {
     this.#tell(held, 'started');
     if (isWarm) this.#arm();
     else this.#look();
+    await held.egress.start(sandbox);
   }
 
   #boot(held: Held): Promise<Sandbox> {
@@ -378,6 +395,7 @@ export class Warden {
     }
     held.frozenAtMonotonicMs = undefined;
     held.frozenSinceUs = null;
+    held.egress.wake();
     this.#tell(held, 'thawed');
   }
 
@@ -399,6 +417,7 @@ export class Warden {
       held.sandbox?.cgroup.freeze();
     }
     cpuUs(held);
+    held.egress.close();
     const leftover = await this.#destroy(held, keptAs(held, reason));
     await held.execs?.endAll(execEndFor(reason, held.finish));
     held.secrets.wipe();
