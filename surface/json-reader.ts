@@ -5,7 +5,7 @@
  * Not kernel's parseStrict: that one guards canonical bytes and throws at the first ambiguity.
  */
 import type { Json, JsonObject } from '@tallystick/kernel';
-import { pointerTo, type Violation } from './refusal.ts';
+import { note, pointerTo, type Violation } from './refusal.ts';
 
 export const REQUEST_DEPTH_MAX = 32;
 
@@ -42,7 +42,7 @@ export function readJsonText(text: string): ReadJson {
   } catch (fault) {
     if (!(fault instanceof SyntaxFault)) throw fault;
     const detail = `not valid JSON at offset ${reader.at}: ${fault.message}`;
-    reader.violations.push({ pointer: '', detail, rule: 'json.syntax' });
+    note(reader.violations, { pointer: '', detail, rule: 'json.syntax' });
     return { value: undefined, violations: reader.violations };
   }
 }
@@ -72,7 +72,7 @@ function readObject(reader: Reader, pointer: string, depth: number): JsonObject 
     const key = readString(reader);
     const at = pointerTo(pointer, key);
     if (Object.hasOwn(object, key))
-      reader.violations.push({ pointer: at, detail: 'stands twice', rule: 'json.duplicate' });
+      note(reader.violations, { pointer: at, detail: 'stands twice', rule: 'json.duplicate' });
     if (!take(reader, ':')) throw new SyntaxFault('a colon is missing');
     object[key] = readValue(reader, at, depth);
   } while (take(reader, ','));
@@ -119,7 +119,7 @@ function readNumber(reader: Reader, pointer: string): number {
   reader.at += found[0].length;
   const value = Number(found[0]);
   if (Number.isInteger(value) && !Number.isSafeInteger(value))
-    reader.violations.push({ pointer, detail: 'an integer beyond 2^53-1: send it as a string', rule: 'json.int' });
+    note(reader.violations, { pointer, detail: 'an integer beyond 2^53-1: send it as a string', rule: 'json.int' });
   return value;
 }
 

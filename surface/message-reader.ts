@@ -11,7 +11,7 @@ import {
   mergeFromJson,
 } from '@bufbuild/protobuf';
 import type { Json, JsonObject } from '@tallystick/kernel';
-import { pointerTo, type Violation } from './refusal.ts';
+import { isFull, note, pointerTo, type Violation } from './refusal.ts';
 import { elementKind, enumWord, isWellKnown } from './rest-json.ts';
 
 /** How unknown fields are met: a server refuses them, a client of a newer server ignores them. */
@@ -60,20 +60,21 @@ function readObject(reading: Reading, type: DescMessage, value: Json, pointer: s
   const message = create(type);
   if (typeof value === 'object' && value !== null && !Array.isArray(value))
     fillMessage(reading, type, message, value, pointer);
-  else reading.violations.push({ pointer, detail: 'must be an object', rule: 'json.type' });
+  else note(reading.violations, { pointer, detail: 'must be an object', rule: 'json.type' });
   return message;
 }
 
 function fillMessage(reading: Reading, type: DescMessage, message: Message, object: JsonObject, pointer: string): void {
   const names = new Map<DescField, string>();
   for (const [key, value] of Object.entries(object)) {
+    if (isFull(reading.violations)) return;
     const at = pointerTo(pointer, key);
     const field = fieldNamed(type, key);
     if (!field) {
       if (reading.unknown === 'refuse')
-        reading.violations.push({ pointer: at, detail: 'unknown field', rule: 'json.unknown' });
+        note(reading.violations, { pointer: at, detail: 'unknown field', rule: 'json.unknown' });
     } else if (names.has(field)) {
-      reading.violations.push({
+      note(reading.violations, {
         pointer: at,
         detail: `stands twice, also as ${names.get(field)}`,
         rule: 'json.duplicate',
@@ -110,11 +111,12 @@ function setNested({ field, message }: Place, nested: Message): void {
 
 function readList(reading: Reading, place: Place, value: Json, pointer: string): void {
   if (!Array.isArray(value)) {
-    reading.violations.push({ pointer, detail: 'must be a list', rule: 'json.type' });
+    note(reading.violations, { pointer, detail: 'must be a list', rule: 'json.type' });
     return;
   }
   const list = (place.message as unknown as Fields)[place.field.localName] as unknown[];
   for (const [index, element] of value.entries()) {
+    if (isFull(reading.violations)) return;
     const at = pointerTo(pointer, index);
     if (isNested(place.field)) list.push(readObject(reading, place.field.message!, element, at));
     else readLeaf(reading, place, [translated(place.field, element)], at);
@@ -123,14 +125,15 @@ function readList(reading: Reading, place: Place, value: Json, pointer: string):
 
 function readMap(reading: Reading, place: Place, value: Json, pointer: string): void {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    reading.violations.push({ pointer, detail: 'must be an object', rule: 'json.type' });
+    note(reading.violations, { pointer, detail: 'must be an object', rule: 'json.type' });
     return;
   }
   const map = (place.message as unknown as Fields)[place.field.localName] as Fields;
   for (const [key, element] of Object.entries(value)) {
+    if (isFull(reading.violations)) return;
     const at = pointerTo(pointer, key);
     // protobuf-es keeps maps as plain objects, where this one key would set the prototype.
-    if (key === '__proto__') reading.violations.push({ pointer: at, detail: 'not a usable key', rule: 'json.type' });
+    if (key === '__proto__') note(reading.violations, { pointer: at, detail: 'not a usable key', rule: 'json.type' });
     else if (isNested(place.field)) map[key] = readObject(reading, place.field.message!, element, at);
     else readLeaf(reading, place, { [key]: translated(place.field, element) }, at);
   }
@@ -142,7 +145,7 @@ function readLeaf(reading: Reading, { type, field, message }: Place, value: Json
     mergeFromJson(type, message, { [field.name]: value }, { ignoreUnknownFields: reading.unknown === 'ignore' });
   } catch (fault) {
     const detail = (fault as Error).message.replace(/^cannot decode .*? from JSON: /, '');
-    reading.violations.push({ pointer, detail, rule: 'json.type' });
+    note(reading.violations, { pointer, detail, rule: 'json.type' });
   }
 }
 

@@ -15,6 +15,27 @@ export interface Violation {
   rule: string;
 }
 
+/** More is not told: a small request must not make a huge answer. */
+export const VIOLATIONS_MAX = 100;
+/** Of one step of a pointer; a longer key is cut. */
+const STEP_CHARS_MAX = 100;
+
+/** Of a violation's text, which may quote what was sent. */
+const DETAIL_CHARS_MAX = 300;
+
+/** Nothing more would be told: whoever looks for more may stop. */
+export const isFull = (violations: readonly Violation[]): boolean => violations.length >= VIOLATIONS_MAX;
+
+/** Adds one more, while there is room for it. */
+export function note(violations: Violation[], violation: Violation): void {
+  if (!isFull(violations)) violations.push(violation);
+}
+
+const short = (violation: Violation): Violation =>
+  violation.detail.length <= DETAIL_CHARS_MAX
+    ? violation
+    : { ...violation, detail: `${violation.detail.slice(0, DETAIL_CHARS_MAX)}…` };
+
 /** What a refusal may carry besides its facts. */
 export interface RefusalExtra {
   errors?: readonly Violation[];
@@ -61,12 +82,16 @@ export const refuse = (
   extra: RefusalExtra = {},
 ): ApiRefusal => new ApiRefusal(code, facts, detail, extra);
 
-/** The request does not satisfy its contract, and this is everything that is wrong with it. */
-export const refuseInvalid = (errors: readonly Violation[]): ApiRefusal => {
-  const count = errors.length === 1 ? '' : ` (${errors.length} violations)`;
+/** The request does not satisfy its contract, and this is everything that is wrong with it, up to VIOLATIONS_MAX. */
+export const refuseInvalid = (found: readonly Violation[]): ApiRefusal => {
+  const errors = found.slice(0, VIOLATIONS_MAX).map(short);
+  const more = found.length >= VIOLATIONS_MAX ? ' or more' : '';
+  const count = errors.length === 1 ? '' : ` (${errors.length}${more} violations)`;
   return refuse('INVALID_REQUEST', {}, `${ERROR_CATALOGUE.INVALID_REQUEST.sentence}${count}`, { errors });
 };
 
-/** RFC 6901: one more step. */
+/** RFC 6901: one more step; of a key that is too long, its beginning. */
 export const pointerTo = (pointer: string, key: string | number): string =>
-  `${pointer}/${String(key).replaceAll('~', '~0').replaceAll('/', '~1')}`;
+  `${pointer}/${stepOf(String(key)).replaceAll('~', '~0').replaceAll('/', '~1')}`;
+
+const stepOf = (key: string): string => (key.length > STEP_CHARS_MAX ? `${key.slice(0, STEP_CHARS_MAX)}…` : key);
