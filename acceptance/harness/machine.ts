@@ -2,7 +2,7 @@
  * A sandbox as the host's kernel sees it, and a clock that ticks inside.
  * Promise: what is measured comes from cgroup files and from the machine's own output, never from the platform's word.
  */
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ExecOutcome, Sandbox } from '@tallystick/sdk';
@@ -26,6 +26,10 @@ function treeOf(sandboxId: string): string | undefined {
   const text = files.map(textOf).find((content) => content !== '');
   return text === undefined ? undefined : (JSON.parse(text) as { tree: string }).tree;
 }
+
+/** A later machine may get a directory of the same name, but never the same one. */
+const inodeOf = (directory: string): bigint | undefined =>
+  statSync(directory, { bigint: true, throwIfNoEntry: false })?.ino;
 
 const textOf = (file: string): string => {
   try {
@@ -63,12 +67,14 @@ interface Stretch {
 /** Looks at a machine's cgroup until disposed. @errors rejects when it has none */
 export async function watchMachine(sandboxId: string): Promise<MachineWatch> {
   const tree = await until(`${sandboxId} has a cgroup`, () => treeOf(sandboxId));
+  const born = inodeOf(tree);
+  const isGone = (): boolean => born === undefined || inodeOf(tree) !== born;
   const procs = (): string[] => textOf(join(tree, 'cgroup.procs')).split('\n').filter(Boolean);
   const stretches: Stretch[] = [];
   const look = (): void => {
     const events = textOf(join(tree, 'cgroup.events'));
     const nowMs = Date.now();
-    const isRunning = events.includes('frozen 0') && procs().length > LAUNCHER_PROCESSES;
+    const isRunning = events.includes('frozen 0') && procs().length > LAUNCHER_PROCESSES && !isGone();
     const last = stretches.at(-1);
     const goesOn = last?.isOpen === true && nowMs - last.toMs < GAP_MS_MAX;
     if (last) last.isOpen = isRunning && goesOn;
@@ -80,7 +86,7 @@ export async function watchMachine(sandboxId: string): Promise<MachineWatch> {
     tree,
     pids: () => procs().filter(isLasting).sort().join(' '),
     isFrozen: () => textOf(join(tree, 'cgroup.events')).includes('frozen 1'),
-    isGone: () => !existsSync(tree),
+    isGone,
     cpuUs: () => Number(/^usage_usec (\d+)/m.exec(textOf(join(tree, 'cpu.stat')))?.[1] ?? 0),
     get lastRunningAtMs() {
       return stretches.findLast(({ looks }) => looks >= DYING_LOOKS)?.toMs ?? 0;
