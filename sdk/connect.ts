@@ -3,7 +3,7 @@
  * Promise: connecting sends nothing; every call says who asks by its API key alone.
  */
 import type { ApiKey, Balance, Deposit, Sandbox as SandboxState } from '@tallystick/proto';
-import { type Keyed, keyOf } from './ids.ts';
+import { type Asked, askedOf, type Keyed, keyOf } from './ids.ts';
 import { type Jobs, jobsOf } from './job.ts';
 import { type Live, liveOf } from './live.ts';
 import { pagesOf } from './pages.ts';
@@ -16,23 +16,23 @@ export interface Sandboxes {
   /** Buys the first minute and starts a machine in a job. @errors ApiError as `job.sandboxes.create` */
   create(jobId: string, options?: CreateSandboxOptions): Promise<Sandbox>;
   /** @errors ApiError `not_found` */
-  get(id: string): Promise<Sandbox>;
+  get(id: string, options?: Asked): Promise<Sandbox>;
   /** Without asking the platform. */
   attach(id: string): Sandbox;
   /** Newest first. */
-  list(filter?: { jobId?: string }): AsyncIterable<SandboxState>;
+  list(filter?: Asked & { jobId?: string }): AsyncIterable<SandboxState>;
 }
 
 export interface Keys {
   /** Newest first, without secrets. */
-  list(): AsyncIterable<ApiKey>;
+  list(options?: Asked): AsyncIterable<ApiKey>;
   revoke(id: string, options?: Keyed): Promise<ApiKey>;
 }
 
 /** Everything a caller can ask of the platform. */
 export interface Tally {
   readonly baseUrl: string;
-  balance(): Promise<Balance>;
+  balance(options?: Asked): Promise<Balance>;
   /** Credits development money. @errors ApiError `development_only` elsewhere than on a development platform on loopback */
   depositDevelopment(amountMicros: bigint, options?: Keyed): Promise<Deposit>;
   readonly jobs: Jobs;
@@ -60,7 +60,7 @@ export function connect(connection: Connection & { apiKey: string }): Tally {
   const { billing } = link.services;
   return {
     baseUrl: new URL(connection.baseUrl).origin,
-    balance: () => billing.getBalance({}),
+    balance: (options) => billing.getBalance({}, askedOf(options)),
     depositDevelopment: (amountMicros, options) => billing.createDevelopmentDeposit({ amountMicros }, keyOf(options)),
     jobs: jobsOf(link),
     sandboxes: sandboxesOf(link),
@@ -76,11 +76,11 @@ function sandboxesOf(link: Link): Sandboxes {
   const { sandboxes } = link.services;
   return {
     create: (jobId, options = {}) => createSandbox(link, jobId, options),
-    get: async (id) => new Sandbox(link, id, await sandboxes.getSandbox({ id })),
+    get: async (id, options) => new Sandbox(link, id, await sandboxes.getSandbox({ id }, askedOf(options))),
     attach: (id) => new Sandbox(link, id),
     list: (filter = {}) =>
       pagesOf(async (pageToken) => {
-        const page = await sandboxes.listSandboxes({ pageToken, jobId: filter.jobId ?? '' });
+        const page = await sandboxes.listSandboxes({ pageToken, jobId: filter.jobId ?? '' }, askedOf(filter));
         return { items: page.sandboxes, next: page.nextPageToken };
       }),
   };
@@ -89,9 +89,9 @@ function sandboxesOf(link: Link): Sandboxes {
 function keysOf(link: Link): Keys {
   const { auth } = link.services;
   return {
-    list: () =>
+    list: (options) =>
       pagesOf(async (pageToken) => {
-        const page = await auth.listApiKeys({ pageToken });
+        const page = await auth.listApiKeys({ pageToken }, askedOf(options));
         return { items: page.keys, next: page.nextPageToken };
       }),
     revoke: (id, options) => auth.revokeApiKey({ id }, keyOf(options)),

@@ -37,8 +37,8 @@ export interface ExecOptions extends Keyed {
   stdinOpen?: boolean;
   /** `exec_` and 32 hex digits; absent: a fresh one. */
   execId?: string;
-  /** Stops following; the command goes on. */
-  signal?: AbortSignal;
+  /** Ends the start and the following; a command that was started goes on. */
+  signal?: AbortSignal | undefined;
 }
 
 /** A started command as a stream of its output. */
@@ -143,7 +143,7 @@ function start(
     ...(options.tty ? { tty: options.tty } : {}),
     ...(options.stdinOpen ? { stdinOpen: true } : {}),
   };
-  return link.services.execs.execSandbox(input, keyOf(options.key === undefined ? {} : { key: options.key }));
+  return link.services.execs.execSandbox(input, keyOf(options));
 }
 
 interface FollowOptions {

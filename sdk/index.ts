@@ -37,7 +37,7 @@ export {
 export { connect, type Keys, type Sandboxes, type Tally } from './connect.ts';
 export { type ExecOptions, type ExecStream, STDIN_BYTES_MAX, type Terminal, type TerminalOptions } from './exec.ts';
 export type { Source, TreeContent, TreeProgress } from './files.ts';
-export { type Keyed, newExecId } from './ids.ts';
+export { type Asked, type Keyed, newExecId } from './ids.ts';
 export type { CreateJobOptions, ExtendOptions, Job, Jobs } from './job.ts';
 export { type FollowOptions, type Live, LiveProblem, LOST_MS_MAX } from './live.ts';
 export { type Login, type LoginOptions, login } from './login.ts';
@@ -62,4 +62,4 @@ export {
 } from './services.ts';
 export type { ToolCallOptions, Tools } from './tools.ts';
 export type { TerminalSize, Typing } from './typing.ts';
-export { type Signer, signerOfPrivateKey } from './wallet.ts';
+export { newPrivateKey, PrivateKeyError, type Signer, signerOfPrivateKey } from './wallet.ts';

@@ -3,12 +3,17 @@
  * Promise: a job's limits are enforced by the platform; this object only asks.
  */
 import type { Job as JobState, JobStatus } from '@tallystick/proto';
-import { type Keyed, keyOf } from './ids.ts';
+import { type Asked, askedOf, type Keyed, keyOf, keyOfName } from './ids.ts';
 import { pagesOf } from './pages.ts';
 import { type CreateSandboxOptions, createSandbox, type Sandbox } from './sandbox.ts';
 import type { Link } from './services.ts';
 
 export interface CreateJobOptions extends Keyed {
+  /**
+   * Its label, and its idempotency key: the same name with the same limits is the same job, in this process and in the next.
+   * The answer is the first one; `refresh` tells how it stands now.
+   */
+  name?: string;
   label?: string;
   /** Upper bound of everything the job may ever spend. */
   maxTotalSpendMicros: bigint;
@@ -36,7 +41,7 @@ export interface Job {
      */
     create(options?: CreateSandboxOptions): Promise<Sandbox>;
   };
-  refresh(): Promise<JobState>;
+  refresh(options?: Asked): Promise<JobState>;
   extend(options: ExtendOptions): Promise<JobState>;
   /** Stops the job and every sandbox in it. */
   stop(options?: Keyed): Promise<JobState>;
@@ -49,9 +54,9 @@ export interface Jobs {
    */
   create(options: CreateJobOptions): Promise<Job>;
   /** @errors ApiError `not_found` */
-  get(id: string): Promise<Job>;
+  get(id: string, options?: Asked): Promise<Job>;
   /** Newest first, page by page as they are asked for. */
-  list(filter?: { status?: readonly JobStatus[] }): AsyncIterable<JobState>;
+  list(filter?: Asked & { status?: readonly JobStatus[] }): AsyncIterable<JobState>;
   extend(id: string, options: ExtendOptions): Promise<JobState>;
   stop(id: string, options?: Keyed): Promise<JobState>;
 }
@@ -60,16 +65,18 @@ export interface Jobs {
 export function jobsOf(link: Link): Jobs {
   const { jobs } = link.services;
   return {
-    async create({ key, ...input }) {
-      return jobOf(link, await jobs.createJob(input, keyOf(key === undefined ? {} : { key })));
+    async create({ key, signal, name, ...limits }) {
+      const input = name === undefined ? limits : { label: name, ...limits };
+      const named = key ?? (name === undefined ? undefined : keyOfName('job', name));
+      return jobOf(link, await jobs.createJob(input, keyOf({ key: named, signal })));
     },
-    get: async (id) => jobOf(link, await jobs.getJob({ id })),
+    get: async (id, options) => jobOf(link, await jobs.getJob({ id }, askedOf(options))),
     list: (filter = {}) =>
       pagesOf(async (pageToken) => {
-        const page = await jobs.listJobs({ pageToken, status: [...(filter.status ?? [])] });
+        const page = await jobs.listJobs({ pageToken, status: [...(filter.status ?? [])] }, askedOf(filter));
         return { items: page.jobs, next: page.nextPageToken };
       }),
-    extend: (id, { key, ...input }) => jobs.extendJob({ id, ...input }, keyOf(key === undefined ? {} : { key })),
+    extend: (id, { key, signal, ...input }) => jobs.extendJob({ id, ...input }, keyOf({ key, signal })),
     stop: (id, options) => jobs.stopJob({ id }, keyOf(options)),
   };
 }
@@ -87,9 +94,8 @@ function jobOf(link: Link, first: JobState): Job {
       return state;
     },
     sandboxes: { create: (options = {}) => createSandbox(link, first.id, options) },
-    refresh: () => told(jobs.getJob({ id: first.id })),
-    extend: ({ key, ...input }) =>
-      told(jobs.extendJob({ id: first.id, ...input }, keyOf(key === undefined ? {} : { key }))),
+    refresh: (options) => told(jobs.getJob({ id: first.id }, askedOf(options))),
+    extend: ({ key, signal, ...input }) => told(jobs.extendJob({ id: first.id, ...input }, keyOf({ key, signal }))),
     stop: (options) => told(jobs.stopJob({ id: first.id }, keyOf(options))),
   };
 }

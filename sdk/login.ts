@@ -4,10 +4,11 @@
  */
 import { formatSiwe } from '@tallystick/kernel';
 import type { ApiKey, Nonce } from '@tallystick/proto';
+import { type Asked, askedOf } from './ids.ts';
 import { type Connection, servicesOf } from './services.ts';
 import type { Signer } from './wallet.ts';
 
-export interface LoginOptions extends Pick<Connection, 'baseUrl' | 'fetch' | 'onRetry'> {
+export interface LoginOptions extends Pick<Connection, 'baseUrl' | 'fetch' | 'onRetry'>, Asked {
   signer: Signer;
   /** What the key shall be allowed; absent: all that the login may grant. */
   scopes?: readonly string[];
@@ -35,16 +36,17 @@ const STATEMENT = 'Sign in to Tallystick. This does not move funds.';
  */
 export async function login(options: LoginOptions): Promise<Login> {
   const { auth } = servicesOf(options);
-  const nonce = await auth.createNonce({ address: options.signer.address });
+  const nonce = await auth.createNonce({ address: options.signer.address }, askedOf(options));
   refuseForeignDomain(nonce, options.baseUrl);
   const message = loginMessage(nonce, options);
-  const key = await auth.verifyLogin({
+  const request = {
     message,
     signature: await options.signer.signPersonal(message),
     scopes: [...(options.scopes ?? [])],
     label: options.label ?? '',
     ...(options.ttlMs === undefined ? {} : { ttlMs: options.ttlMs }),
-  });
+  };
+  const key = await auth.verifyLogin(request, askedOf(options));
   if (!key.secret) throw new TypeError('the platform answered the login without a key');
   return { ...key, secret: key.secret };
 }

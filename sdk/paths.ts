@@ -4,15 +4,14 @@
  */
 import type { PathChange, PathStatus } from '@tallystick/proto';
 import { downloadBytes, type Source, uploadBytes } from './files.ts';
-import { type Keyed, keyOf } from './ids.ts';
+import { type Asked, askedOf, type Keyed, keyOf } from './ids.ts';
 import type { FileEntry, Link, UploadedFile } from './services.ts';
 
-export interface ReadOptions {
+export interface ReadOptions extends Asked {
   /** First byte; absent: the file's first. One behind its end gives no bytes. */
   offset?: bigint | number;
   /** At most this many bytes; absent: up to the end. */
   length?: bigint | number;
-  signal?: AbortSignal;
 }
 
 /** Paths are absolute, or relative to the home directory. */
@@ -22,9 +21,9 @@ export interface SandboxFiles {
    * @errors ApiError `file_not_found`, `not_a_directory`, `file_refused`
    * @example const { type, bytes, sha256 } = await sandbox.files.stat('report.json', { digest: true });
    */
-  stat(path: string, options?: { digest?: boolean }): Promise<PathStatus>;
+  stat(path: string, options?: Asked & { digest?: boolean }): Promise<PathStatus>;
   /** What a directory holds; absent: the home directory. */
-  list(path?: string): Promise<{ entries: FileEntry[]; truncated: boolean }>;
+  list(path?: string, options?: Asked): Promise<{ entries: FileEntry[]; truncated: boolean }>;
   /**
    * A file's bytes as they come, or a part of them.
    * @errors ApiError `file_not_found`, `is_a_directory`, `file_not_permitted`
@@ -50,15 +49,13 @@ export interface SandboxFiles {
   remove(path: string, options?: Keyed & { recursive?: boolean }): Promise<PathChange>;
 }
 
-const keyed = (key: string | undefined) => keyOf(key === undefined ? {} : { key });
-
 /** @internal */
 export function filesOf(link: Link, id: string): SandboxFiles {
   const { files, paths } = link.services;
   return {
-    stat: (path, { digest = false } = {}) => paths.statPath({ id, path, digest }),
-    async list(path = '') {
-      const { entries, truncated } = await files.listFiles({ id, path });
+    stat: (path, { digest = false, ...asked } = {}) => paths.statPath({ id, path, digest }, askedOf(asked)),
+    async list(path = '', options) {
+      const { entries, truncated } = await files.listFiles({ id, path }, askedOf(options));
       return { entries, truncated };
     },
     read: (path, { offset = 0n, length, signal } = {}) => {
@@ -66,9 +63,9 @@ export function filesOf(link: Link, id: string): SandboxFiles {
       return downloadBytes(link, id, { path, pack: false, ...part }, signal);
     },
     write: (path, content, options) => uploadBytes(link, id, { path, content, unpack: false }, options),
-    mkdir: (path, { parents = false, key } = {}) => paths.makeDirectory({ id, path, parents }, keyed(key)),
-    move: (path, target, { overwrite = false, key } = {}) =>
-      paths.movePath({ id, path, target, overwrite }, keyed(key)),
-    remove: (path, { recursive = false, key } = {}) => paths.removePath({ id, path, recursive }, keyed(key)),
+    mkdir: (path, { parents = false, ...keyed } = {}) => paths.makeDirectory({ id, path, parents }, keyOf(keyed)),
+    move: (path, target, { overwrite = false, ...keyed } = {}) =>
+      paths.movePath({ id, path, target, overwrite }, keyOf(keyed)),
+    remove: (path, { recursive = false, ...keyed } = {}) => paths.removePath({ id, path, recursive }, keyOf(keyed)),
   };
 }

@@ -6,7 +6,7 @@ import { request } from 'node:http';
 import { request as requestSecurely } from 'node:https';
 import type { Duplex } from 'node:stream';
 import { type Port, PortVisibility } from '@tallystick/proto';
-import { type Keyed, keyOf } from './ids.ts';
+import { type Asked, askedOf, type Keyed, keyOf } from './ids.ts';
 import { type Link, refuseHere } from './services.ts';
 
 export interface ExposeOptions extends Keyed {
@@ -30,8 +30,8 @@ export function exposePort(link: Link, id: string, port: number, options: Expose
 }
 
 /** @internal */
-export async function listPorts(link: Link, id: string): Promise<Port[]> {
-  return (await link.services.ports.listPorts({ id })).ports;
+export async function listPorts(link: Link, id: string, options?: Asked): Promise<Port[]> {
+  return (await link.services.ports.listPorts({ id }, askedOf(options))).ports;
 }
 
 /** @internal */

@@ -7,24 +7,25 @@ import { rename, rm } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { Receipt } from '@tallystick/proto';
+import { type Asked, askedOf } from './ids.ts';
 import { pagesOf } from './pages.ts';
 import type { Link } from './services.ts';
 
 export interface Receipts {
   /** Oldest first. `stream` names one stream, e.g. `sandbox:sbx_…`. */
-  list(filter?: { stream?: string }): AsyncIterable<Receipt>;
+  list(filter?: Asked & { stream?: string }): AsyncIterable<Receipt>;
   /** With its inclusion proof. */
-  get(id: string): Promise<Receipt>;
+  get(id: string, options?: Asked): Promise<Receipt>;
   /**
    * Everything needed to verify offline, as bytes.
    * @example for await (const bytes of tally.receipts.stream()) hash.update(bytes);
    */
-  stream(): AsyncIterable<Uint8Array>;
+  stream(options?: Asked): AsyncIterable<Uint8Array>;
   /**
    * Writes the export to a file and says its size.
    * @example await tally.receipts.export('receipts.jsonl'); // then: tally verify receipts.jsonl
    */
-  export(toPath: string): Promise<{ bytes: number }>;
+  export(toPath: string, options?: Asked): Promise<{ bytes: number }>;
 }
 
 /** @internal */
@@ -33,13 +34,13 @@ export function receiptsOf(link: Link): Receipts {
   return {
     list: (filter = {}) =>
       pagesOf(async (pageToken) => {
-        const page = await receipts.listReceipts({ pageToken, stream: filter.stream ?? '' });
+        const page = await receipts.listReceipts({ pageToken, stream: filter.stream ?? '' }, askedOf(filter));
         return { items: page.receipts, next: page.nextPageToken };
       }),
-    get: (id) => receipts.getReceipt({ id }),
-    stream: () => link.export(),
-    async export(toPath) {
-      return { bytes: await writeWhole(toPath, link.export()) };
+    get: (id, options) => receipts.getReceipt({ id }, askedOf(options)),
+    stream: (options) => link.export(options),
+    async export(toPath, options) {
+      return { bytes: await writeWhole(toPath, link.export(options)) };
     },
   };
 }

@@ -30,7 +30,7 @@ import {
   uploadBytes,
   uploadTree,
 } from './files.ts';
-import { type Keyed, keyOf } from './ids.ts';
+import { type Asked, askedOf, type Keyed, keyOf, keyOfName } from './ids.ts';
 import type { ExtendOptions } from './job.ts';
 import type { ExecResult } from './output.ts';
 import { filesOf, type SandboxFiles } from './paths.ts';
@@ -42,6 +42,11 @@ import { type Typing, typingInto } from './typing.ts';
 export interface CreateSandboxOptions extends Keyed {
   label?: string;
   /** From the allowlist; absent: the newest sandbox-base. */
+  /**
+   * Its label, and its idempotency key: in one job the same name with the same wishes is the same sandbox, bought once.
+   * The answer is the first one; `refresh` tells how it stands now.
+   */
+  name?: string;
   image?: string;
   securityMode?: SecurityMode;
   /** Thousandths of a core. */
@@ -58,10 +63,12 @@ export interface CreateSandboxOptions extends Keyed {
 
 /** @internal */
 export async function createSandbox(link: Link, jobId: string, options: CreateSandboxOptions): Promise<Sandbox> {
-  const { key, ...input } = options;
+  const { key, signal, name, ...wishes } = options;
+  const input = name === undefined ? wishes : { label: name, ...wishes };
+  const named = key ?? (name === undefined ? undefined : keyOfName(jobId, name));
   const state = await link.services.sandboxes.createSandbox(
     { jobId, ...input },
-    keyOf(key === undefined ? {} : { key }),
+    keyOf({ key: named, signal }),
   );
   return new Sandbox(link, state.id, state);
 }
@@ -131,8 +138,8 @@ export class Sandbox implements AsyncDisposable {
   }
 
   /** The commands of this sandbox, running and ended, in the order of their start. */
-  async execs(): Promise<ExecState[]> {
-    return (await this.#link.services.execs.listExecs({ id: this.id })).execs;
+  async execs(options?: Asked): Promise<ExecState[]> {
+    return (await this.#link.services.execs.listExecs({ id: this.id }, askedOf(options))).execs;
   }
 
   /** Sends a signal, e.g. `SIGTERM`, to a command's process group. */
@@ -158,8 +165,8 @@ export class Sandbox implements AsyncDisposable {
   }
 
   /** One file's bytes as they come. */
-  download(path: string): AsyncIterable<Uint8Array> {
-    return downloadBytes(this.#link, this.id, { path, pack: false });
+  download(path: string, { signal }: Asked = {}): AsyncIterable<Uint8Array> {
+    return downloadBytes(this.#link, this.id, { path, pack: false }, signal);
   }
 
   /** Brings a folder from there to a folder here; nothing is written outside it. Says what came. */
@@ -168,8 +175,8 @@ export class Sandbox implements AsyncDisposable {
   }
 
   /** What a folder holds; absent: the home directory. */
-  async list(path = ''): Promise<{ entries: FileEntry[]; truncated: boolean }> {
-    const { entries, truncated } = await this.#link.services.files.listFiles({ id: this.id, path });
+  async list(path = '', options?: Asked): Promise<{ entries: FileEntry[]; truncated: boolean }> {
+    const { entries, truncated } = await this.#link.services.files.listFiles({ id: this.id, path }, askedOf(options));
     return { entries, truncated };
   }
 
@@ -197,8 +204,8 @@ export class Sandbox implements AsyncDisposable {
   }
 
   /** Names of the secrets it has, with the commitments to their values. */
-  async secrets(): Promise<ReleasedSecret[]> {
-    return (await this.#link.services.secrets.listSecrets({ id: this.id })).secrets;
+  async secrets(options?: Asked): Promise<ReleasedSecret[]> {
+    return (await this.#link.services.secrets.listSecrets({ id: this.id }, askedOf(options))).secrets;
   }
 
   /**
@@ -211,8 +218,8 @@ export class Sandbox implements AsyncDisposable {
   }
 
   /** The open ports, oldest first. */
-  ports(): Promise<Port[]> {
-    return listPorts(this.#link, this.id);
+  ports(options?: Asked): Promise<Port[]> {
+    return listPorts(this.#link, this.id, options);
   }
 
   /** Its links are void and its connections are cut. */
@@ -228,8 +235,8 @@ export class Sandbox implements AsyncDisposable {
     return connectPort(this.#link, port);
   }
 
-  refresh(): Promise<SandboxState> {
-    return this.#told(this.#link.services.sandboxes.getSandbox({ id: this.id }));
+  refresh(options?: Asked): Promise<SandboxState> {
+    return this.#told(this.#link.services.sandboxes.getSandbox({ id: this.id }, askedOf(options)));
   }
 
   /** Says that something is going on, so that the idle timeout does not apply. */

@@ -6,7 +6,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import type { Envelope } from '@tallystick/kernel';
 import { type Attestation, SECRET_SALT_BYTES, sealSecret, verifyAttestation } from '@tallystick/kernel/sealing';
 import type { ReleasedSecret } from '@tallystick/proto';
-import { type Keyed, keyOf } from './ids.ts';
+import { type Asked, askedOf, type Keyed, keyOf } from './ids.ts';
 import { type Link, refuseHere } from './services.ts';
 
 export type { Attestation } from '@tallystick/kernel/sealing';
@@ -15,7 +15,7 @@ export type { ReleasedSecret } from '@tallystick/proto';
 const NONCE_BYTES = 32;
 const SEED_BYTES = 32;
 
-export interface AttestOptions {
+export interface AttestOptions extends Asked {
   /** Base64 of the warden's Ed25519 key as its operator tells it. Absent: whichever key signed, which is then yours to compare. */
   wardenKey?: string;
 }
@@ -27,9 +27,9 @@ export interface Attested extends Attestation {
 }
 
 /** @internal */
-export async function attest(link: Link, id: string, { wardenKey }: AttestOptions): Promise<Attested> {
+export async function attest(link: Link, id: string, { wardenKey, signal }: AttestOptions): Promise<Attested> {
   const nonce = randomBytes(NONCE_BYTES).toString('hex');
-  const { envelope, policy = '' } = await link.services.secrets.getAttestation({ id, nonce });
+  const { envelope, policy = '' } = await link.services.secrets.getAttestation({ id, nonce }, askedOf({ signal }));
   const told = verifyAttestation(envelopeOf(envelope), {
     nonce,
     sandbox: id,
@@ -62,7 +62,10 @@ export async function releaseSecrets(
   values: Readonly<Record<string, Uint8Array | string>>,
   { wardenKey, ...keyed }: AttestOptions & Keyed,
 ): Promise<ReleasedSecret[]> {
-  const { incarnation, sealing_key } = await attest(link, id, wardenKey === undefined ? {} : { wardenKey });
+  const { incarnation, sealing_key } = await attest(link, id, {
+    ...askedOf(keyed),
+    ...(wardenKey === undefined ? {} : { wardenKey }),
+  });
   const key = Buffer.from(sealing_key, 'base64');
   const secrets = Object.entries(values).map(([name, value]) =>
     sealSecret(key, { sandbox: id, incarnation, name }, Buffer.from(value), {

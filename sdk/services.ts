@@ -27,6 +27,7 @@ import {
   type UploadBody,
   upload,
 } from '@tallystick/surface/client';
+import { type Asked, askedOf } from './ids.ts';
 import type { Live } from './live.ts';
 
 export type { FileEntry, UploadedFile } from '@tallystick/proto';
@@ -97,7 +98,7 @@ export interface Link {
     from: Pick<DownloadFileRequest, 'id' | 'path' | 'pack'> & { offset?: bigint; length?: bigint },
     signal?: AbortSignal,
   ): AsyncIterable<Uint8Array>;
-  export(): AsyncIterable<Uint8Array>;
+  export(call?: Asked): AsyncIterable<Uint8Array>;
 }
 
 /** The platform did not answer; whether a change happened is unknown, and a repeat with the same key is safe. */
@@ -160,7 +161,8 @@ export function linkOf(connection: Connection, live: Live): Link {
         const call = signal ? { signal } : {};
         return (await download(FileService.method.downloadFile, from, options, call)).stream;
       }),
-    export: () => bytesOf(async () => (await download(ReceiptService.method.exportReceipts, {}, options)).stream),
+    export: (call) =>
+      bytesOf(async () => (await download(ReceiptService.method.exportReceipts, {}, options, askedOf(call))).stream),
   };
 }
 
