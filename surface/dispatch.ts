@@ -2,13 +2,7 @@
  * The one pipeline behind every surface: authenticate, scope, validate, Idempotency-Key, handler.
  * Promise: a handler sees only requests that satisfy their contract, from callers that may make them.
  */
-import {
-  create,
-  type DescService,
-  type Message,
-  type MessageInitShape,
-  type MessageValidType,
-} from '@bufbuild/protobuf';
+import type { DescService, Message, MessageInitShape, MessageValidType } from '@bufbuild/protobuf';
 import { createValidator } from '@bufbuild/protovalidate';
 import { type Operation, readOperations } from './contract.ts';
 import { fingerprintOf } from './fingerprint.ts';
@@ -86,22 +80,25 @@ export interface DispatchOptions {
   authenticate: Authenticate;
 }
 
+/** Who calls; undefined for a public method. */
+export type Admitted = Principal | undefined;
+
 export interface Dispatch {
   readonly operations: readonly Operation[];
   /**
    * Who calls, and whether they may; before anything of the request is read.
    * @errors CREDENTIAL_MISSING, CREDENTIAL_REFUSED, SCOPE_MISSING
    */
-  admit(operation: Operation, authorization: string | undefined): Promise<Principal | undefined>;
+  admit(operation: Operation, authorization: string | undefined): Admitted | Promise<Admitted>;
   /** What the contract's rules say against a message; empty when nothing. */
   violationsIn(operation: Operation, request: Message): Violation[];
-  /** Validates and runs. @errors INVALID_REQUEST, IDEMPOTENCY_KEY_MISSING, and what the handler throws */
+  /** Validates and runs; gives what the handler gave. @errors INVALID_REQUEST, IDEMPOTENCY_KEY_MISSING, and what the handler throws */
   run(
     operation: Operation,
     principal: Principal | undefined,
     request: Message,
     incoming: Incoming,
-  ): Promise<Message | RawReply>;
+  ): Promise<Readonly<Record<string, unknown>> | RawReply>;
 }
 
 const KEY_PATTERN = /^[\x21-\x7e]{1,255}$/;
@@ -127,9 +124,7 @@ export function createDispatch({ implementations, authenticate }: DispatchOption
       if (violations.length > 0) throw refuseInvalid(violations);
       const call = callOf(operation, principal, request, incoming);
       const answer = await handlers.get(operation)!(request, call);
-      return operation.rawResponseType === undefined
-        ? create(operation.method.output, answer as Record<string, unknown>)
-        : rawReply(operation, answer);
+      return operation.rawResponseType === undefined ? answer : rawReply(operation, answer);
     },
   };
 }
@@ -141,32 +136,71 @@ function handlerOf(implementations: readonly Implementation[], { method, name }:
   return (request, call) => handler.call(owner.handlers, request, call);
 }
 
-async function admit(
+/** Without a wait where `authenticate` needs none. */
+function admit(
   operation: Operation,
   authorization: string | undefined,
   authenticate: Authenticate,
-): Promise<Principal | undefined> {
+): Admitted | Promise<Admitted> {
   if (operation.isPublic) return undefined;
   if (authorization === undefined) throw refuse('CREDENTIAL_MISSING');
   const token = BEARER_PATTERN.exec(authorization)?.[1];
-  const principal = token === undefined ? undefined : await authenticate(token);
+  const principal = token === undefined ? undefined : authenticate(token);
+  return principal instanceof Promise
+    ? principal.then((known) => scoped(operation, known))
+    : scoped(operation, principal);
+}
+
+function scoped({ scopes }: Operation, principal: Admitted): Principal {
   if (!principal) throw refuse('CREDENTIAL_REFUSED');
-  const missing = operation.scopes.filter((scope) => !principal.scopes.has(scope));
-  if (missing.length > 0) throw refuse('SCOPE_MISSING', { missing });
+  for (const scope of scopes)
+    if (!principal.scopes.has(scope))
+      throw refuse('SCOPE_MISSING', { missing: scopes.filter((other) => !principal.scopes.has(other)) });
   return principal;
 }
 
-function callOf(operation: Operation, principal: Principal | undefined, request: Message, incoming: Incoming): Call {
-  const { idempotencyKey, ...rest } = incoming;
+/** A class, because what few handlers look at (a signal, an address) is made only when it is asked for. */
+class OpenCall implements Call {
+  readonly #incoming: Incoming;
+  readonly idempotencyKey: string;
+  readonly fingerprint: string;
+  declare readonly principal?: Principal;
+  declare readonly body?: AsyncIterable<Uint8Array>;
+
+  constructor(incoming: Incoming, principal: Admitted, fingerprint: string) {
+    this.#incoming = incoming;
+    this.idempotencyKey = incoming.idempotencyKey ?? '';
+    this.fingerprint = fingerprint;
+    if (principal) this.principal = principal;
+    if (incoming.body) this.body = incoming.body;
+  }
+
+  get requestId(): string {
+    return this.#incoming.requestId;
+  }
+
+  get signal(): AbortSignal {
+    return this.#incoming.signal;
+  }
+
+  get remoteIsLoopback(): boolean {
+    return this.#incoming.remoteIsLoopback;
+  }
+
+  get host(): string {
+    return this.#incoming.host;
+  }
+
+  setHeader(name: string, value: string): void {
+    this.#incoming.setHeader(name, value);
+  }
+}
+
+function callOf(operation: Operation, principal: Admitted, request: Message, incoming: Incoming): Call {
+  const key = incoming.idempotencyKey;
   const isNeeded = !operation.isReadOnly && !operation.isPublic;
-  if ((isNeeded || idempotencyKey !== undefined) && !KEY_PATTERN.test(idempotencyKey ?? ''))
-    throw refuse('IDEMPOTENCY_KEY_MISSING');
-  return {
-    ...rest,
-    ...(principal ? { principal } : {}),
-    idempotencyKey: idempotencyKey ?? '',
-    fingerprint: fingerprintOf(operation.name, operation.method.input, request),
-  };
+  if ((isNeeded || key !== undefined) && !KEY_PATTERN.test(key ?? '')) throw refuse('IDEMPOTENCY_KEY_MISSING');
+  return new OpenCall(incoming, principal, fingerprintOf(operation.name, operation.method.input, request));
 }
 
 function rawReply(operation: Operation, answer: RawReply | Record<string, unknown>): RawReply {

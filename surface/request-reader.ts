@@ -49,6 +49,7 @@ function readBody({ method }: Operation, body: Uint8Array | undefined, violation
   violations.push(...read.violations);
   if (read.value === undefined) return readMessage(method.input, {}).message;
   const { message, violations: found } = readMessage(method.input, read.value);
+  if (found.length === 0) return message;
   const told = new Set(violations.map(({ pointer }) => pointer));
   violations.push(...found.filter(({ pointer }) => !told.has(pointer)));
   return message;
@@ -68,6 +69,7 @@ function decodeUtf8(body: Uint8Array | undefined, violations: Violation[]): stri
 /** Query parameters are fields only where the route has no body. */
 function readQuery({ method }: Operation, route: Route, query: URLSearchParams, message: Message): Violation[] {
   const violations: Violation[] = [];
+  if (query.size === 0) return violations;
   for (const name of new Set(query.keys())) {
     const field = route.rest === 'query' ? fieldNamed(method.input, name) : undefined;
     const pointer = pointerTo('', name);

@@ -67,7 +67,7 @@ const refusals: [
   [
     'everything that is wrong, at once',
     '{"label":7,"label":"a","ttl_ms":"y","nope":1,"idle_timeout_ms":90071992547409931}',
-    '/label json.duplicate,/idle_timeout_ms json.int,/ttl_ms json.type,/nope json.unknown',
+    '/label json.duplicate,/idle_timeout_ms json.int,/ttl_ms json.type,/nope json.unknown,/max_total_spend_micros int64.gt_lte',
   ],
   ['list element', '{"argv":["a",1,"b",{}]}', '/argv/1 json.type,/argv/3 json.type', `/v1/sandboxes/${SANDBOX}/exec`],
   ['map value', '{"argv":["a"],"env":{"A":1,"B":"b"}}', '/env/A json.type', `/v1/sandboxes/${SANDBOX}/exec`],

@@ -4,7 +4,6 @@
  */
 import { randomBytes } from 'node:crypto';
 import { Readable } from 'node:stream';
-import type { Message } from '@bufbuild/protobuf';
 import Fastify, {
   type FastifyError,
   type FastifyInstance,
@@ -15,11 +14,11 @@ import Fastify, {
 import { discardLeftOver, limitedBody } from './body.ts';
 import { boundClose } from './bounded-close.ts';
 import type { Operation, Route } from './contract.ts';
-import type { Dispatch, Incoming, Principal, RawReply } from './dispatch.ts';
+import type { Admitted, Dispatch, Incoming, RawReply } from './dispatch.ts';
 import { type LogFault, type ProblemAnswer, problemOfThrown } from './problem.ts';
 import { type ApiRefusal, refuse, refuseInvalid } from './refusal.ts';
 import { readRequest } from './request-reader.ts';
-import { restPrinter } from './rest-json.ts';
+import { restWriter } from './rest-text.ts';
 
 export const JSON_BODY_BYTES_MAX = 2 * 1024 * 1024;
 export const RAW_BODY_BYTES_MAX = 2 * 1024 * 1024 * 1024;
@@ -79,7 +78,10 @@ export function registerRest(app: FastifyInstance, dispatch: Dispatch, options: 
     sendThrown(reply, request, refusalOf(fault, request), log),
   );
   app.addHook('onRequest', (request, reply, done) => {
-    reply.headers({ 'trace-id': request.id, 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' });
+    reply
+      .header('trace-id', request.id)
+      .header('cache-control', 'no-store')
+      .header('x-content-type-options', 'nosniff');
     done();
   });
   void app.register((scope, _options, done) => {
@@ -106,20 +108,38 @@ function addRoutes(
   options: RestOptions,
   isWanted: (operation: Operation) => boolean,
 ): void {
-  const principals = new WeakMap<FastifyRequest, Principal>();
+  app.decorateRequest(ADMITTED, undefined);
   for (const operation of dispatch.operations.filter(isWanted))
     for (const route of operation.routes)
       app.route({
         method: route.verb,
         url: fastifyPath(route.template),
         bodyLimit: options.jsonBodyBytesMax ?? JSON_BODY_BYTES_MAX,
-        onRequest: async (request) => {
-          const principal = await dispatch.admit(operation, request.headers.authorization);
-          if (principal) principals.set(request, principal);
-        },
-        handler: (request, reply) =>
-          answer({ dispatch, operation, route, request, reply, options }, principals.get(request)),
+        onRequest: (request, _reply, done) => admit(dispatch, operation, request as Asking, done),
+        handler: (request, reply) => answer({ dispatch, operation, route, request: request as Asking, reply, options }),
       });
+}
+
+/** Where a request keeps who sent it. */
+const ADMITTED = Symbol('admitted');
+type Asking = FastifyRequest & { [ADMITTED]: Admitted };
+
+/** Answers at once when nobody needs to be waited for. */
+function admit(dispatch: Dispatch, operation: Operation, request: Asking, done: (fault?: Error) => void): void {
+  try {
+    const admitted = dispatch.admit(operation, request.headers.authorization);
+    if (admitted instanceof Promise) {
+      admitted.then((principal) => {
+        request[ADMITTED] = principal;
+        done();
+      }, done);
+      return;
+    }
+    request[ADMITTED] = admitted;
+    done();
+  } catch (fault) {
+    done(fault as Error);
+  }
 }
 
 /** OPTIONS tells the verbs of a path; it says nothing to other origins. */
@@ -142,12 +162,12 @@ interface Exchange {
   dispatch: Dispatch;
   operation: Operation;
   route: Route;
-  request: FastifyRequest;
+  request: Asking;
   reply: FastifyReply;
   options: RestOptions;
 }
 
-async function answer(exchange: Exchange, principal: Principal | undefined): Promise<FastifyReply> {
+async function answer(exchange: Exchange): Promise<FastifyReply> {
   const { dispatch, operation, route, request, reply } = exchange;
   const asked = {
     path: request.params as Record<string, string>,
@@ -156,9 +176,11 @@ async function answer(exchange: Exchange, principal: Principal | undefined): Pro
   };
   const message = readRequest(operation, route, asked, dispatch.violationsIn);
   if (operation.rawRequest) discardLeftOver(request.raw, reply.raw);
-  const result = await dispatch.run(operation, principal, message, incomingOf(exchange));
+  const result = await dispatch.run(operation, request[ADMITTED], message, new Arrived(exchange));
   if (operation.rawResponseType !== undefined) return sendRaw(exchange, operation.rawResponseType, result as RawReply);
-  return reply.type('application/json').send(JSON.stringify(restPrinter(operation.method.output)(result as Message)));
+  return reply
+    .type('application/json')
+    .send(restWriter(operation.method.output)(result as Readonly<Record<string, unknown>>));
 }
 
 const NO_QUERY = new URLSearchParams();
@@ -168,28 +190,56 @@ function queryOf(request: FastifyRequest): URLSearchParams {
   return start < 0 ? NO_QUERY : new URLSearchParams(request.url.slice(start + 1));
 }
 
-function incomingOf({ operation, request, reply, options }: Exchange): Incoming {
-  const key = request.headers['idempotency-key'];
-  return {
-    requestId: request.id,
-    idempotencyKey: key === undefined ? undefined : String(key),
-    ...(operation.rawRequest ? { body: limitedBody(request.raw, options.rawBodyBytesMax ?? RAW_BODY_BYTES_MAX) } : {}),
-    signal: signalOf(reply),
-    remoteIsLoopback: isLoopback(request.raw.socket.remoteAddress),
-    host: request.headers.host ?? '',
-    setHeader: (name, value) => void reply.header(name, value),
-  };
+/** A class, so that what hardly any handler asks for is not made for every request. */
+class Arrived implements Incoming {
+  readonly #exchange: Exchange;
+  #signal: AbortSignal | undefined;
+  declare readonly body?: AsyncIterable<Uint8Array>;
+
+  constructor(exchange: Exchange) {
+    this.#exchange = exchange;
+    const { operation, request, options } = exchange;
+    if (operation.rawRequest) this.body = limitedBody(request.raw, options.rawBodyBytesMax ?? RAW_BODY_BYTES_MAX);
+  }
+
+  get requestId(): string {
+    return this.#exchange.request.id;
+  }
+
+  get idempotencyKey(): string | undefined {
+    const key = this.#exchange.request.headers['idempotency-key'];
+    return key === undefined ? undefined : String(key);
+  }
+
+  get signal(): AbortSignal {
+    this.#signal ??= signalOf(this.#exchange.reply);
+    return this.#signal;
+  }
+
+  get remoteIsLoopback(): boolean {
+    return isLoopback(this.#exchange.request.raw.socket.remoteAddress);
+  }
+
+  get host(): string {
+    return this.#exchange.request.headers.host ?? '';
+  }
+
+  setHeader(name: string, value: string): void {
+    void this.#exchange.reply.header(name, value);
+  }
 }
 
 const isLoopback = (address: string | undefined): boolean =>
   address !== undefined && /^(::ffff:)?127\.|^::1$/.test(address);
 
-/** Aborts when the connection closes before the answer was sent. */
-function signalOf(reply: FastifyReply): AbortSignal {
+/** Aborts when the connection closes before the answer was sent, or has closed already. */
+function signalOf({ raw }: FastifyReply): AbortSignal {
   const controller = new AbortController();
-  reply.raw.once('close', () => {
-    if (!reply.raw.writableFinished) controller.abort();
-  });
+  const abortUnanswered = (): void => {
+    if (!raw.writableFinished) controller.abort();
+  };
+  if (raw.closed) abortUnanswered();
+  else raw.once('close', abortUnanswered);
   return controller.signal;
 }
 

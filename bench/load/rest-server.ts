@@ -48,17 +48,18 @@ function jobOf({ label, maxTotalSpendMicros }: CreateJob) {
   };
 }
 
-/** Answers by key, as the engine keeps them: the same key with another request is refused. */
+/** Answers by key, as the engine keeps them: the same key with another request is refused. Two maps in turn forget the oldest. */
 function rememberingAnswers() {
-  const kept = new Map<string, { fingerprint: string; job: ReturnType<typeof jobOf> }>();
+  type Answer = { fingerprint: string; job: ReturnType<typeof jobOf> };
+  let [young, old] = [new Map<string, Answer>(), new Map<string, Answer>()];
   return (request: CreateJob, { principal, idempotencyKey, fingerprint }: Call) => {
     const key = `${principal!.id} ${idempotencyKey}`;
-    const known = kept.get(key);
+    const known = young.get(key) ?? old.get(key);
     if (known && known.fingerprint !== fingerprint) throw refuse('IDEMPOTENCY_KEY_REUSED');
     if (known) return known.job;
     const job = jobOf(request);
-    kept.set(key, { fingerprint, job });
-    if (kept.size > ANSWERS_KEPT_MAX) kept.delete(kept.keys().next().value!);
+    young.set(key, { fingerprint, job });
+    if (young.size > ANSWERS_KEPT_MAX) [young, old] = [new Map(), young];
     return job;
   };
 }
