@@ -182,6 +182,11 @@ describe('text rules', () => {
   const money = (text: string, path = 'kernel/a.ts') => checkFloatMoney([file(path, text)]);
   judge([
     ['a long file', checkSizes([file('a.ts', lines(FILE_LINES_MAX + 1))]), /501 lines/],
+    [
+      'a catalogue that no file can share',
+      checkSizes([file('proto/tallystick/errors/v1/errors.proto', lines(FILE_LINES_MAX + 1))]),
+      undefined,
+    ],
     ['a file of the greatest size', checkSizes([file('a.ts', lines(FILE_LINES_MAX))]), undefined],
     ['a long generated file', checkSizes([file('proto/gen/a.ts', lines(900))]), undefined],
     ['a file without a head', checkHeads([file('a.ts', 'export const a = 1;')]), /purpose and promise/],
