@@ -101,7 +101,7 @@ test('what can be read in two ways is no address', () => {
 });
 
 const RULES: [given: string, canonical: string][] = [
-  ['Registry.NPMJS.org', 'packages.example.org:443'],
+  ['Packages.EXAMPLE.org', 'packages.example.org:443'],
   ['example.com.:80,443', 'example.com:80,443'],
   ['*.example.com:8000-8010,443', '*.example.com:443,8000-8010'],
   ['8.8.8.8:53', '8.8.8.8:53'],
