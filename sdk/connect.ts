@@ -10,6 +10,7 @@ import { pagesOf } from './pages.ts';
 import { type Receipts, receiptsOf } from './receipts.ts';
 import { type CreateSandboxOptions, createSandbox, Sandbox } from './sandbox.ts';
 import { type Connection, type Link, linkOf, type Services } from './services.ts';
+import { type Snapshots, snapshotsOf } from './snapshots.ts';
 import { type Tools, toolsOf } from './tools.ts';
 
 export interface Sandboxes {
@@ -37,6 +38,7 @@ export interface Tally {
   depositDevelopment(amountMicros: bigint, options?: Keyed): Promise<Deposit>;
   readonly jobs: Jobs;
   readonly sandboxes: Sandboxes;
+  readonly snapshots: Snapshots;
   readonly keys: Keys;
   readonly receipts: Receipts;
   readonly live: Live;
@@ -64,6 +66,7 @@ export function connect(connection: Connection & { apiKey: string }): Tally {
     depositDevelopment: (amountMicros, options) => billing.createDevelopmentDeposit({ amountMicros }, keyOf(options)),
     jobs: jobsOf(link),
     sandboxes: sandboxesOf(link),
+    snapshots: snapshotsOf(link),
     keys: keysOf(link),
     receipts: receiptsOf(link),
     live,

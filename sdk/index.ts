@@ -31,6 +31,10 @@ export {
   SandboxSchema,
   SandboxStatus,
   SecurityMode,
+  type Snapshot,
+  SnapshotCause,
+  SnapshotSchema,
+  SnapshotStatus,
   StopReason,
   UploadedFileSchema,
 } from '@tallystick/proto';
@@ -60,6 +64,7 @@ export {
   UnreachableError,
   type UploadedFile,
 } from './services.ts';
+export type { SnapshotOptions, Snapshots } from './snapshots.ts';
 export type { ToolCallOptions, Tools } from './tools.ts';
 export type { TerminalSize, Typing } from './typing.ts';
 export { newPrivateKey, PrivateKeyError, type Signer, signerOfPrivateKey } from './wallet.ts';

@@ -10,6 +10,7 @@ import {
   type Sandbox as SandboxState,
   SandboxStatus,
   type SecurityMode,
+  type Snapshot,
 } from '@tallystick/proto';
 import {
   type ExecOptions,
@@ -37,6 +38,7 @@ import { filesOf, type SandboxFiles } from './paths.ts';
 import { closePort, connectPort, type ExposeOptions, exposePort, listPorts } from './ports.ts';
 import { type Attested, type AttestOptions, attest, type ReleasedSecret, releaseSecrets } from './secrets.ts';
 import { ApiError, type FileEntry, type Link, type UploadedFile } from './services.ts';
+import { type SnapshotOptions, takeSnapshot, withEnd } from './snapshots.ts';
 import { type Typing, typingInto } from './typing.ts';
 
 export interface CreateSandboxOptions extends Keyed {
@@ -59,6 +61,12 @@ export interface CreateSandboxOptions extends Keyed {
   idleTimeoutMs?: bigint;
   /** Length of one sold step; absent: 60 seconds. */
   quantumMs?: bigint;
+  /** Start from this snapshot instead of an empty disk; `diskMib` absent: the snapshot's. */
+  snapshotId?: string;
+  /** `snapshot`: keep the file system when money or time is over; it stands in `state.keptSnapshotId` then. */
+  onEnd?: 'discard' | 'snapshot';
+  /** Start only where the image is made of exactly this, hex SHA-256. */
+  imageDigest?: string;
 }
 
 /** @internal */
@@ -67,7 +75,7 @@ export async function createSandbox(link: Link, jobId: string, options: CreateSa
   const input = name === undefined ? wishes : { label: name, ...wishes };
   const named = key ?? (name === undefined ? undefined : keyOfName(jobId, name));
   const state = await link.services.sandboxes.createSandbox(
-    { jobId, ...input },
+    { jobId, ...withEnd(input) },
     keyOf({ key: named, signal }),
   );
   return new Sandbox(link, state.id, state);
@@ -233,6 +241,17 @@ export class Sandbox implements AsyncDisposable {
    */
   connectPort(port: Pick<Port, 'url'>): Promise<Duplex> {
     return connectPort(this.#link, port);
+  }
+
+  /**
+   * Keeps the home directory as it is at one moment; the processes go on. Resolves when it is whole.
+   * @errors ApiError `policy_cap_exceeded`, `disk_out_of_range` (below 256 MiB), `snapshot_refused`
+   * @example
+   * const { id: snapshotId } = await sandbox.snapshot({ label: 'installed' });
+   * await using copy = await job.sandboxes.create({ snapshotId });
+   */
+  snapshot(options?: SnapshotOptions): Promise<Snapshot> {
+    return takeSnapshot(this.#link, this.id, options);
   }
 
   refresh(options?: Asked): Promise<SandboxState> {

@@ -18,6 +18,7 @@ import { addReceiptCommands } from './commands/receipts.ts';
 import { addSandboxCommands } from './commands/sandbox.ts';
 import { addSecretCommands } from './commands/secret.ts';
 import { addShellCommand } from './commands/shell.ts';
+import { addSnapshotCommands } from './commands/snapshot.ts';
 import { addWalletCommands } from './commands/wallet.ts';
 import { EXIT_CODES_HELP, EXIT_OK, EXIT_USAGE } from './exit-code.ts';
 import type { Io } from './io.ts';
@@ -47,6 +48,7 @@ export function createProgram(world: World): Command {
   addSandboxCommands(program, world);
   addExecCommand(program, world);
   addSecretCommands(program, world);
+  addSnapshotCommands(program, world);
   addShellCommand(program, world);
   addCopyCommands(program, world);
   addFsCommands(program, world);

@@ -4,7 +4,7 @@
  */
 
 import { plain, type Sandbox, SandboxSchema, type SandboxState } from '@tallystick/sdk';
-import { Argument, type Command } from 'commander';
+import { Argument, type Command, Option } from 'commander';
 import type { Out } from '../output/out.ts';
 import { type Column, recordText } from '../output/render.ts';
 import {
@@ -72,6 +72,9 @@ interface CreateOptions {
   ttl?: bigint;
   idle?: bigint;
   quantum?: bigint;
+  snapshot?: string;
+  onEnd?: 'discard' | 'snapshot';
+  imageDigest?: string;
   key?: string;
 }
 
@@ -82,6 +85,7 @@ function addCreate(sandbox: Command, world: World): void {
     examples: [
       'tally sandbox create --job job_0192…',
       "tally sandbox create --job job_0192… --ram 1024 --cap '$0.50' --ttl 1h --idle 10m",
+      'tally sandbox create --job job_0192… --snapshot snp_0192… --on-end snapshot',
     ],
   })
     .requiredOption('--job <job>', 'its job', idOf('job'))
@@ -91,6 +95,14 @@ function addCreate(sandbox: Command, world: World): void {
     .option('--ram <mib>', 'memory (default: 512)', count(64, 524_288))
     .option('--disk <mib>', 'writable disk (default: 512)', count(16, 1_048_576))
     .option('--cap <amount>', 'upper bound of what it may spend (default: what remains of the job)', amount)
+    .option('--snapshot <snapshot>', 'start from it instead of an empty disk: snp_…', idOf('snp'))
+    .addOption(
+      new Option('--on-end <what>', 'its file system when money or time is over (default: discard)').choices([
+        'discard',
+        'snapshot',
+      ]),
+    )
+    .option('--image-digest <sha256>', 'start only where the image is made of exactly this')
     .option('--ttl <time>', 'how long it may live (default: what remains of the job)', duration)
     .option('--idle <time>', 'stop after this long without activity (default: never)', duration)
     .option(
@@ -101,9 +113,11 @@ function addCreate(sandbox: Command, world: World): void {
   onRun<CreateOptions & { job: string }>(world, withKey(create), async ({ connect, out }, _, options) => {
     const { job, label, image, cpu, ram, disk, cap, ttl, idle, quantum, key } = options;
     const tally = await connect();
+    const { snapshot: snapshotId, onEnd, imageDigest } = options;
+    const start = given({ snapshotId, onEnd, imageDigest });
     const machine = given({ label, image, cpuMillis: cpu, ramMib: ram, diskMib: disk });
     const limits = given({ maxSpendMicros: cap, ttlMs: ttl, idleTimeoutMs: idle, quantumMs: quantum, key });
-    const made = await tally.sandboxes.create(job, { ...machine, ...limits });
+    const made = await tally.sandboxes.create(job, { ...machine, ...start, ...limits });
     await show(out, made.state!);
   });
 }
