@@ -23,11 +23,12 @@ interface Reader {
 
 const SPACE = /[ \t\n\r]*/y;
 const NUMBER = /-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?/y;
-const WORDS: readonly [string, Json][] = [
-  ['true', true],
-  ['false', false],
-  ['null', null],
-];
+/** By their first character. */
+const WORDS: ReadonlyMap<string, readonly [string, Json]> = new Map([
+  ['t', ['true', true]],
+  ['f', ['false', false]],
+  ['n', ['null', null]],
+]);
 
 class SyntaxFault extends Error {}
 
@@ -55,12 +56,10 @@ function readValue(reader: Reader, pointer: string, depth: number): Json {
     return first === '{' ? readObject(reader, pointer, depth + 1) : readArray(reader, pointer, depth + 1);
   }
   if (first === '"') return readString(reader);
-  for (const [word, value] of WORDS)
-    if (reader.text.startsWith(word, reader.at)) {
-      reader.at += word.length;
-      return value;
-    }
-  return readNumber(reader, pointer);
+  const word = WORDS.get(first ?? '');
+  if (word === undefined || !reader.text.startsWith(word[0], reader.at)) return readNumber(reader, pointer);
+  reader.at += word[0].length;
+  return word[1];
 }
 
 function readObject(reader: Reader, pointer: string, depth: number): JsonObject {
@@ -123,7 +122,11 @@ function readNumber(reader: Reader, pointer: string): number {
   return value;
 }
 
+/** The last character that may be space. */
+const SPACE_CODE = 0x20;
+
 function skipSpace(reader: Reader): void {
+  if (reader.text.charCodeAt(reader.at) > SPACE_CODE) return;
   SPACE.lastIndex = reader.at;
   reader.at += SPACE.exec(reader.text)?.[0].length ?? 0;
 }

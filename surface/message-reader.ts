@@ -11,6 +11,7 @@ import {
   mergeFromJson,
 } from '@bufbuild/protobuf';
 import type { Json, JsonObject } from '@tallystick/kernel';
+import { plainReaderOf } from './plain-values.ts';
 import { isFull, note, pointerTo, type Violation } from './refusal.ts';
 import { elementKind, enumWord, isWellKnown } from './rest-json.ts';
 
@@ -97,16 +98,20 @@ function readField(reading: Reading, place: Place, value: Json, pointer: string)
   const { field } = place;
   if (field.fieldKind === 'list') readList(reading, place, value, pointer);
   else if (field.fieldKind === 'map') readMap(reading, place, value, pointer);
-  else if (isNested(field)) setNested(place, readObject(reading, field.message!, value, pointer));
-  else readLeaf(reading, place, translated(field, value), pointer);
+  else if (isNested(field)) setOne(place, readObject(reading, field.message!, value, pointer));
+  else {
+    const plain = plainReaderOf(field)(value);
+    if (plain !== undefined && !field.oneof) setOne(place, plain);
+    else readLeaf(reading, place, translated(field, value), pointer);
+  }
 }
 
 const isNested = (field: DescField): boolean => elementKind(field) === 'message' && !isWellKnown(field.message!);
 
-function setNested({ field, message }: Place, nested: Message): void {
+function setOne({ field, message }: Place, value: unknown): void {
   const fields = message as unknown as Fields;
-  if (field.oneof) fields[field.oneof.localName] = { case: field.localName, value: nested };
-  else fields[field.localName] = nested;
+  if (field.oneof) fields[field.oneof.localName] = { case: field.localName, value };
+  else fields[field.localName] = value;
 }
 
 function readList(reading: Reading, place: Place, value: Json, pointer: string): void {
@@ -114,11 +119,14 @@ function readList(reading: Reading, place: Place, value: Json, pointer: string):
     note(reading.violations, { pointer, detail: 'must be a list', rule: 'json.type' });
     return;
   }
+  const readPlain = plainReaderOf(place.field);
   const list = (place.message as unknown as Fields)[place.field.localName] as unknown[];
   for (const [index, element] of value.entries()) {
     if (isFull(reading.violations)) return;
     const at = pointerTo(pointer, index);
-    if (isNested(place.field)) list.push(readObject(reading, place.field.message!, element, at));
+    const plain = readPlain(element);
+    if (plain !== undefined) list.push(plain);
+    else if (isNested(place.field)) list.push(readObject(reading, place.field.message!, element, at));
     else readLeaf(reading, place, [translated(place.field, element)], at);
   }
 }

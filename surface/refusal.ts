@@ -92,6 +92,9 @@ export const refuseInvalid = (found: readonly Violation[]): ApiRefusal => {
 
 /** RFC 6901: one more step; of a key that is too long, its beginning. */
 export const pointerTo = (pointer: string, key: string | number): string =>
-  `${pointer}/${stepOf(String(key)).replaceAll('~', '~0').replaceAll('/', '~1')}`;
+  `${pointer}/${typeof key === 'number' ? key : stepOf(key)}`;
 
-const stepOf = (key: string): string => (key.length > STEP_CHARS_MAX ? `${key.slice(0, STEP_CHARS_MAX)}…` : key);
+function stepOf(key: string): string {
+  const step = key.length > STEP_CHARS_MAX ? `${key.slice(0, STEP_CHARS_MAX)}…` : key;
+  return /[~/]/.test(step) ? step.replaceAll('~', '~0').replaceAll('/', '~1') : step;
+}
