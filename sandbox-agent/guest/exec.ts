@@ -3,6 +3,7 @@
  * Promise: it is over at its exit plus a short drain, also when a background child holds the pipes open for ever.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
+import type { Readable } from 'node:stream';
 import { creditBody, type ExecRequest, Kind, type TerminalSize } from './frame.ts';
 import { outflow, type Send } from './outflow.ts';
 
@@ -60,8 +61,8 @@ export function startExec(request: ExecRequest, send: Send, done: (kind: Kind, b
     killGroup(child, 'SIGKILL');
   };
   const timer = request.timeoutMs === undefined ? undefined : setTimeout(expire, request.timeoutMs);
-  flow.pump(child.stdout as NodeJS.ReadableStream, Kind.out);
-  flow.pump(child.stderr as NodeJS.ReadableStream, Kind.err);
+  flow.pump(child.stdout as Readable, Kind.out);
+  flow.pump(child.stderr as Readable, Kind.err);
   child.stdin?.on('error', () => {});
   child.on('error', (fault: NodeJS.ErrnoException) => finish(Kind.fault, { code: fault.code, message: fault.message }));
   child.on('close', (code, signal) => child.pid !== undefined && finishExit(code, signal));

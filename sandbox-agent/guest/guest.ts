@@ -2,7 +2,8 @@
  * The agent inside the sandbox: runs commands and moves files for whoever owns the socket.
  * Promise: it holds no key and makes no decision; all it says is hostile input to the warden.
  */
-import { connect, type Socket } from 'node:net';
+import { connect } from 'node:net';
+import type { Readable, Writable } from 'node:stream';
 import { startDial } from './dial.ts';
 import { startExec, type Work } from './exec.ts';
 import { type Done, startGet, startList, startPut } from './files.ts';
@@ -12,21 +13,25 @@ import type { Send } from './outflow.ts';
 import { startMkdir, startMove, startStat } from './paths.ts';
 import { startRemove } from './remove.ts';
 import { startTerminal } from './terminal.ts';
+import { OVER_PIPES, startHostedTerminal } from './terminal-host.ts';
 
 const SOCKET_PATH = '/run/guest/guest.sock';
 
 interface Session {
-  socket: Socket;
+  output: Writable;
   works: Map<number, Work>;
 }
 
 const json = (frame: Frame) => JSON.parse(frame.body.toString());
 
-const startCommand = (request: ExecRequest, send: Send, done: Done): Work =>
-  request.tty ? startTerminal(request, send, done) : startExec(request, send, done);
+function startCommand(request: ExecRequest, call: number, send: Send, done: Done): Work {
+  if (!request.tty) return startExec(request, send, done);
+  const isOnNode = process.versions['bun'] === undefined;
+  return isOnNode ? startTerminal(request, send, done) : startHostedTerminal(request, call, send, done);
+}
 
 const STARTS: Record<number, (frame: Frame, send: Send, done: Done) => Work> = {
-  [Kind.exec]: (frame, send, done) => startCommand(json(frame), send, done),
+  [Kind.exec]: (frame, send, done) => startCommand(json(frame), frame.call, send, done),
   [Kind.put]: (frame, send, done) => startPut({ ...json(frame), call: frame.call }, send, done),
   [Kind.get]: (frame, send, done) => startGet(json(frame), send, done),
   [Kind.list]: (frame, send, done) => startList(json(frame), send, done),
@@ -39,7 +44,7 @@ const STARTS: Record<number, (frame: Frame, send: Send, done: Done) => Work> = {
 };
 
 function start(session: Session, frame: Frame): void {
-  const send: Send = (kind, body) => session.socket.write(encodeFrame(kind, frame.call, body));
+  const send: Send = (kind, body) => session.output.write(encodeFrame(kind, frame.call, body));
   let isOver = false;
   const done: Done = (kind, body) => {
     if (isOver) return;
@@ -72,15 +77,25 @@ function obey(session: Session, frame: Frame): void {
   if (frame.kind === Kind.cancel) session.works.delete(frame.call);
 }
 
-function main(): void {
-  const session: Session = { socket: connect(SOCKET_PATH), works: new Map() };
+function serve(input: Readable, output: Writable): void {
+  const session: Session = { output, works: new Map() };
   const read = frameReader();
-  session.socket.on('connect', () => session.socket.write(encodeFrame(Kind.hello, 0, {})));
-  session.socket.on('data', (chunk) => {
+  input.on('data', (chunk) => {
     for (const frame of read(chunk)) obey(session, frame);
   });
-  session.socket.on('error', () => process.exit(1));
-  session.socket.on('close', () => process.exit(0));
+  input.on('error', () => process.exit(1));
+  input.on('close', () => process.exit(0));
+}
+
+function main(): void {
+  if (process.argv.includes(OVER_PIPES)) serve(process.stdin, process.stdout);
+  else dialWarden();
+}
+
+function dialWarden(): void {
+  const socket = connect(SOCKET_PATH);
+  socket.on('connect', () => socket.write(encodeFrame(Kind.hello, 0, {})));
+  serve(socket, socket);
 }
 
 main();

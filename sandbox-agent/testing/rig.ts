@@ -10,6 +10,7 @@ import type { TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Envelope, RUN_TICKET_TYPE, type RunTicket, signEnvelope, signingKeyFromSeed } from '@tallystick/kernel';
 import { type Ground, prepareGround, removeGround } from '../warden/ground.ts';
+import type { GuestRuntime } from '../warden/guest-build.ts';
 import type { Level } from '../warden/image.ts';
 import type { Runsc } from '../warden/runsc.ts';
 import { Sandbox, type Shape } from '../warden/sandbox.ts';
@@ -27,6 +28,12 @@ export function temporaryFolder(): string {
   return mkdtempSync(join(tmpdir(), 'tally-agent-'));
 }
 
+/** TALLY_WARDEN_GUEST, as a warden reads it, so that a whole suite can be run on either. */
+function guestOfTests(): GuestRuntime | undefined {
+  const named = process.env['TALLY_WARDEN_GUEST'];
+  return named === 'bun' || named === 'node' ? named : undefined;
+}
+
 export interface OwnGround {
   ground: Ground;
   folder: string;
@@ -35,7 +42,7 @@ export interface OwnGround {
 
 export async function ownGround(level: Level = 'ns', runsc?: Runsc): Promise<OwnGround> {
   const folder = temporaryFolder();
-  const ground = await prepareGround(folder, level, runsc);
+  const ground = await prepareGround(folder, level, runsc, guestOfTests());
   const remove = async (): Promise<void> => {
     await removeGround(ground, folder);
     rmSync(folder, { recursive: true, force: true });

@@ -8,7 +8,9 @@ import { closeSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, wr
 import { join } from 'node:path';
 import { detectLayout, killAndRemove, type Layout, prepareSlice } from './cgroup.ts';
 import { Fault } from './fault.ts';
-import { ptyBindingFile, writeGuest } from './guest-build.ts';
+
+import { type GuestRuntime, guestFor, ptyBindingFile, writeGuest } from './guest-build.ts';
+
 import { IMAGE_ETC, type Level } from './image.ts';
 import { gvisorFilter } from './isolate-gvisor.ts';
 import type { Runsc } from './runsc.ts';
@@ -35,6 +37,8 @@ export interface Ground {
   /** What outlives sandboxes, and wardens. */
   snapshots: string;
   guest: string;
+  /** What the guest runs on. */
+  guestRuntime: GuestRuntime;
   nodeFile: string;
   filterFile: string;
   hostUidFirst: number;
@@ -110,17 +114,23 @@ async function cleanLeftovers(folder: string, layout: Layout, slice: string): Pr
   }
 }
 
-function writeImageFiles(guest: string): void {
-  writeGuest(guest);
+function writeImageFiles(guest: string, asked: GuestRuntime | undefined): GuestRuntime {
+  const runtime = writeGuest(guest, asked);
   mkdirSync(join(guest, 'etc'), { mode: 0o755 });
   for (const [name, text] of Object.entries(IMAGE_ETC)) writeFileSync(join(guest, 'etc', name), text, { mode: 0o644 });
+  return runtime;
 }
 
 /**
- * Needs a private mount namespace around this process (main.ts makes it).
+ * Needs a private mount namespace around this process (main.ts makes it). Without `guest` the soonest one runs.
  * @errors throws Fault when the folder is taken or the machine cannot enforce limits.
  */
-export async function prepareGround(folder: string, level: Level = 'ns', runsc?: Runsc): Promise<Ground> {
+export async function prepareGround(
+  folder: string,
+  level: Level = 'ns',
+  runsc?: Runsc,
+  guest = guestFor(level),
+): Promise<Ground> {
   closeInherited();
   const layout = detectLayout();
   mkdirSync(folder, { recursive: true, mode: 0o711 });
@@ -131,7 +141,7 @@ export async function prepareGround(folder: string, level: Level = 'ns', runsc?:
   for (const name of ['sandboxes', 'guest']) mkdirSync(join(folder, name), { recursive: true, mode: 0o711 });
   for (const name of ['deadlines', 'logs', 'templates'])
     mkdirSync(join(folder, name), { recursive: true, mode: 0o700 });
-  writeImageFiles(join(folder, 'guest'));
+  const guestRuntime = writeImageFiles(join(folder, 'guest'), guest);
   const filterFile = join(folder, 'seccomp.bpf');
   writeFileSync(filterFile, level === 'gvisor' ? gvisorFilter() : seccompFilter(), { mode: 0o600 });
   const { root, nodeFile } = mountWithin(folder);
@@ -145,6 +155,7 @@ export async function prepareGround(folder: string, level: Level = 'ns', runsc?:
     root,
     sandboxes: join(root, 'sandboxes'),
     guest: join(root, 'guest'),
+    guestRuntime,
     deadlines: join(folder, 'deadlines'),
     logs: join(folder, 'logs'),
     templates: join(folder, 'templates'),

@@ -6,6 +6,15 @@
 import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire, stripTypeScriptTypes } from 'node:module';
 import { join } from 'node:path';
+import { refused } from './fault.ts';
+import { writeBunGuest } from './guest-bun.ts';
+import type { Level } from './image.ts';
+
+export const GUEST_RUNTIMES = ['bun', 'node'] as const;
+export type GuestRuntime = (typeof GUEST_RUNTIMES)[number];
+
+/** What is started at a level without being asked: gVisor's kernel is Node's alone until more is known. Undefined: the soonest. */
+export const guestFor = (level: Level): GuestRuntime | undefined => (level === 'gvisor' ? 'node' : undefined);
 
 /** Each may import only what stands before it. */
 const SOURCES = [
@@ -18,6 +27,7 @@ const SOURCES = [
   'dial.ts',
   'forward.ts',
   'terminal.ts',
+  'terminal-host.ts',
   'guest.ts',
 ];
 const LOCAL_IMPORT = /^import [^;]*? from '\.\/[^']*';$/gms;
@@ -43,10 +53,18 @@ export function guestProgram(): string {
   return `'use strict';\n${bare.map((source) => source.replace(EXPORT, '')).join('\n')}`;
 }
 
-export function writeGuest(directory: string): void {
-  writeFileSync(join(directory, 'guest.cjs'), guestProgram(), { mode: 0o644 });
+/**
+ * Writes all that can run the guest here, and says which to start: as asked, or Bun's executable where it could be made.
+ * @errors throws Fault `no_bun` when Bun was asked for and cannot be had.
+ */
+export function writeGuest(directory: string, asked: GuestRuntime | undefined): GuestRuntime {
+  const program = guestProgram();
+  writeFileSync(join(directory, 'guest.cjs'), program, { mode: 0o644 });
   const pty = ptyBindingFile();
   if (pty) copyFileSync(pty, join(directory, 'pty.node'));
+  if (asked === 'node' || writeBunGuest(program, join(directory, 'guest'))) return asked ?? 'bun';
+  if (asked === 'bun') throw refused('no_bun', 'its package is not installed, or it does not run on this machine');
+  return 'node';
 }
 
 /** The native half of a terminal for this machine; undefined where the package has none: then there are no terminals. */

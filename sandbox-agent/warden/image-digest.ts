@@ -1,6 +1,6 @@
 /**
  * What the image is made of on this machine, as a manifest and its digest.
- * Promise: the digest changes with the distribution, any package's version, Node's bytes, the guest and the image's own
+ * Promise: the digest changes with the distribution, any package's version, Node's and Bun's bytes, the guest and the image's own
  * files; it says nothing about files that no package owns (docs/decisions/0010-image-digest.md).
  */
 import { createHash } from 'node:crypto';
@@ -8,7 +8,8 @@ import { createReadStream, existsSync, readFileSync, statSync } from 'node:fs';
 import { jcs, sha256Hex } from '@tallystick/kernel';
 import { IMAGE_VERSION } from './admission.ts';
 import { refused } from './fault.ts';
-import { guestProgram } from './guest-build.ts';
+import { type GuestRuntime, guestProgram } from './guest-build.ts';
+import { bunFile } from './guest-bun.ts';
 import { IMAGE_ETC } from './image.ts';
 
 const OS_RELEASE = '/usr/lib/os-release';
@@ -20,6 +21,8 @@ export interface ImageManifest {
   os_release: string | null;
   packages: string | null;
   node: string;
+  /** What the guest runs on beside it; null where Node runs it. */
+  bun: string | null;
   guest: string;
   etc: string;
 }
@@ -42,13 +45,15 @@ async function hashOfLarge(file: string): Promise<string> {
   return hash.digest('hex');
 }
 
-export async function imageManifest(): Promise<ImageManifest> {
+export async function imageManifest(guest?: GuestRuntime): Promise<ImageManifest> {
+  const bun = guest === 'node' ? undefined : bunFile();
   const lines = existsSync(PACKAGES) ? packageLines(readFileSync(PACKAGES, 'utf8')) : undefined;
   return {
     image: IMAGE_VERSION,
     os_release: hashOf(OS_RELEASE),
     packages: lines ? sha256Hex(Buffer.from(lines.join('\n'))) : null,
     node: await hashOfLarge(process.execPath),
+    bun: bun ? await hashOfLarge(bun) : null,
     guest: sha256Hex(Buffer.from(guestProgram())),
     etc: sha256Hex(Buffer.from(jcs(IMAGE_ETC))),
   };
@@ -62,11 +67,11 @@ const packagesAsOf = (): string => {
 };
 
 /** Taken again when the package list has changed since. */
-export function imageDigests(): () => Promise<string> {
+export function imageDigests(guest?: GuestRuntime): () => Promise<string> {
   let known: { asOf: string; digest: Promise<string> } | undefined;
   return () => {
     const asOf = packagesAsOf();
-    if (known?.asOf !== asOf) known = { asOf, digest: imageManifest().then(digestOf) };
+    if (known?.asOf !== asOf) known = { asOf, digest: imageManifest(guest).then(digestOf) };
     return known.digest;
   };
 }

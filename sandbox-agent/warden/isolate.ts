@@ -7,6 +7,7 @@ import { closeSync, openSync } from 'node:fs';
 import { setPriority } from 'node:os';
 import type { Duplex } from 'node:stream';
 import type { Disk } from './disk.ts';
+import type { GuestRuntime } from './guest-build.ts';
 import {
   GUEST_UID,
   HOME,
@@ -23,12 +24,11 @@ import {
 import { gvisorCommand, MAP_FD, mapIds } from './isolate-gvisor.ts';
 import { liteCommand } from './isolate-lite.ts';
 
-export const GUEST_ARGV = [
-  '/opt/node/bin/node',
-  '--max-semi-space-size=1',
-  '--single-threaded-gc',
-  '/opt/guest/guest.cjs',
-];
+/** What starts the guest, by what it runs on. */
+export const GUEST_ARGV: Record<GuestRuntime, string[]> = {
+  bun: ['/opt/guest/guest'],
+  node: ['/opt/node/bin/node', '--max-semi-space-size=1', '--single-threaded-gc', '/opt/guest/guest.cjs'],
+};
 const SECCOMP_FD = 3;
 /** --clearenv spares bubblewrap's own pid 1, whose /proc/1/environ the tenant can read: the warden's must never get there. */
 export const LAUNCHER_ENV = { PATH: '/usr/sbin:/usr/bin:/sbin:/bin' };

@@ -4,6 +4,7 @@
  */
 import { type Fault, refused } from './fault.ts';
 import { type Ground, prepareGround } from './ground.ts';
+import type { GuestRuntime } from './guest-build.ts';
 import type { Level } from './image.ts';
 import { probe, tryGuest, tryIsolation } from './probe.ts';
 import { candidates, type Runsc, runscFile } from './runsc.ts';
@@ -37,8 +38,8 @@ export function chooseLevel(asked: AskedLevel, allowsLite: boolean): Level {
 }
 
 /** Prepares the folders and starts a real sandbox at the level. @errors rejects with Fault `cannot_isolate` */
-export async function groundAt(folder: string, level: Level): Promise<Ground> {
-  const ground = await prepareGround(folder, level);
+export async function groundAt(folder: string, level: Level, guest?: GuestRuntime): Promise<Ground> {
+  const ground = await prepareGround(folder, level, undefined, guest);
   if (level !== 'gvisor') {
     await tryIsolation(ground);
     return ground;

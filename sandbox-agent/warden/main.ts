@@ -17,7 +17,10 @@ import { egressKinds } from './egress.ts';
 import { egressMachine, readOpenedRanges } from './egress-dial.ts';
 import { EventLog } from './events.ts';
 import { Fault, refused } from './fault.ts';
+
 import { type Ground, removeGround } from './ground.ts';
+import { GUEST_RUNTIMES, type GuestRuntime, guestFor } from './guest-build.ts';
+
 import { checkPinned, imageDigests } from './image-digest.ts';
 import { type AskedLevel, askedLevel, chooseLevel, groundAt } from './level.ts';
 import { Snapshots } from './snapshots.ts';
@@ -35,6 +38,8 @@ interface Options {
   allowsLite: boolean;
   /** Hex; absent: whatever image this machine has. */
   imageDigest: string | undefined;
+  /** What the guest runs on; absent: the soonest that runs here. */
+  guest: GuestRuntime | undefined;
   /** How many sandboxes stand booted ahead, and the disk size they have. */
   warm: { size: number; diskBytesMax: number };
   /** Ranges that tenants may reach although they are not of the internet; none. */
@@ -79,7 +84,7 @@ function readOptions(argv: string[], env: NodeJS.ProcessEnv): Options {
   const keys = { 'lease-key': text, 'caller-key': text } as const;
   const warm = { warm: text, 'warm-disk-mib': text } as const;
   const egress = { 'egress-private': text, 'egress-resolver': text } as const;
-  const kind = { isolation: text, 'allow-lite': lite, 'image-digest': text } as const;
+  const kind = { isolation: text, guest: text, 'allow-lite': lite, 'image-digest': text } as const;
   const options = { folder: text, socket: text, ...keys, ...warm, ...egress, ...kind } as const;
   const { values } = parseArgs({ args: argv.filter((word) => word !== PRIVATE_MOUNTS), options });
   const folder = values.folder ?? env['TALLY_WARDEN_FOLDER'];
@@ -96,6 +101,7 @@ function readOptions(argv: string[], env: NodeJS.ProcessEnv): Options {
     isolation: askedLevel(values.isolation ?? env['TALLY_WARDEN_ISOLATION']),
     allowsLite: values['allow-lite'] || env['TALLY_WARDEN_ALLOW_LITE'] === '1',
     imageDigest: values['image-digest'] ?? env['TALLY_WARDEN_IMAGE_DIGEST'],
+    guest: guestOption(values.guest ?? env['TALLY_WARDEN_GUEST']),
     warm: warmOption(
       values.warm ?? env['TALLY_WARDEN_WARM'],
       values['warm-disk-mib'] ?? env['TALLY_WARDEN_WARM_DISK_MIB'],
@@ -103,6 +109,13 @@ function readOptions(argv: string[], env: NodeJS.ProcessEnv): Options {
     egressPrivate: values['egress-private'] ?? env['TALLY_WARDEN_EGRESS_PRIVATE'] ?? '',
     egressResolver: values['egress-resolver'] ?? env['TALLY_WARDEN_EGRESS_RESOLVER'],
   };
+}
+
+function guestOption(text: string | undefined): GuestRuntime | undefined {
+  const named = GUEST_RUNTIMES.find((runtime) => runtime === text);
+  if (text !== undefined && !named)
+    throw refused('bad_option', `--guest: ${GUEST_RUNTIMES.join(' or ')}, this is ${text}`);
+  return named;
 }
 
 function warmOption(size: string | undefined, diskMib: string | undefined): Options['warm'] {
@@ -177,11 +190,12 @@ async function main(): Promise<void> {
   const openedRanges = readOpenedRanges(options.egressPrivate);
   const egress = egressMachine({ openedRanges, resolver: options.egressResolver || undefined });
   const level = chooseLevel(options.isolation, options.allowsLite);
-  const imageDigest = imageDigests();
+  const guest = options.guest ?? guestFor(level);
+  const imageDigest = imageDigests(guest);
   becomePrivate();
   await checkPinned(imageDigest, options.imageDigest);
   mkdirSync(options.folder, { recursive: true, mode: 0o711 });
-  const ground = await groundAt(options.folder, level);
+  const ground = await groundAt(options.folder, level, guest);
   const bootId = randomUUID();
   const key = ownKey(options.folder);
   const publicKey = key.publicKey.toString('base64');

@@ -101,7 +101,10 @@ export class Sandbox {
       const disk = planDisk(directory, shape.diskBytesMax);
       await prepare(disk, fileUid(ground.level, hostUid));
       beforeLaunch(cgroup, directory);
-      const child = launch(isolationOf(ground, directory, hostUid, disk, cgroup.procsFiles), GUEST_ARGV);
+      const child = launch(
+        isolationOf(ground, directory, hostUid, disk, cgroup.procsFiles),
+        GUEST_ARGV[ground.guestRuntime],
+      );
       return new Sandbox({ name, hostUid, directory }, cgroup, link, child);
     } catch (fault) {
       link.close();
@@ -118,7 +121,9 @@ export class Sandbox {
     };
     const waiting = new AbortController();
     const options = { ref: false, signal: waiting.signal };
-    const died = this.gone.then(() => fail(this.#complaint.trim() || 'the launcher ended'));
+    const died = this.gone.then(() =>
+      fail(this.#complaint.trim() || `the launcher ended (${this.process.exitCode ?? this.process.signalCode})`),
+    );
     const late = sleep(START_MS_MAX, undefined, options).then(() => fail(`no guest after ${START_MS_MAX} ms`));
     died.catch(() => {});
     late.catch(() => {});

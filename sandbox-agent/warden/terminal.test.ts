@@ -57,8 +57,8 @@ describe('a terminal in a sandbox', () => {
   test('a key interrupts what is in the foreground, and so does a signal', async () => {
     await start('keys', ['sh', '-i'], { env: { PS1: 'ready> ' } });
     await shows('keys', 'ready>');
-    await type('keys', 'sleep 100; echo after-$((1+1))\r');
-    await until(async () => /sleep 100/.test(await output('keys')));
+    await type('keys', 'sh -c "echo in-$((3+3)); exec sleep 100"; echo after-$((1+1))\r');
+    await shows('keys', 'in-6');
     await type('keys', '\x03');
     await type('keys', 'echo back-$((2+2))\r');
     await shows('keys', 'back-4');
