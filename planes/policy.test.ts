@@ -109,6 +109,13 @@ const ROWS: Row[] = [
     { cap: 'isolation', asked: 'ns-lite', available: 'vm gvisor ns', tier: 'new' },
   ],
   [
+    'OpenSandbox asking for an isolation that its tier may not buy, from a machine that it may',
+    (b) => void [b.openJob(), setTier(b, 'new')],
+    (b) => b.openSandbox({ isolation: 'ns', asked_isolation: 'ns-lite' }),
+    'POLICY_CAP_EXCEEDED',
+    { cap: 'isolation', asked: 'ns-lite', available: 'vm gvisor ns', tier: 'new' },
+  ],
+  [
     'OpenSandbox beyond what may run over all jobs, before its own job is asked',
     (b) => {
       setTier(b, 'new');
@@ -363,3 +370,17 @@ test('[I-10] [I-12] [I-21] [I-22] the laws hold while tiers, suspensions and pro
     },
   });
 });
+
+for (const [machine, asked] of [
+  ['ns', 'ns'],
+  ['gvisor', 'gvisor'],
+  ['gvisor', 'ns'],
+  ['vm', 'gvisor'],
+]) {
+  test(`a machine of level ${machine} serves who asks for ${asked}, and is sold as what it is`, () => {
+    const b = funded('1000000');
+    b.openJob();
+    assert.ok(!('rejection' in b.openSandbox({ isolation: `${machine}`, asked_isolation: `${asked}` })));
+    assert.equal(b.sandbox().isolation, machine);
+  });
+}

@@ -151,6 +151,26 @@ const ROWS: [string, Scene | undefined, Act, string, JsonObject?][] = [
     { cap: 'isolation', asked: 'none', available: 'vm gvisor ns ns-lite mock', tier: 'standard' },
   ],
   [
+    'OpenSandbox: asked for an isolation that nobody sells',
+    job,
+    open({ asked_isolation: 'none' }),
+    'POLICY_CAP_EXCEEDED',
+    { cap: 'isolation', asked: 'none', available: 'vm gvisor ns ns-lite mock', tier: 'standard' },
+  ],
+  [
+    'OpenSandbox: a stronger isolation than the machine enforces',
+    job,
+    open({ isolation: 'ns', asked_isolation: 'gvisor' }),
+    'ISOLATION_UNAVAILABLE',
+    {
+      level: 'gvisor',
+      missing: 'a machine of level gvisor or stronger',
+      cap: 'isolation',
+      asked: 'gvisor',
+      available: 'ns',
+    },
+  ],
+  [
     'OpenSandbox: as many as may run',
     (b) => {
       b.openJob({ sandboxes_max: 1 });

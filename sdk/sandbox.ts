@@ -42,13 +42,13 @@ import { type SnapshotOptions, takeSnapshot, withEnd } from './snapshots.ts';
 import { type Typing, typingInto } from './typing.ts';
 
 export interface CreateSandboxOptions extends Keyed {
-  label?: string;
-  /** From the allowlist; absent: the newest sandbox-base. */
   /**
    * Its label, and its idempotency key: in one job the same name with the same wishes is the same sandbox, bought once.
    * The answer is the first one; `refresh` tells how it stands now.
    */
   name?: string;
+  label?: string;
+  /** From the allowlist; absent: the newest sandbox-base. */
   image?: string;
   securityMode?: SecurityMode;
   /** Thousandths of a core. */
@@ -67,6 +67,8 @@ export interface CreateSandboxOptions extends Keyed {
   onEnd?: 'discard' | 'snapshot';
   /** Start only where the image is made of exactly this, hex SHA-256. */
   imageDigest?: string;
+  /** The weakest isolation level that will do, e.g. `gvisor`; refused with `ISOLATION_UNAVAILABLE` where the machine is weaker. */
+  isolation?: string;
 }
 
 /** @internal */

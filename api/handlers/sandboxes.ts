@@ -43,6 +43,7 @@ export const sandboxHandlers = (options: SandboxOptions) => {
         day: dayOf(engine.nowUs()),
         provider: options.providerName,
         isolation,
+        ...(request.isolation === '' ? {} : { asked_isolation: request.isolation }),
         incarnation: FIRST_INCARNATION,
         label: request.label,
         image,

@@ -31,7 +31,7 @@ import { type Bound, type ClampState, clamp, countClamp, ruleOf, spendClamp } fr
 import { type ChosenImage, imageOf } from './images.ts';
 import type { JobState } from './job-state.ts';
 import { firstStep, smallerOf, stepUsMin, ticketOf } from './lease.ts';
-import { type Allowance, allowanceIn, overPolicy, suspended, type Tier } from './policy.ts';
+import { type Allowance, allowanceIn, isAsStrong, overPolicy, suspended, type Tier } from './policy.ts';
 import { pricePerMinute, pricePerQuantum } from './price.ts';
 import { closedFor, providerIn, providerStream } from './provider.ts';
 import { dayAccounts, dayAfter, dayQuota, type Quota, slotAccounts, slotQuota, slotTaking } from './quota.ts';
@@ -160,14 +160,26 @@ interface Bounds {
   quotas: Quotas;
 }
 
+/** `isolation` is what the machine enforces; asked for is the weakest level that will do. */
+function weakerThanAsked(body: JsonObject, allowance: Allowance): Rejection | undefined {
+  const offered = textIn(body, 'isolation');
+  const asked = optionalIn(body, 'asked_isolation', textIn) || offered;
+  const levels = allowance.tier.isolation;
+  const unsold = [asked, offered].find((level) => !levels.includes(level));
+  if (unsold !== undefined) return overPolicy(allowance, 'isolation', unsold, levels.join(' '));
+  if (isAsStrong(offered, asked)) return undefined;
+  const missing = `a machine of level ${asked} or stronger`;
+  const facts = { level: asked, missing, cap: 'isolation', asked, available: offered };
+  return { rejection: 'ISOLATION_UNAVAILABLE', facts };
+}
+
 /** Time, isolation, how many, how much: the order is part of the contract. */
 function overLimits(body: JsonObject, job: JobState, seen: Seen, bounds: Bounds): Rejection | undefined {
   const { allowance, limits, quotas } = bounds;
   if (BigInt(limits.ttlMs) * US_PER_MS < stepUsMin(limits.quantumMs))
     return { rejection: 'TTL_REACHED', facts: { expires_at: timeTextOf(BigInt(job.expires_at_us)) } };
-  const isolation = textIn(body, 'isolation');
-  const levels = allowance.tier.isolation;
-  if (!levels.includes(isolation)) return overPolicy(allowance, 'isolation', isolation, levels.join(' '));
+  const weaker = weakerThanAsked(body, allowance);
+  if (weaker) return weaker;
   if (quotas.slots.left < 1n) return overPolicy(allowance, 'sandboxes_max', Number(quotas.slots.used) + 1, 0);
   const slots = Number(seen.availableMicros(jobSlotAccount(job.id)) ?? 0n);
   if (slots < 1)

@@ -122,7 +122,7 @@ export const ERROR_CATALOGUE: Readonly<Record<ErrorCodeName, ErrorEntry>> = {
   NOTHING_TO_CHANGE: {"family":"REFUSED","httpStatus":422,"sentence":"The request asks for nothing that is not so already.","suggestion":"Ask for more.","facts":[]},
   AMOUNT_NOT_POSITIVE: {"family":"REFUSED","httpStatus":422,"sentence":"The amount must be greater than zero.","suggestion":"Send a positive amount.","facts":["amount_micros"]},
   AMOUNT_TOO_LARGE: {"family":"REFUSED","httpStatus":422,"sentence":"The amount is above the limit.","suggestion":"Send less.","facts":["cap_micros","asked_micros"]},
-  ISOLATION_UNAVAILABLE: {"family":"REFUSED","httpStatus":422,"sentence":"This machine cannot enforce the isolation asked for.","suggestion":"Run tally doctor.","facts":["level","missing"]},
+  ISOLATION_UNAVAILABLE: {"family":"REFUSED","httpStatus":422,"sentence":"This machine cannot enforce the isolation asked for.","suggestion":"Run tally doctor.","facts":["level","missing","cap","asked","available"]},
   PROVIDER_REFUSED: {"family":"REFUSED","httpStatus":422,"sentence":"The provider refused.","suggestion":"See cause.","facts":["cause"]},
   FILE_REFUSED: {"family":"REFUSED","httpStatus":422,"sentence":"The sandbox refused the file operation.","suggestion":"See cause.","facts":["path","cause"]},
   EXEC_REFUSED: {"family":"REFUSED","httpStatus":422,"sentence":"The sandbox refused to start the command.","suggestion":"See cause.","facts":["cause"]},

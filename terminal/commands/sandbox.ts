@@ -75,6 +75,7 @@ interface CreateOptions {
   snapshot?: string;
   onEnd?: 'discard' | 'snapshot';
   imageDigest?: string;
+  isolation?: string;
   key?: string;
 }
 
@@ -103,6 +104,10 @@ function addCreate(sandbox: Command, world: World): void {
       ]),
     )
     .option('--image-digest <sha256>', 'start only where the image is made of exactly this')
+    .option(
+      '--isolation <level>',
+      'the weakest level that will do: vm, gvisor, ns; refused where the machine is weaker',
+    )
     .option('--ttl <time>', 'how long it may live (default: what remains of the job)', duration)
     .option('--idle <time>', 'stop after this long without activity (default: never)', duration)
     .option(
@@ -113,8 +118,8 @@ function addCreate(sandbox: Command, world: World): void {
   onRun<CreateOptions & { job: string }>(world, withKey(create), async ({ connect, out }, _, options) => {
     const { job, label, image, cpu, ram, disk, cap, ttl, idle, quantum, key } = options;
     const tally = await connect();
-    const { snapshot: snapshotId, onEnd, imageDigest } = options;
-    const start = given({ snapshotId, onEnd, imageDigest });
+    const { snapshot: snapshotId, onEnd, imageDigest, isolation } = options;
+    const start = given({ snapshotId, onEnd, imageDigest, isolation });
     const machine = given({ label, image, cpuMillis: cpu, ramMib: ram, diskMib: disk });
     const limits = given({ maxSpendMicros: cap, ttlMs: ttl, idleTimeoutMs: idle, quantumMs: quantum, key });
     const made = await tally.sandboxes.create(job, { ...machine, ...start, ...limits });
