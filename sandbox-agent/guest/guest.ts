@@ -13,6 +13,7 @@ import type { Send } from './outflow.ts';
 import { startMkdir, startMove, startStat } from './paths.ts';
 import { startRemove } from './remove.ts';
 import { startTerminal } from './terminal.ts';
+import { startWatch } from './watch.ts';
 import { OVER_PIPES, startHostedTerminal } from './terminal-host.ts';
 
 const SOCKET_PATH = '/run/guest/guest.sock';
@@ -39,6 +40,7 @@ const STARTS: Record<number, (frame: Frame, send: Send, done: Done) => Work> = {
   [Kind.mkdir]: (frame, send, done) => startMkdir(json(frame), send, done),
   [Kind.move]: (frame, send, done) => startMove(json(frame), send, done),
   [Kind.remove]: (frame, send, done) => startRemove(json(frame), send, done),
+  [Kind.watch]: (frame, send, done) => startWatch(json(frame), send, done),
   [Kind.dial]: (frame, send, done) => startDial(json(frame), send, done),
   [Kind.forward]: (frame, send, done) => startForward(json(frame), send, done),
 };

@@ -22,6 +22,7 @@ import { checkImage, isSnapshotId, isSnapshotRef, snapshotIn, takeSnapshot } fro
 import type { Snapshots } from './snapshots.ts';
 import { WAIT_MS_MAX } from './waiters.ts';
 import type { Warden } from './warden.ts';
+import { openWatch, watchOf } from './watches.ts';
 
 export interface ApiOptions {
   warden: Warden;
@@ -214,6 +215,27 @@ const done = async (work: Promise<void>): Promise<undefined> => {
   return undefined;
 };
 
+async function startWatch(ask: Ask): Promise<object> {
+  const body = await read.readJson(ask.request);
+  read.checkMembers(body, { watch_id: read.isName, path: read.isPath, recursive: read.isFlag });
+  const { watch_id, path, recursive } = body as unknown as Parameters<typeof openWatch>[1];
+  const nowUs = (): number => Math.round(Date.now() * 1_000);
+  return openWatch(linkFor(ask, 'watch'), { watch_id, path, recursive }, nowUs);
+}
+
+/** What it saw can be read also while the sandbox stands frozen, and after its end. */
+function watchHere(ask: Ask) {
+  const held = ask.options.warden.held(name(ask));
+  if (!held.ended) ask.options.warden.touch(held, 'watch');
+  return watchOf(held.sandbox?.link, ask.names[1] as string);
+}
+
+async function closeWatch(ask: Ask): Promise<object> {
+  read.checkMembers(await read.readJson(ask.request), {});
+  watchHere(ask).close('closed');
+  return {};
+}
+
 const SBX = '/v1/sandboxes/([^/]+)';
 const route = (method: string, path: string, verb: Route['verb'], answer: Route['answer']): Route => {
   return { method, path: new RegExp(`^${path}$`), verb, answer };
@@ -286,6 +308,11 @@ const ROUTES: Route[] = [
       changePath(() => linkFor(ask, 'file_write'), change, ask.request),
     ),
   ),
+  route('POST', `${SBX}/watches`, 'get', startWatch),
+  route('GET', `${SBX}/watches/([^/]+)`, 'get', (ask) =>
+    watchHere(ask).read(read.countOf(ask.query, 'after', 0, SAFE_MAX), waitMs(ask)),
+  ),
+  route('POST', `${SBX}/watches/([^/]+)/close`, 'get', closeWatch),
   route('GET', `${SBX}/list`, 'get', (ask) => listFiles(linkFor(ask, 'file_read'), read.pathOf(ask.query))),
 ];
 

@@ -38,6 +38,8 @@ export function guestFault(code: string, said: Record<string, unknown> = {}): Fa
     ELOOP: ['link_loop', 'the links of the path lead nowhere'],
     EFBIG: ['too_large', 'a digest is told of files of at most 4 GiB'],
     into_itself: ['into_itself', 'a folder cannot be moved below itself'],
+    directories_max: ['watch_too_large', 'a watch looks into at most 4096 folders'],
+    entries_max: ['watch_too_large', 'a watch keeps at most 50000 names in mind'],
     too_deep: ['too_deep', 'more than 256 folders stand within each other there'],
   };
   const [word, detail] = known[code] ?? ['file_fault', 'the sandbox could not do that'];

@@ -24,6 +24,8 @@ const SOURCES = [
   'files.ts',
   'paths.ts',
   'remove.ts',
+  'watch-tree.ts',
+  'watch.ts',
   'dial.ts',
   'forward.ts',
   'terminal.ts',
@@ -33,7 +35,7 @@ const SOURCES = [
 const LOCAL_IMPORT = /^import [^;]*? from '\.\/[^']*';$/gms;
 const NODE_IMPORT = /^import \{([^}]*)\} from '(node:[^']*)';$/gms;
 const ANY_IMPORT = /^import .*$/m;
-const EXPORT = /^export (?=(const|function|async function) )/gm;
+const EXPORT = /^export (?=(const|class|function|async function) )/gm;
 
 /** `var`, because several modules may take the same name from Node. */
 function asRequire(_: string, names: string, module: string): string {

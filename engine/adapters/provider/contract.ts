@@ -11,6 +11,7 @@ import { portContract } from './contract-ports.ts';
 import { secretContract } from './contract-secrets.ts';
 import { snapshotContract } from './contract-snapshots.ts';
 import { terminalContract } from './contract-terminal.ts';
+import { watchContract } from './contract-watch.ts';
 import { packTar, unpackTar } from './mock-tar.ts';
 import { type Provider, type ProviderEvent, ProviderFault, type SandboxSpec } from './port.ts';
 
@@ -347,6 +348,7 @@ export function providerContract(rigged: Rigged): void {
   running(rigged, () => name);
   moving(rigged, () => name);
   pathContract(rigged, () => name);
+  watchContract(rigged, () => name, started);
   creating(rigged);
   leasing(rigged);
   ending(rigged);

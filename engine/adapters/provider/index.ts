@@ -34,4 +34,15 @@ export {
   type StdinPlace,
   type TerminalSize,
 } from './port.ts';
-export type { MakeFolder, MovePath, PathChanged, PathStatus, RemovePath } from './port-files.ts';
+export type {
+  FileEvent,
+  FileEventKind,
+  MakeFolder,
+  MovePath,
+  OpenWatch,
+  PathChanged,
+  PathStatus,
+  RemovePath,
+  WatchPage,
+  WatchView,
+} from './port-files.ts';

@@ -7,7 +7,7 @@ import { Agent, type IncomingMessage, request } from 'node:http';
 import { type Duplex, Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { CALLER_TICKET_TYPE, type Envelope, type SigningKey, signEnvelope } from '@tallystick/kernel';
-import { pathCalls } from './local-paths.ts';
+import { pathCalls, watchCalls } from './local-paths.ts';
 import { dialWarden } from './local-port.ts';
 import { secretCalls } from './local-secrets.ts';
 import { snapshotCalls } from './local-snapshots.ts';
@@ -248,6 +248,7 @@ export function localProvider(options: LocalProviderOptions): Provider {
     ...execCalls(calls),
     ...fileCalls(calls),
     ...pathCalls(calls.answer, one),
+    ...watchCalls(calls.answer, one),
     ...secretCalls(calls.answer),
     ...snapshotCalls(calls.answer),
     openPort: (sandbox, port) => calls.dial(sandbox, `${one(sandbox)}/ports/${port}`),

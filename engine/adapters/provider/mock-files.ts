@@ -5,9 +5,10 @@
 import { createHash } from 'node:crypto';
 import { posix } from 'node:path';
 import { Readable } from 'node:stream';
-import { noSuchFile, placeOf, typeAt } from './mock-paths.ts';
+import { noSuchFile, placeOf, typeAt } from './mock-places.ts';
 import { HOME, type MockSandbox } from './mock-sandbox.ts';
 import { packTar, unpackTar } from './mock-tar.ts';
+import { tellWatches, written } from './mock-watch.ts';
 import { type Body, type FactValue, type Provider, ProviderFault } from './port.ts';
 
 const refuse = (code: string, detail: string, facts?: Record<string, FactValue>): ProviderFault =>
@@ -67,7 +68,11 @@ function put(sandbox: MockSandbox, files: [path: string, bytes: Buffer][]): void
     const facts = { cap_bytes: cap, asked_bytes: asked, available_bytes: available };
     throw refuse('quota_full', 'the disk quota is full', facts);
   }
-  for (const [path, bytes] of files) sandbox.files.set(path, bytes);
+  for (const [path, bytes] of files) {
+    const events = written(sandbox, path, 'file');
+    sandbox.files.set(path, bytes);
+    tellWatches(sandbox, ...events);
+  }
 }
 
 /** `running` gives the sandbox, noting why it was used. @errors throws ProviderFault when it does not run. */

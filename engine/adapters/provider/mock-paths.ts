@@ -4,36 +4,13 @@
  */
 import { createHash } from 'node:crypto';
 import { posix } from 'node:path';
+import { isBelow, MOUNTS, noSuchFile, placeOf, refuse, typeAt } from './mock-places.ts';
 import { HOME, type MockSandbox } from './mock-sandbox.ts';
+import { tellWatches, written } from './mock-watch.ts';
 import { ProviderFault } from './port.ts';
 import type { PathCalls, PathChanged, PathStatus } from './port-files.ts';
 
-const NAME_BYTES_MAX = 255;
-const MOUNTS: ReadonlySet<string> = new Set([HOME, '/tmp', '/']);
 const REMOVES_NO_ENTRY: ReadonlySet<string> = new Set(['', '.', '..', '/']);
-
-const refuse = (code: string, detail: string): ProviderFault => new ProviderFault('refused', code, detail);
-export const noSuchFile = (): ProviderFault => new ProviderFault('gone', 'no_such_file', 'no such file or folder');
-
-const isBelow = (path: string, folder: string): boolean => path.startsWith(folder === '/' ? '/' : `${folder}/`);
-
-/** Undefined where nothing stands. */
-export function typeAt({ files, folders }: MockSandbox, path: string): 'file' | 'directory' | undefined {
-  if (files.has(path)) return 'file';
-  if (MOUNTS.has(path) || folders.has(path)) return 'directory';
-  return [...files.keys(), ...folders].some((other) => isBelow(other, path)) ? 'directory' : undefined;
-}
-
-/** An absolute path of which every step but the last is no file. @errors throws ProviderFault */
-export function placeOf(sandbox: MockSandbox, path: string): string {
-  if (path.includes('\0')) throw refuse('invalid', 'a path holds no NUL');
-  const place = posix.resolve(HOME, path);
-  for (let above = posix.dirname(place); above !== '/'; above = posix.dirname(above))
-    if (sandbox.files.has(above)) throw refuse('not_a_folder', 'it is not a folder');
-  if (place.split('/').some((name) => Buffer.byteLength(name) > NAME_BYTES_MAX))
-    throw refuse('name_too_long', `a name has at most ${NAME_BYTES_MAX} bytes`);
-  return place;
-}
 
 function statusAt(sandbox: MockSandbox, path: string, digest: boolean): PathStatus {
   const place = placeOf(sandbox, path);
@@ -51,7 +28,9 @@ function makeFolder(sandbox: MockSandbox, path: string, parents: boolean): PathC
   if (type === 'directory' && parents) return { entries: 0 };
   if (type) throw refuse('file_exists', 'something stands there already');
   if (!parents && !typeAt(sandbox, posix.dirname(place))) throw noSuchFile();
+  const events = written(sandbox, place, 'directory');
   sandbox.folders.add(place);
+  tellWatches(sandbox, ...events);
   return { entries: 1 };
 }
 
@@ -79,7 +58,8 @@ const mountOf = (path: string): string => [HOME, '/tmp'].find((one) => path === 
 
 function movePath(sandbox: MockSandbox, path: string, target: string, overwrite: boolean): PathChanged {
   const [from, to] = [placeOf(sandbox, path), placeOf(sandbox, target)];
-  if (!typeAt(sandbox, from)) throw noSuchFile();
+  const type = typeAt(sandbox, from);
+  if (!type) throw noSuchFile();
   if (mountOf(from) !== mountOf(to)) throw refuse('crosses_mounts', 'the two paths are on different file systems');
   checkTarget(sandbox, from, to, overwrite);
   const above = posix.dirname(from);
@@ -91,6 +71,7 @@ function movePath(sandbox: MockSandbox, path: string, target: string, overwrite:
   for (const folder of folders) sandbox.folders.delete(folder);
   for (const [file, content] of bytes) sandbox.files.set(file, content);
   for (const folder of folders) sandbox.folders.add(moved(folder));
+  tellWatches(sandbox, { kind: 'moved', path: to, from, type });
   return { entries: 1 };
 }
 
@@ -117,6 +98,7 @@ function removePath(sandbox: MockSandbox, path: string, recursive: boolean): Pat
   for (const file of files) sandbox.files.delete(file);
   for (const folder of folders) sandbox.folders.delete(folder);
   if (!MOUNTS.has(above)) sandbox.folders.add(above);
+  tellWatches(sandbox, { kind: 'deleted', path: place, type });
   return { entries: files.length + implied };
 }
 

@@ -6,6 +6,7 @@ import type { Duplex } from 'node:stream';
 import { leaseLeftMs, type MockClock, type MockLease } from './mock-lease.ts';
 import { type MockSecrets, newSecrets } from './mock-secrets.ts';
 import type { Step } from './mock-shell.ts';
+import type { MockWatch } from './mock-watch.ts';
 import type {
   ExecEnd,
   ExecView,
@@ -50,6 +51,7 @@ export interface MockSandbox {
   folders: Set<string>;
   /** Outcomes of changes by their names. */
   changes: Map<string, PathChanged | ProviderFault>;
+  watches: Map<string, MockWatch>;
   secrets: MockSecrets;
   /** Open streams to its ports. */
   streams: Set<Duplex>;
@@ -76,6 +78,7 @@ export function newSandbox(spec: SandboxSpec, lease: MockLease, clock: MockClock
     files: new Map(),
     folders: new Set(),
     changes: new Map(),
+    watches: new Map(),
     secrets: newSecrets(),
     streams: new Set(),
     lastActivityUs: nowUs,

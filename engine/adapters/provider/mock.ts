@@ -25,6 +25,7 @@ import {
 import { redactSteps, secretCalls, secretEnv } from './mock-secrets.ts';
 import { stepsOf } from './mock-shell.ts';
 import { checkMockImage, keepMock, type MockSnapshots, restoreMock, snapshotCalls } from './mock-snapshots.ts';
+import { watchCalls } from './mock-watch.ts';
 import {
   type Created,
   type Descriptor,
@@ -350,6 +351,10 @@ export function mockProvider(options: MockProviderOptions): MockProvider {
     ...execCalls(world),
     ...fileCalls((name, cause) => runningOf(world, name, cause)),
     ...pathCalls((name, cause) => runningOf(world, name, cause)),
+    ...watchCalls(
+      (name, cause) => runningOf(world, name, cause),
+      (name) => sandboxOf(world, name),
+    ),
     ...secretCalls({
       bootId: () => bootId(world),
       nowUs: () => nowUs(world),

@@ -56,3 +56,58 @@ export interface PathCalls {
   movePath(sandbox: string, order: MovePath): Promise<PathChanged>;
   removePath(sandbox: string, order: RemovePath): Promise<PathChanged>;
 }
+
+/**
+ * `missed`: something may have happened that was not told: look anew, then go on; `ended`: nothing more will come.
+ * Told is what became of a name since the last look, in an order that adds up; not every step to it.
+ */
+export type FileEventKind = 'created' | 'modified' | 'deleted' | 'moved' | 'missed' | 'ended';
+
+export interface FileEvent {
+  cursor: number;
+  at_us: number;
+  kind: FileEventKind;
+  /** As the caller named the folder, with the rest behind it; what is below a deleted or moved folder went with it. */
+  path: string;
+  /** Where it was, when it moved. */
+  from: string | null;
+  type: string | null;
+  /** Of `missed` and `ended`: one word. */
+  reason: string | null;
+}
+
+export interface OpenWatch {
+  /** Chosen by the caller; a repetition answers with the same watch. */
+  watch_id: string;
+  path: string;
+  /** Also everything below; otherwise the folder's own names only. */
+  recursive: boolean;
+}
+
+export interface WatchView {
+  watch_id: string;
+  path: string;
+  recursive: boolean;
+  /** Folders looked into when it began. */
+  directories: number;
+  /** Pass it as `after` next time. */
+  next_after: number;
+  /** The oldest event still kept. */
+  first_cursor: number;
+}
+
+export interface WatchPage extends WatchView {
+  /** In order; the first is `missed` when older ones were dropped unread. */
+  events: FileEvent[];
+  /** It has ended and all of it is read. */
+  is_over: boolean;
+}
+
+/** @errors as every call of the port: `too_many_watches`, `watch_too_large`, `no_such_file`, `not_a_folder`, `unknown_watch` */
+export interface WatchCalls {
+  /** It ends by itself when nobody reads it for a minute. */
+  openWatch(sandbox: string, order: OpenWatch): Promise<WatchView>;
+  /** Also while the sandbox stands frozen, and after its end. */
+  readWatch(sandbox: string, watchId: string, query?: { after?: number; waitMs?: number }): Promise<WatchPage>;
+  closeWatch(sandbox: string, watchId: string): Promise<void>;
+}

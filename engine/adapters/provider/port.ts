@@ -8,7 +8,7 @@
 import type { Duplex, Readable } from 'node:stream';
 import type { Envelope } from '@tallystick/kernel';
 import type { SealedSecret } from '@tallystick/kernel/sealing';
-import type { PathCalls } from './port-files.ts';
+import type { PathCalls, WatchCalls } from './port-files.ts';
 
 export type FactValue = string | number | boolean | null;
 
@@ -278,7 +278,7 @@ export interface ByteRange {
 }
 
 /** @errors every method rejects with ProviderFault only. Paths are the sandbox's own; relative ones begin at its home. */
-export interface Provider extends PathCalls {
+export interface Provider extends PathCalls, WatchCalls {
   descriptor(): Promise<Descriptor>;
   attestation(): Promise<{ mode: string; image_version: string; measurement: string | null }>;
   /** Idempotent on (sandbox, incarnation). The first lease counts from `started_at_us`. */
