@@ -2,7 +2,7 @@
  * The meter program, wired: timers that sell minutes, the outbox that delivers them, reports that come back.
  * Promise: any number of these may run at once; each minute is sold once and each lease delivered at least once.
  */
-import { createEngine, runOutbox, runTimers, ticketKeeper } from '@tallystick/engine';
+import { createEngine, runOutbox, runTimers, statusReader, ticketKeeper } from '@tallystick/engine';
 import { localProvider, type Provider } from '@tallystick/engine/adapters/provider';
 import { openDatabase } from '@tallystick/engine/database';
 import { logKeyFromSeed, signingKeyFromSeed } from '@tallystick/kernel';
@@ -26,14 +26,18 @@ export async function startMeter(settings: MeterSettings, log: Logger): Promise<
     localProvider({ socketPath: settings.wardenSocket, callerKey: signingKeyFromSeed(settings.callerSeed) });
   const [provider, starting, keeping] = [reach(), reach(), reach()]; // each with connections of its own
   const parts = { engine, provider, providerName: settings.provider, log };
-  const signing = { leaseKey: signingKeyFromSeed(settings.leaseSeed), keepTicket: ticketKeeper(engine) };
+  const leases = {
+    leaseKey: signingKeyFromSeed(settings.leaseSeed),
+    keepTicket: ticketKeeper(engine),
+    statusOf: statusReader(engine),
+  };
   const end = new AbortController();
   const { signal } = end;
   const onError = (fault: unknown): void => log.warn({ fault: String(fault) }, 'will be tried again');
   const loops = [
     runTimers(engine, { signal, everyMs: TIMER_EVERY_MS, onError }),
-    runOutbox(engine, leaseHandlers({ ...parts, ...signing }), { signal, onError }),
-    runOutbox(engine, startHandlers({ ...parts, provider: starting, ...signing }), { signal, onError }),
+    runOutbox(engine, leaseHandlers({ ...parts, ...leases }), { signal, onError }),
+    runOutbox(engine, startHandlers({ ...parts, provider: starting, ...leases }), { signal, onError }),
     followReports(parts, signal),
     reconcileForEver(parts, signal),
     runOutbox(engine, snapshotHandlers({ ...parts, provider: keeping }), { signal, onError, leaseMs: TAKE_LEASE_MS }),

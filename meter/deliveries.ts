@@ -2,7 +2,7 @@
  * What the meter carries to machines: create, renew, finish, each taken from the outbox.
  * Promise: delivered at least once and in order per sandbox; the machine's own names make a repetition harmless.
  */
-import { type Delivery, type Engine, type Handler, type KeepTicket, readStream } from '@tallystick/engine';
+import type { Delivery, Engine, Handler, KeepTicket, StatusOf } from '@tallystick/engine';
 import { type Provider, ProviderFault, type SandboxSpec, type SnapshotRef } from '@tallystick/engine/adapters/provider';
 import type { Envelope, JsonObject, SigningKey } from '@tallystick/kernel';
 import type { Logger } from 'pino';
@@ -20,6 +20,7 @@ export interface Deliveries {
   providerName: string;
   leaseKey: SigningKey;
   keepTicket: KeepTicket;
+  statusOf: StatusOf;
   log: Logger;
 }
 
@@ -69,8 +70,8 @@ async function finish(deliveries: Deliveries, delivery: Delivery): Promise<void>
 }
 
 /** Its money has been parted, so a ticket that waited for a silent machine would let it run unpaid. */
-async function isOver({ engine }: Deliveries, { body }: Delivery): Promise<boolean> {
-  return (await readStream(engine, `sandbox:${String(body['sandbox'])}`))?.state['status'] === 'ended';
+async function isOver({ statusOf }: Deliveries, { body }: Delivery): Promise<boolean> {
+  return (await statusOf(`sandbox:${String(body['sandbox'])}`)) === 'ended';
 }
 
 /** Kept before it leaves, so that an export never lacks a ticket that a machine obeyed. */
