@@ -54,6 +54,10 @@ export const COMMAND_BY_OPERATION: Readonly<Record<string, string>> = {
   'SecretService.GetAttestation': 'sandbox attestation',
   'SecretService.ListSecrets': 'secret list',
   'SecretService.ReleaseSecrets': 'secret put',
+  'SnapshotService.CreateSnapshot': 'snapshot create',
+  'SnapshotService.DeleteSnapshot': 'snapshot delete',
+  'SnapshotService.GetSnapshot': 'snapshot get',
+  'SnapshotService.ListSnapshots': 'snapshot list',
 };
 
 /** Operations without a command, each with its reason. */
