@@ -16,8 +16,9 @@ export const REACTION_GRACE_US = 2_000_000n;
 /** A timer whose command throws, or whose key was used up, is tried again so much later, and stops no other. */
 const REST_US = 30_000_000n;
 const RESTING_MAX = 10_000;
-/** Where another meter was first with most of a page, this one leaves it the field for so long, and as long again by chance. */
-const YIELD_MS = 100;
+/** Where another meter was first with most of a page, this one leaves it the field for about two pages. */
+const YIELD_MS_MIN = 50;
+const YIELD_MS_MAX = 2_000;
 
 export interface TimersOptions {
   signal: AbortSignal;
@@ -41,14 +42,19 @@ export async function runTimers(
   const bell = new Bell();
   const resting: Resting = new Map();
   while (!signal.aborted) {
+    const startedMs = performance.now();
     const { fired, repeated } = await firePage(engine, resting, onError).catch((error: unknown) => {
       onError(error);
       return { fired: 0, repeated: 0 };
     });
-    if (repeated * 2 > fired) await bell.wait(YIELD_MS * (1 + Math.random()), signal);
+    if (repeated * 2 > fired) await bell.wait(yieldMs(performance.now() - startedMs), signal);
     else if (fired < DUE_PAGE) await bell.wait(everyMs, signal);
   }
 }
+
+/** By chance longer or shorter, so that two never yield to each other in step. */
+const yieldMs = (pageMs: number): number =>
+  Math.min(YIELD_MS_MAX, Math.max(YIELD_MS_MIN, pageMs * 2) * (0.5 + Math.random()));
 
 /** `<timer>:<round>` and the moment up to which it rests. */
 type Resting = Map<string, bigint>;
