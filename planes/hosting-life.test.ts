@@ -186,6 +186,16 @@ test('[I-05] nobody pays for an idle machine, and a command in flight is never i
   assert.deepEqual(story(b), ['stopping', 'idle', 4]);
 });
 
+test('[I-05] a command that its machine refused to start is over by the word of the platform', () => {
+  const b = running('5000', {}, { idle_timeout_ms: 30_000 });
+  b.use('StartExec', { exec_id: 'exec_1', argv_sha256: '00', program: 'x', timeout_ms: null });
+  const over = { exec_id: 'exec_1', end: 'not_started', exit_code: null, signal: '', stdout_bytes: 0, stderr_bytes: 0 };
+  assert.equal(b.ask('platform', 'sandbox:sbx_1', 'FinishExec', over).rejection, undefined);
+  assert.deepEqual(b.sandbox().execs, []);
+  b.pass(60_000);
+  assert.deepEqual(story(b).slice(0, 2), ['stopping', 'idle']);
+});
+
 test('[I-05] an idle job stops with everything in it; work in its sandboxes keeps it', () => {
   const b = running('5000', { idle_timeout_ms: 50_000 });
   b.use('StartExec', { exec_id: 'exec_1', argv_sha256: '00', program: 'sleep', timeout_ms: null });

@@ -17,6 +17,10 @@ const running: Scene = (b) => {
   starting(b);
   b.started();
 };
+const busy: Scene = (b) => {
+  running(b);
+  b.use('StartExec', EXEC);
+};
 const stoppingNow: Scene = (b) => {
   running(b);
   b.use('StopSandbox');
@@ -332,7 +336,20 @@ const ROWS: [string, Scene | undefined, Act, string, JsonObject?][] = [
     'ALREADY_EXISTS',
     { id: 'exec_1' },
   ],
+  [
+    'StartExec: the id was used for a command that is over',
+    running,
+    use('StartExec', { ...EXEC, first_receipt: 'rcp_1' }),
+    'ALREADY_EXISTS',
+    { id: 'exec_1', first_receipt: 'rcp_1' },
+  ],
   ['FinishExec: by its owner', running, use('FinishExec', FINISH), 'NOT_FOUND'],
+  [
+    'FinishExec: the platform says more than that it never ran',
+    busy,
+    use('FinishExec', FINISH, 'platform'),
+    'NOT_FOUND',
+  ],
   ['FinishExec: not in flight', running, (b) => b.report('FinishExec', FINISH), 'NOT_FOUND'],
   [
     'FinishExec: ended',

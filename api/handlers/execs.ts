@@ -8,10 +8,10 @@ import type { ExecView, Provider } from '@tallystick/engine/adapters/provider';
 import { ExecService } from '@tallystick/proto';
 import { implement } from '@tallystick/surface';
 import { execIdOf } from '../ids.ts';
-import { commandFrom, executeFor } from '../outcome.ts';
 import { askProvider } from '../provider-refusal.ts';
 import { execMessage } from '../views/exec.ts';
 import { execInputHandlers } from './exec-input.ts';
+import { receiptAndStart } from './exec-start.ts';
 import { readySandbox } from './ready-sandbox.ts';
 import { checkReleased } from './secrets.ts';
 
@@ -34,11 +34,6 @@ export const execHandlers = (engine: Engine, provider: Provider, watching: Provi
         timeout_ms: timeoutMs ?? null,
         ...(secrets.length === 0 ? {} : { secrets }),
       };
-      const { receiptId } = await executeFor(
-        engine,
-        call,
-        commandFrom(call, { stream: `sandbox:${id}`, type: 'StartExec', body }),
-      );
       const spec = {
         exec_id: execId,
         argv: request.argv,
@@ -51,7 +46,7 @@ export const execHandlers = (engine: Engine, provider: Provider, watching: Provi
         ...(request.tty ? { tty: { columns: request.tty.columns, rows: request.tty.rows } } : {}),
         ...(request.stdinOpen ? { stdin_open: true } : {}),
       };
-      await askProvider('EXEC_REFUSED', {}, () => provider.startExec(id, spec));
+      const receiptId = await receiptAndStart(engine, provider, call, { id, spec, body });
       const waitMs = request.waitMs === undefined ? WAIT_MS_DEFAULT : Number(request.waitMs);
       const view = await untilEnded(watching, id, execId, waitMs);
       const page = await askProvider('EXEC_REFUSED', {}, () =>

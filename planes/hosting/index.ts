@@ -18,4 +18,4 @@ export { sandbox } from './sandbox.ts';
 export { endSnapshotOf, type SandboxState, type SandboxStatus, type Step } from './sandbox-state.ts';
 export { SNAPSHOT_DISK_MIB_MIN, snapshot, snapshotStream } from './snapshot.ts';
 export type { SnapshotState, SnapshotStatus } from './snapshot-state.ts';
-export { EXECS_IN_FLIGHT_MAX } from './use.ts';
+export { EXECS_IN_FLIGHT_MAX, NOT_STARTED } from './use.ts';

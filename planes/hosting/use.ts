@@ -31,6 +31,8 @@ import { ttlTimer } from './timers.ts';
 
 /** How many commands may run in one sandbox at once. */
 export const EXECS_IN_FLIGHT_MAX = 256;
+/** The end of a command that never ran. */
+export const NOT_STARTED = 'not_started';
 const US_PER_MS = 1_000n;
 
 /** Members that every activity carries, for the sandbox itself and for its job. */
@@ -63,7 +65,9 @@ export function startExec(state: SandboxState, command: Command, seen: Seen): De
   if (refused) return refused;
   const { body } = command;
   const execId = textIn(body, 'exec_id');
-  if (state.execs.includes(execId)) return { rejection: 'ALREADY_EXISTS', facts: { id: execId } };
+  const first = optionalIn(body, 'first_receipt', textIn);
+  if (first !== null || state.execs.includes(execId))
+    return { rejection: 'ALREADY_EXISTS', facts: { id: execId, ...(first === null ? {} : { first_receipt: first }) } };
   const execs = state.execs.length + 1;
   if (execs > EXECS_IN_FLIGHT_MAX)
     return {
@@ -79,11 +83,13 @@ export function startExec(state: SandboxState, command: Command, seen: Seen): De
   return done(state, { type: 'ExecStarted', body: { ...started, ...activity(state, seen, 'exec', { execs }) } });
 }
 
-/** Said by the provider, also while the sandbox stops. */
+/** Said by the provider, also while the sandbox stops; of one that the machine refused to start, by the platform. */
 export function finishExec(state: SandboxState, command: Command, seen: Seen): Decision {
-  const refused = notProvider(state, command) ?? notRunning(state, 'running', 'frozen', 'stopping');
+  const { body, principal } = command;
+  const isNeverStarted = principal === 'platform' && state.owner !== '' && body['end'] === NOT_STARTED;
+  const stranger = isNeverStarted ? undefined : notProvider(state, command);
+  const refused = stranger ?? notRunning(state, 'running', 'frozen', 'stopping');
   if (refused) return refused;
-  const { body } = command;
   const execId = textIn(body, 'exec_id');
   if (!state.execs.includes(execId)) return NOT_FOUND;
   const finished = {
