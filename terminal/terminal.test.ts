@@ -379,7 +379,8 @@ test('doctor tries things and says what is missing', async () => {
   const loose = await terminal.run('doctor', '--no-host');
   assert.equal(loose.code, 1);
   assert.match(loose.out, /FAIL home folder .*\n.*chmod 700/);
-  assert.ok((await terminal.run('doctor', '--json')).out.includes('bubblewrap'));
+  const onHost = (await terminal.run('doctor', '--json')).out;
+  for (const name of ['bubblewrap', 'isolation level', 'gvisor']) assert.ok(onHost.includes(`"${name}"`), name);
 });
 
 const OLD_NODES = ['/usr/local/bin/node', '/usr/bin/node'].filter((path) => existsSync(path));

@@ -20,6 +20,7 @@ One agent's life: wallet, login, money, job, machine, real work, the end of its 
   --input DIR      folder to audit                                          (default: node_modules of this clone)
   --json FILE      write the result as data
   --data DIR       where the platform keeps everything                      (default: .tally in this clone, or TALLY_DATA)
+  --isolation L    gvisor, ns or auto, which is ns                          (default: auto, or TALLY_ISOLATION)
   --allow-lite     accept weaker isolation where this machine offers no better one (development only)`;
 
 const ROOT = join(import.meta.dirname, '..', '..');
@@ -31,6 +32,7 @@ const { values } = parseArgs({
     input: { type: 'string', default: join(ROOT, 'node_modules') },
     json: { type: 'string' },
     data: { type: 'string', default: process.env['TALLY_DATA'] ?? join(ROOT, '.tally') },
+    isolation: { type: 'string', default: process.env['TALLY_ISOLATION'] ?? 'auto' },
     'allow-lite': { type: 'boolean', default: false },
     help: { type: 'boolean', short: 'h' },
   },
@@ -51,6 +53,7 @@ async function main(): Promise<number> {
     port: 0,
     development: true,
     allowLite: values['allow-lite'],
+    isolation: values.isolation,
     onProgress: say.line,
   });
   const life = await liveOneLife({

@@ -27,6 +27,8 @@ export interface PlatformOptions {
   development: boolean;
   /** Accept an isolation level meant for development where the machine offers no better one. */
   allowLite?: boolean;
+  /** `gvisor`, `ns`, `ns-lite` or `auto` (also when absent): refused where the machine cannot, never made weaker. */
+  isolation?: string;
   onProgress?: (line: string) => void;
 }
 
@@ -105,8 +107,10 @@ const pidsOf = (children: Child[]): Platform['pids'] =>
   Object.fromEntries(children.map((child) => [child.program.name, child.pid]));
 
 /** For whoever looks for the platform of this folder, who finds the old line or the new one, never half of either. */
-function writeAddress({ url, addressFile }: PlatformFacts, children: Child[]): void {
-  writeFileSync(`${addressFile}.new`, `${JSON.stringify({ url, pids: pidsOf(children) })}\n`, { mode: 0o600 });
+function writeAddress({ url, isolation, addressFile }: PlatformFacts, children: Child[]): void {
+  writeFileSync(`${addressFile}.new`, `${JSON.stringify({ url, isolation, pids: pidsOf(children) })}\n`, {
+    mode: 0o600,
+  });
   renameSync(`${addressFile}.new`, addressFile);
 }
 
@@ -176,10 +180,11 @@ function databaseProgram(options: PlatformOptions): Program {
 function wardenProgram(options: PlatformOptions, run: RunFolders, keys: KeyFiles): Program {
   const flags = ['--folder', join(options.folder, 'warden'), '--socket', run.wardenSocket];
   const trusted = ['--lease-key', publicKeyOf(keys.lease), '--caller-key', publicKeyOf(keys.caller)];
+  const level = options.isolation === undefined ? [] : ['--isolation', options.isolation];
   return {
     name: 'warden',
     main: join(ROOT, 'sandbox-agent', 'warden', 'main.ts'),
-    arguments: [...flags, ...trusted, ...(options.allowLite ? ['--allow-lite'] : [])],
+    arguments: [...flags, ...trusted, ...level, ...(options.allowLite ? ['--allow-lite'] : [])],
     env: {},
     logFile: logFile(options, 'warden'),
   };

@@ -15,6 +15,7 @@ const HELP = `npm start -- [options]
   --port PORT     port of the api; 0: any free one    (default: TALLY_PORT, or that of the last start, or 8080; else any)
   --quantum MS    length of the billing minute        (default: 60000)
   --grace MS      how long a frozen machine may wait  (default: 120000)
+  --isolation L   gvisor, ns or auto                  (default: auto, which is ns; or TALLY_ISOLATION)
   --allow-lite    accept weaker isolation where this machine offers no better one (development only)
   --production    no development deposits
 DATABASE_URL, when set, is used instead of the embedded database.
@@ -32,6 +33,7 @@ const { values } = parseArgs({
     port: { type: 'string' },
     quantum: { type: 'string' },
     grace: { type: 'string' },
+    isolation: { type: 'string' },
     'allow-lite': { type: 'boolean' },
     production: { type: 'boolean' },
     help: { type: 'boolean', short: 'h' },
@@ -44,6 +46,8 @@ function wholeNumber(option: string, text: string, max: number): number {
   if (/^[0-9]+$/.test(text) && value <= max) return value;
   throw new Error(`${option} ${text} is not a whole number from 0 to ${max}`);
 }
+
+const isolationOf = (level: string | undefined): { isolation?: string } => (level ? { isolation: level } : {});
 
 async function main(): Promise<void> {
   if (values.help) return console.log(HELP);
@@ -58,6 +62,7 @@ async function main(): Promise<void> {
     ...(values.host === undefined ? {} : { host: values.host }),
     ...(values.quantum === undefined ? {} : { quantumMs: wholeNumber('--quantum', values.quantum, QUANTUM_MS_MAX) }),
     ...(values.grace === undefined ? {} : { graceMs: wholeNumber('--grace', values.grace, GRACE_MS_MAX) }),
+    ...isolationOf(values.isolation ?? process.env['TALLY_ISOLATION']),
     ...(values['allow-lite'] === undefined ? {} : { allowLite: values['allow-lite'] }),
     onProgress: (line) => console.log(`  ${line}`),
   });

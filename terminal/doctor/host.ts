@@ -8,6 +8,7 @@ import { createConnection } from 'node:net';
 import { join } from 'node:path';
 import type { Io } from '../io.ts';
 import { dataFolder } from '../session.ts';
+import { isolationProbes } from './isolation.ts';
 import { bad, complaintOf, good, type Outcome, open, type Probe, probe } from './probe.ts';
 
 const CGROUP_ROOT = '/sys/fs/cgroup';
@@ -53,6 +54,7 @@ export function hostProbes(io: Io): Probe[] {
     ...['freezer', 'memory', 'pids'].map((controller) =>
       probe(`cgroup ${controller}`, CGROUP_ADVICE, () => tryController(controller as Controller)),
     ),
+    ...isolationProbes(io),
     probe('database', 'See .tally/logs/database.log in the clone.', () => tryDatabase(io)),
   ];
 }
