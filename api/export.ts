@@ -5,7 +5,7 @@
 import {
   type Engine,
   FROM_START,
-  inclusion,
+  inclusions,
   latestCheckpoint,
   listStreams,
   PAGE_MAX,
@@ -48,13 +48,14 @@ export async function* exportLines(options: ExportOptions, owner: string): Async
   const counts: Counts = { receipts: 0, tickets: 0 };
   yield bytes(digest.add(headerLine(options, owner, checkpoint)));
   for await (const page of receiptPages(engine, owner, checkpoint.size)) {
-    const tickets = await readTickets(
-      engine,
-      page.map(({ pos }) => pos),
-    );
-    for (const row of page) {
+    const positions = page.map(({ pos }) => pos);
+    const [tickets, paths] = await Promise.all([
+      readTickets(engine, positions),
+      inclusions(engine, positions, checkpoint.size),
+    ]);
+    for (const [i, row] of page.entries()) {
       counts.receipts += 1;
-      yield bytes(digest.add(exportReceiptLine(row.pos, row.bytes, await inclusion(engine, row.pos, checkpoint.size))));
+      yield bytes(digest.add(exportReceiptLine(row.pos, row.bytes, paths[i]!)));
       for (const ticket of tickets.get(row.pos) ?? []) {
         counts.tickets += 1;
         yield bytes(digest.add(exportTicketLine(ticket)));

@@ -2,19 +2,18 @@
  * The engine's door: one write path, reading, timers, outgoing work, audit.
  * Promise: knows no plane; rules and handlers are arguments.
  */
-export { type Audit, type AuditOptions, auditShard } from './audit.ts';
+export { type Audit, type AuditMark, type AuditOptions, type AuditProgress, auditShard } from './audit.ts';
 export { createEngine, type Engine, type EngineOptions } from './commit/engine.ts';
 export { Fault } from './fault.ts';
 export { type Delivery, type Handler, type OutboxOptions, runOutbox } from './outbox.ts';
 export type { Outcome } from './outcome.ts';
+export { consistency, inclusion, inclusions } from './proofs.ts';
 export {
   type AccountRow,
   advanceCursor,
-  consistency,
   type FoundReceipt,
   FROM_START,
   head,
-  inclusion,
   latestCheckpoint,
   listStreams,
   PAGE_MAX,

@@ -3,14 +3,14 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { leafHash, openCheckpoint, verifyConsistency, verifyInclusion } from '@tallystick/kernel';
 import { auditShard } from './audit.ts';
+import { consistency, inclusion, inclusions } from './proofs.ts';
 import {
   advanceCursor,
-  consistency,
   FROM_START,
   head,
-  inclusion,
   latestCheckpoint,
   listStreams,
+  PAGE_MAX,
   readCursor,
   readReceipt,
   readReceiptAt,
@@ -96,6 +96,11 @@ test('[I-20] receipts are provable from a checkpoint, checkpoints from each othe
     bytes[bytes.length >> 1]! ^= 1;
     assert.ok(!verifyInclusion(leafHash(bytes), pos, size, path, root));
   }
+  const every = Array.from({ length: size }, (_, pos) => pos);
+  const paths = await inclusions(engine, every, size);
+  const receipts = await readReceipts(engine, { all: true, after: FROM_START, limit: PAGE_MAX });
+  for (const { pos, bytes } of receipts)
+    assert.ok(verifyInclusion(leafHash(bytes), pos, size, paths[pos]!, root), `receipt ${pos} among all`);
   for (const old of early) {
     const path = await consistency(engine, old.size, size);
     assert.ok(verifyConsistency(old.size, size, path, old.root, root), `${old.size} to ${size}`);

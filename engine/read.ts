@@ -1,17 +1,8 @@
 /**
- * Reading what was committed: streams, balances, receipts and their proofs.
+ * Reading what was committed: streams, balances, receipts.
  * Promise: every answer is of one moment; a page is bounded, and its cursor is a position that never shifts.
  */
-import {
-  consistencyProof,
-  type HashSource,
-  inclusionProof,
-  type JsonObject,
-  jcs,
-  parseStrict,
-  receiptIdOf,
-  receiptPlace,
-} from '@tallystick/kernel';
+import { type JsonObject, jcs, parseStrict, receiptIdOf, receiptPlace } from '@tallystick/kernel';
 import type { Engine } from './commit/engine.ts';
 import { grouped } from './grouped.ts';
 import { STATEMENTS } from './statements.ts';
@@ -198,41 +189,6 @@ export async function readReceiptAt(engine: Engine, pos: number): Promise<FoundR
   const [row] = await engine.query<Row>(STATEMENTS.readReceipt, [engine.shard, pos]);
   return row && { pos: Number(row.pos), owner: row.owner, stream: row.stream, bytes: row.payload };
 }
-
-/**
- * Path from the receipt at `pos` to the root of the first `size` receipts.
- * @source RFC 9162, 2.1.3
- * @errors throws RangeError unless 0 <= pos < size <= head
- */
-export async function inclusion(engine: Engine, pos: number, size: number): Promise<Buffer[]> {
-  if (pos < 0 || pos >= size || size > (await head(engine)))
-    throw new RangeError(`no receipt ${pos} in a log of ${size}`);
-  return inclusionProof(pos, size, hashSource(engine));
-}
-
-/**
- * Proof that the log of `newSize` receipts begins with the log of `oldSize`.
- * @source RFC 9162, 2.1.4
- * @errors throws RangeError unless 0 < oldSize <= newSize <= head
- */
-export async function consistency(engine: Engine, oldSize: number, newSize: number): Promise<Buffer[]> {
-  if (oldSize <= 0 || oldSize > newSize || newSize > (await head(engine))) {
-    throw new RangeError(`no proof from ${oldSize} to ${newSize} receipts`);
-  }
-  return consistencyProof(oldSize, newSize, hashSource(engine));
-}
-
-const hashSource = (engine: Engine): HashSource => ({
-  async tileRoot(level, index) {
-    const [row] = await engine.query<{ hash: Buffer }>(STATEMENTS.tileRoot, [engine.shard, level, index]);
-    if (!row) throw new RangeError(`no tile ${level}/${index}`);
-    return row.hash;
-  },
-  async leaves(from, to) {
-    const rows = await engine.query<{ leaf_hash: Buffer }>(STATEMENTS.leaves, [engine.shard, from, to]);
-    return rows.map((row) => row.leaf_hash);
-  },
-});
 
 /** The newest signed note; undefined for an empty log. */
 export async function latestCheckpoint(engine: Engine): Promise<{ size: number; note: string } | undefined> {

@@ -88,9 +88,12 @@ export const STATEMENTS = {
     keepTickets: 'select engine.keep_tickets($1::smallint, $2::text[], $3::bigint[], $4::bigint[], $5::text[])',
     ticketsOfReceipts: `select pos, envelope from engine.ticket where shard = $1::smallint and pos = any($2::bigint[])
       order by pos, sandbox`,
-    tileRoot:
-      'select hash from engine.tile_root where shard = $1::smallint and level = $2::smallint and index = $3::bigint',
-    leaves: `select leaf_hash from engine.receipt where shard = $1::smallint and pos >= $2::bigint and pos < $3::bigint order by pos`,
+    tileRoots: `select hash from engine.tile_root
+      where shard = $1::smallint and level = $2::smallint and index >= $3::bigint and index < $4::bigint order by index`,
+    leafTiles: `select l.hashes from unnest($2::bigint[], $3::bigint[]) with ordinality as n(lo, hi, i) cross join lateral (
+        select string_agg(r.leaf_hash, ''::bytea order by r.pos) as hashes from engine.receipt r
+        where r.shard = $1::smallint and r.pos >= n.lo and r.pos < n.hi) l
+      order by n.i`,
     trialBalance: TRIAL_BALANCE,
     readCursor: 'select pos from engine.consumer where shard = $1::smallint and name = $2::text',
     advanceCursor: 'select engine.advance_consumer($1::smallint, $2::text, $3::bigint)',
