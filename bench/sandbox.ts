@@ -1,6 +1,6 @@
 /**
  * `npm run bench -- sandbox`: from nothing and from the warm pool to the first output, beside bare bubblewrap and runc,
- * and one command in a running sandbox beside one on the host.
+ * and one command in a running sandbox beside one on the host; at level gvisor too, where `runsc` works.
  * Promise: every row of the table comes from the same interleaved rounds, with the same image, limits, uid and filter.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
@@ -39,11 +39,16 @@ const key = signingKeyFromSeed(Buffer.alloc(32, 5));
 /** Milliseconds of one attempt. */
 type Contestant = () => Promise<number>;
 
-interface Bed {
-  folder: string;
-  ground: Ground;
+interface Machine {
   provider: Provider;
   warden: ChildProcess;
+}
+
+interface Bed extends Machine {
+  folder: string;
+  ground: Ground;
+  /** Only where `runsc` works. */
+  gvisor: Machine | undefined;
   made: number;
 }
 
@@ -168,7 +173,7 @@ async function echo(provider: Provider, sandbox: string, execId: string): Promis
 }
 
 /** Through the whole product path: signed caller tickets, HTTP, RunTicket, warden, guest. */
-async function createToFirst({ provider }: Bed, name: string, diskMib?: number): Promise<number> {
+async function createToFirst({ provider }: Machine, name: string, diskMib?: number): Promise<number> {
   const startedAtMs = performance.now();
   await provider.create(specFor(name, diskMib), ticketFor(name));
   await echo(provider, name, 'first');
@@ -211,25 +216,36 @@ async function makeBed(): Promise<Bed> {
   const folder = mkdtempSync(join(tmpdir(), 'tally-bench-'));
   // runc's mapped root must be able to walk here.
   chmodSync(folder, 0o711);
+  const machine = await startMachine(folder, 'w', ['--warm', '1', '--warm-disk-mib', String(POOL_DISK_MIB)]);
+  const gvisor = await startMachine(folder, 'g', ['--warm', '0', '--isolation', 'gvisor']).catch(() => undefined);
+  const ground = await prepareGround(join(folder, 'bare'));
+  return { folder, ground, ...machine, gvisor, made: 0 };
+}
+
+/** @errors rejects when the warden does not start; it has said why then */
+async function startMachine(folder: string, name: string, flags: string[]): Promise<Machine> {
   const keys = ['--lease-key', '--caller-key'].flatMap((flag) => [flag, key.publicKey.toString('base64')]);
-  const where = ['--folder', join(folder, 'warden'), '--socket', join(folder, 'w.sock')];
-  const pool = ['--warm', '1', '--warm-disk-mib', String(POOL_DISK_MIB)];
-  const warden = spawn(process.execPath, [WARDEN_PROGRAM, ...where, ...keys, ...pool], {
+  const socketPath = join(folder, `${name}.sock`);
+  const where = ['--folder', join(folder, `warden-${name}`), '--socket', socketPath];
+  const warden = spawn(process.execPath, [WARDEN_PROGRAM, ...where, ...keys, ...flags], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   await Promise.race([
     once(warden.stdout, 'data'),
     once(warden, 'exit').then(() => Promise.reject(new Error('the warden did not start'))),
   ]);
-  const provider = localProvider({ socketPath: join(folder, 'w.sock'), callerKey: key });
-  const ground = await prepareGround(join(folder, 'bare'));
-  return { folder, ground, provider, warden, made: 0 };
+  return { warden, provider: localProvider({ socketPath, callerKey: key }) };
 }
 
-async function clear({ folder, ground, provider, warden }: Bed): Promise<void> {
+async function stopMachine({ provider, warden }: Machine): Promise<void> {
   await provider.close();
   warden.kill('SIGTERM');
   await once(warden, 'exit');
+}
+
+async function clear({ folder, ground, gvisor, ...machine }: Bed): Promise<void> {
+  await stopMachine(machine);
+  if (gvisor) await stopMachine(gvisor);
   await removeGround(ground, join(folder, 'bare'));
   rmSync(folder, { recursive: true, force: true });
 }
@@ -253,6 +269,7 @@ const rounded = (ms: number): number => Math.round(ms * 100) / 100;
 const OURS = 'tallystick: create, exec, first output';
 const POOL = 'tallystick: the same from the warm pool';
 const WARM = 'tallystick: exec in a running sandbox';
+const GVISOR = 'tallystick: create, exec, first output at level gvisor';
 const SPAWN = 'spawn on the host';
 const RUNC = 'runc run, no guest';
 const BWRAP = 'bubblewrap, no guest';
@@ -268,6 +285,8 @@ async function measure(bed: Bed, rounds: number): Promise<Map<string, number[]>>
     }
     return median(list);
   };
+  const { gvisor } = bed;
+  const atGvisor: Record<string, Contestant> = gvisor ? { [GVISOR]: () => createToFirst(gvisor, name()) } : {};
   return interleaved(
     {
       [BWRAP]: () => bareBwrap(bed, name()),
@@ -276,6 +295,7 @@ async function measure(bed: Bed, rounds: number): Promise<Map<string, number[]>>
       [POOL]: () => claimToFirst(bed, name()),
       [SPAWN]: () => firstOutput(() => spawn(ECHO[0] as string, ECHO.slice(1), { stdio: ['ignore', 'pipe', 'pipe'] })),
       [WARM]: warmExec,
+      ...atGvisor,
     },
     rounds,
   );
@@ -302,6 +322,7 @@ export async function run(options: BenchOptions = {}): Promise<BenchResult> {
       warm_exec_over_spawn_ms: rounded(medianOf(WARM) - medianOf(SPAWN)),
       runc_ms: rounded(medianOf(RUNC)),
       bwrap_ms: rounded(medianOf(BWRAP)),
+      ...(bed.gvisor ? { gvisor_create_ms: rounded(medianOf(GVISOR)) } : {}),
     };
     return { name: 'sandbox', figures, table };
   } finally {

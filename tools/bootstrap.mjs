@@ -37,6 +37,12 @@ const SYSTEM_NEEDS = [
     lost: 'hard disk quotas of 256 MiB and more',
   },
   { what: 'perl', debian: 'perl-base', for: ['test'], lost: 'isolation attempts that need a raw system call' },
+  {
+    what: 'runsc',
+    debian: 'runsc',
+    for: ['test', 'bench'],
+    lost: 'the tests and the figure of isolation level gvisor, which are skipped (start it with --isolation gvisor)',
+  },
   { what: 'runc', debian: 'runc', for: ['bench'], lost: 'the peer that the sandbox benchmark measures itself against' },
   {
     what: 'postgres',
