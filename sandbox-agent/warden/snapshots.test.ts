@@ -72,7 +72,7 @@ describe('snapshots of a machine', () => {
     assert.equal(status, 200, JSON.stringify(page));
     assert.deepEqual([page.snapshot, page.sandbox, page.disk_mib, page.cause], [FIRST, 's0', 256, 'asked']);
     assert.ok(page.bytes > 0 && page.bytes < 16 << 20, `${page.bytes} bytes`);
-    assert.equal(page.sha256, await imageTask({ file: kept(warden, `${FIRST}.img`) }));
+    assert.equal(page.sha256, await imageTask({ file: kept(warden, `${FIRST}.img`), digest: true }));
     assert.ok(!readFileSync(kept(warden, `${FIRST}.img`)).includes('deleted-text'), 'what was deleted is not in it');
     assert.deepEqual((await take('s0', FIRST)).json, page, 'a repetition takes no other');
     const busy = (await warden.call('GET', '/v1/sandboxes/s0/execs/busy')).json;

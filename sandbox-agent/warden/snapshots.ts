@@ -110,7 +110,7 @@ export class Snapshots {
       await fill(unfinished);
       const sha256 = await this.#inTurn(async () => {
         await checkDisk(unfinished);
-        return imageTask({ file: unfinished, ownerBefore: OWNER, sync: true });
+        return imageTask({ file: unfinished, owner: OWNER, digest: true, sync: true });
       });
       const page = { ...source, sha256, bytes: await storedBytes(unfinished), taken_at_us: this.#nowUs() };
       renameSync(unfinished, file);
@@ -174,14 +174,14 @@ export class Snapshots {
       throw refused('snapshot_too_large', 'the disk is smaller than the one of the snapshot', facts);
     }
     mkdirSync(disk.mountPoint, { mode: 0o711 });
-    await copyDisk(this.#file(snapshot, 'img'), disk.file, RESTORE_MS_MAX);
-    const found = await imageTask({ file: disk.file, expected: sha256, ownerAfter: ownerUid }).catch(
-      () => 'unreadable',
-    );
+    const kept = this.#file(snapshot, 'img');
+    const digest = imageTask({ file: kept, digest: true }).catch(() => 'unreadable');
+    const [found] = await Promise.all([digest, copyDisk(kept, disk.file, RESTORE_MS_MAX)]);
     if (found !== sha256) {
       const facts = { snapshot, asked: sha256, found };
       throw refused('snapshot_digest_mismatch', 'the bytes of the snapshot are not those that were kept', facts);
     }
+    await imageTask({ file: disk.file, owner: ownerUid });
     await growDisk(disk.file, disk.bytesMax);
   }
 
