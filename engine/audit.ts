@@ -28,6 +28,8 @@ import { STATEMENTS } from './statements.ts';
 
 const PAGE_ROWS = 2_000;
 const PROBLEMS_MAX = 50;
+/** A mark holds every state, so it is not made too often. */
+const MARK_EVERY_RECEIPTS = 100_000;
 
 export interface AuditOptions {
   database: Database;
@@ -35,6 +37,31 @@ export interface AuditOptions {
   rules: Rules;
   logKey: Pick<LogKey, 'origin' | 'publicKey' | 'keyHash'>;
   shard?: number;
+  /** Called after every page of the log. */
+  onProgress?: (progress: AuditProgress) => void;
+  /** Called every MARK_EVERY_RECEIPTS with all that is known so far, which `from` of a later audit goes on with. */
+  onMark?: (mark: AuditMark) => void;
+  /** What was read before is not read again; the root at the end still covers it. */
+  from?: AuditMark;
+}
+
+export interface AuditProgress {
+  receipts: number;
+  /** As of the snapshot that is audited. */
+  head: number;
+  problems: number;
+}
+
+/** An audit's memory after so many receipts; fit for `structuredClone` and `node:v8` `serialize`. */
+export interface AuditMark {
+  shard: number;
+  log: Frontier;
+  streams: World['streams'];
+  accounts: World['ledger']['accounts'];
+  holds: World['ledger']['holds'];
+  atUs: bigint;
+  postings: number;
+  problems: string[];
 }
 
 export interface Audit {
@@ -52,22 +79,16 @@ interface Work {
   problems: string[];
 }
 
-/** Reads one snapshot, so it may run beside any number of writers. */
-export async function auditShard({ database, role, rules, logKey, shard = 0 }: AuditOptions): Promise<Audit> {
+/** Reads one snapshot, so it may run beside any number of writers. @errors throws RangeError for a mark of another shard */
+export async function auditShard(options: AuditOptions): Promise<Audit> {
+  const { database, role, logKey } = options;
   const client = new pg.Client(database.as(role));
   client.on('error', () => undefined);
   await client.connect();
   try {
     await client.query('begin transaction isolation level repeatable read read only');
-    const work: Work = {
-      query: async (statement, values) => (await client.query({ ...statement, values })).rows,
-      shard,
-      world: memoryWorld(rules, { isStrict: false }),
-      log: { size: 0, roots: [] },
-      postings: 0,
-      problems: [],
-    };
-    await replayLog(work, await readCheckpoints(work, logKey));
+    const work = workOf(options, async (statement, values) => (await client.query({ ...statement, values })).rows);
+    await replayLog(work, await readCheckpoints(work, logKey), options);
     await compareShard(work);
     await compareStreams(work);
     await compareLedger(work);
@@ -75,6 +96,22 @@ export async function auditShard({ database, role, rules, logKey, shard = 0 }: A
   } finally {
     await client.end();
   }
+}
+
+function workOf({ rules, shard = 0, from }: AuditOptions, query: Work['query']): Work {
+  const world = memoryWorld(rules, { isStrict: false });
+  if (!from) return { query, shard, world, log: { size: 0, roots: [] }, postings: 0, problems: [] };
+  if (from.shard !== shard) throw new RangeError(`the mark is of shard ${from.shard}, this is shard ${shard}`);
+  for (const [name, stream] of from.streams) world.streams.set(name, stream);
+  for (const [name, account] of from.accounts) world.ledger.accounts.set(name, account);
+  for (const [name, hold] of from.holds) world.ledger.holds.set(name, hold);
+  Object.assign(world, { head: from.log.size, atUs: from.atUs });
+  return { query, shard, world, log: from.log, postings: from.postings, problems: [...from.problems] };
+}
+
+function markOf({ shard, log, world, postings, problems }: Work): AuditMark {
+  const { streams, ledger, atUs } = world;
+  return { shard, log, streams, accounts: ledger.accounts, holds: ledger.holds, atUs, postings, problems };
 }
 
 /** Roots by size; a note must be signed by the log's key, over this root. */
@@ -95,7 +132,12 @@ async function readCheckpoints(work: Work, logKey: AuditOptions['logKey']): Prom
   }
 }
 
-async function replayLog(work: Work, roots: Map<number, Buffer>): Promise<void> {
+type Listener = Pick<AuditOptions, 'onProgress' | 'onMark'>;
+
+async function replayLog(work: Work, roots: Map<number, Buffer>, { onProgress, onMark }: Listener): Promise<void> {
+  const head = await headOf(work);
+  for (const size of roots.keys()) if (size <= work.log.size) roots.delete(size); // checked before the mark was made
+  let markedAt = work.log.size;
   while (work.problems.length < PROBLEMS_MAX) {
     const rows = await work.query<{ pos: bigint; payload: Buffer }>(STATEMENTS.allReceipts, [
       work.shard,
@@ -112,9 +154,19 @@ async function replayLog(work: Work, roots: Map<number, Buffer>): Promise<void> 
       if (root && !root.equals(rootOf(work.log))) work.problems.push(`checkpoint ${work.log.size} has another root`);
       roots.delete(work.log.size);
     }
+    onProgress?.({ receipts: work.log.size, head, problems: work.problems.length });
     if (rows.length < PAGE_ROWS) break;
+    if (work.log.size - markedAt < MARK_EVERY_RECEIPTS) continue;
+    onMark?.(markOf(work));
+    markedAt = work.log.size;
   }
   for (const size of roots.keys()) work.problems.push(`checkpoint ${size} is beyond the log`);
+}
+
+async function headOf(work: Work): Promise<number> {
+  const [row] = await work.query<{ head: bigint }>(STATEMENTS.auditShard, [work.shard]);
+  if (!row) throw new RangeError(`no shard ${work.shard}`);
+  return Number(row.head);
 }
 
 function replayReceipt(work: Work, pos: number, payload: Buffer): void {

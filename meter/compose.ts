@@ -12,6 +12,7 @@ import { leaseHandlers, startHandlers } from './deliveries.ts';
 import { reconcileForEver } from './reconcile.ts';
 import { followReports } from './reports.ts';
 import type { MeterSettings } from './settings.ts';
+import { newContact } from './silence.ts';
 import { reconcileSnapshots, snapshotHandlers, TAKE_LEASE_MS } from './snapshots.ts';
 
 const TIMER_EVERY_MS = 25;
@@ -25,7 +26,7 @@ export async function startMeter(settings: MeterSettings, log: Logger): Promise<
   const reach = (): Provider =>
     localProvider({ socketPath: settings.wardenSocket, callerKey: signingKeyFromSeed(settings.callerSeed) });
   const [provider, starting, keeping] = [reach(), reach(), reach()]; // each with connections of its own
-  const parts = { engine, provider, providerName: settings.provider, log };
+  const parts = { engine, provider, providerName: settings.provider, contact: newContact(), log };
   const leases = {
     leaseKey: signingKeyFromSeed(settings.leaseSeed),
     keepTicket: ticketKeeper(engine),

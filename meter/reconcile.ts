@@ -4,14 +4,13 @@
  */
 import { type Engine, PAGE_MAX, readStream, streamsOfStatus } from '@tallystick/engine';
 import { type Provider, ProviderFault, type SandboxView } from '@tallystick/engine/adapters/provider';
-import { lostAfterMs, renewBeforeMs, type SandboxState } from '@tallystick/hosting';
+import { lostAfterMs, type SandboxState } from '@tallystick/hosting';
 import type { Logger } from 'pino';
 import { pause, reportExecOver, reportMissedEnd } from './reports.ts';
 import { newSightings, type Sightings } from './sightings.ts';
+import { type Contact, lastTicketEndsMs, silenceAfter } from './silence.ts';
 
 const EVERY_MS = 2_000;
-/** One failed attempt counts as this much silence at most: a meter that stood still itself has not heard anybody fail. */
-const ATTEMPT_MS_MAX = 35_000;
 /** The machine's own report of an end is waited for this long. */
 const END_HEARD_MS = 10_000;
 /** A command that was receipted may still be on its way to the machine for this long. */
@@ -23,6 +22,7 @@ export interface Reconciling {
   engine: Engine;
   provider: Provider;
   providerName: string;
+  contact: Contact;
   log: Logger;
 }
 
@@ -38,8 +38,8 @@ export async function reconcileForEver(reconciling: Reconciling, signal: AbortSi
       await reconcileOnce(reconciling, views, sightings);
     } catch (fault) {
       reconciling.log.warn({ fault: (fault as Error).message }, 'could not compare with the machine');
-      if (fault instanceof ProviderFault)
-        silentMs += Math.min(performance.now() - startedAtMs, ATTEMPT_MS_MAX) + EVERY_MS;
+      const attempt = { startedAtMs, endedAtMs: performance.now(), pausedMs: EVERY_MS };
+      if (fault instanceof ProviderFault) silentMs = silenceAfter(silentMs, attempt, reconciling.contact);
       await loseSilent(reconciling, silentMs).catch(() => undefined);
     }
     await pause(EVERY_MS, signal);
@@ -111,15 +111,6 @@ async function loseSilent(reconciling: Reconciling, silentMs: number): Promise<v
     if (isLong && mayRunUntilMs <= nowMs) await lose(reconciling, sandbox, mayRunUntilMs);
   }
 }
-
-/** The end of the last step that may have been delivered before the silence; not before the silence itself. */
-function lastTicketEndsMs({ open_steps, quantum_ms }: SandboxState, silentSinceMs: number): number {
-  const soldBeforeMs = silentSinceMs + renewBeforeMs(quantum_ms);
-  const delivered = open_steps.filter((step) => msOf(step.starts_at_us) <= soldBeforeMs);
-  return Math.max(silentSinceMs, ...delivered.map((step) => msOf(step.ends_at_us)));
-}
-
-const msOf = (us: string): number => Math.ceil(Number(us) / Number(US_PER_MS));
 
 /** `seenAtMs`: the last moment at which it can have run; the key makes every repetition the same report. */
 async function lose({ engine, log }: Reconciling, sandbox: SandboxState, seenAtMs: number): Promise<void> {

@@ -14,6 +14,7 @@ import type {
 } from '@tallystick/engine/adapters/provider';
 import type { Command, JsonObject } from '@tallystick/kernel';
 import type { Logger } from 'pino';
+import type { Contact } from './silence.ts';
 
 const WAIT_MS = 5_000;
 const RETRY_MS = 500;
@@ -82,12 +83,13 @@ async function report(
 }
 
 /** Follows the machine's own list of events until told to stop; a restart of either side reads again from its start. */
-export async function followReports(reporting: Reporting, signal: AbortSignal): Promise<void> {
+export async function followReports(reporting: Reporting & { contact: Contact }, signal: AbortSignal): Promise<void> {
   let after = 0;
   let bootId = '';
   while (!signal.aborted) {
     try {
       const page = await reporting.provider.events(after, WAIT_MS);
+      reporting.contact.heard();
       if (page.boot_id !== bootId) {
         [bootId, after] = [page.boot_id, 0];
         continue;
