@@ -226,7 +226,7 @@ test('[I-05] without money it waits, freezes, thaws when money comes, and ends w
   assert.equal(b.sandbox().status, 'frozen');
   const more = { deposit_id: 'dep_2', amount_micros: '600', source: 'development', reference: '' };
   b.ask('platform', `account:${OWNER}`, 'CreditDeposit', more);
-  b.pass(1_000);
+  b.pass(3_000);
   assert.deepEqual([story(b), b.sandbox().is_unfunded], [['frozen', '', 2], false]);
   assert.ok(seconds(b.sandbox().open_steps.at(-1)!.starts_at_us) > 62, 'the gap is not sold');
   b.report('ReportThawed', { at_us: String(b.nowUs) });

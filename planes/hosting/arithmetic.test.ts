@@ -56,8 +56,10 @@ test('the next step is sold early enough for short and long steps', () => {
     [500, 800, 4_000, 20_000],
   );
   assert.deepEqual(
-    [1_000, 60_000].map((quantumMs) => fundsRetryMs(quantumMs)),
-    [500, 1_000],
+    [0, 8_000, 20_000, 100_000].flatMap((waitedMs) =>
+      [1_000, 60_000].map((quantumMs) => fundsRetryMs(quantumMs, waitedMs)),
+    ),
+    [500, 1_000, 1_000, 1_000, 2_500, 2_500, 4_000, 4_000],
   );
 });
 

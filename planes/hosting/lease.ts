@@ -15,7 +15,10 @@ const LOST_AFTER_MS_MIN = 10_000;
 const LOSS_NOTICED_MS_MAX = 50_000;
 const RENEW_BEFORE_MS_MAX = 20_000;
 const RENEW_BEFORE_MS_MIN = 500;
-const FUNDS_RETRY_MS_MAX = 1_000;
+/** How often money is looked for at first, and at last; in between after an eighth of the time it was waited for. */
+const FUNDS_RETRY_FIRST_MS_MAX = 1_000;
+const FUNDS_RETRY_MS_MAX = 4_000;
+const FUNDS_WAITED_PER_RETRY = 8;
 const STEP_MS_MIN = 1_000;
 const US_PER_MS = 1_000n;
 const US_PER_SECOND = 1_000_000n;
@@ -30,8 +33,12 @@ export const lostAfterMs = (quantumMs: number): number => Math.max(LOST_AFTER_MS
 /** A step stays in escrow until its loss would have been noticed, so that what never ran can be given back. */
 const settleAfterUs = (quantumMs: number): bigint => BigInt(lostAfterMs(quantumMs) + LOSS_NOTICED_MS_MAX) * US_PER_MS;
 
-/** How long to wait for money before trying again. */
-export const fundsRetryMs = (quantumMs: number): number => Math.min(FUNDS_RETRY_MS_MAX, Math.floor(quantumMs / 2));
+/** How long to wait for money before trying again: each try leaves a receipt, so a long wait has fewer of them. */
+export const fundsRetryMs = (quantumMs: number, waitedMs: number): number =>
+  Math.max(
+    Math.min(FUNDS_RETRY_FIRST_MS_MAX, Math.floor(quantumMs / 2)),
+    Math.min(FUNDS_RETRY_MS_MAX, Math.floor(waitedMs / FUNDS_WAITED_PER_RETRY)),
+  );
 
 /** A step is sold only if at least this much of the time to live remains. */
 export const stepUsMin = (quantumMs: number): bigint => BigInt(Math.min(quantumMs, STEP_MS_MIN)) * US_PER_MS;

@@ -23,9 +23,11 @@ export const startTimer = (state: SandboxState): Timer =>
 export const leaseTimer = (state: SandboxState, atUs: bigint): Timer =>
   sellingAt(state, largerOf(sellAtUs(state), atUs + 1n));
 
-/** Tries to sell again soon, since money may arrive. */
-export const retryTimer = (state: SandboxState, atUs: bigint): Timer =>
-  sellingAt(state, atUs + BigInt(fundsRetryMs(state.quantum_ms)) * US_PER_MS);
+/** Tries to sell again soon, since money may arrive; less often the longer none came. */
+export function retryTimer(state: SandboxState, atUs: bigint): Timer {
+  const waitedMs = Number((atUs - sellAtUs(state)) / US_PER_MS);
+  return sellingAt(state, atUs + BigInt(fundsRetryMs(state.quantum_ms, waitedMs)) * US_PER_MS);
+}
 
 /** Names all that selling looks at; the day is the one whose spending it will count to. */
 const sellingAt = (state: SandboxState, dueUs: bigint): Timer =>
