@@ -1,12 +1,13 @@
 /**
  * Is the program alive, and is everything there that it needs?
- * Promise: /healthz never asks anybody; /readyz names what is missing and since when nothing is hidden.
+ * Promise: /healthz never asks anybody; /readyz names what is missing, and the time that receipts have.
  */
 import { type Engine, head } from '@tallystick/engine';
 import type { Provider } from '@tallystick/engine/adapters/provider';
 import type { FastifyInstance } from 'fastify';
 
 const CHECK_MS_MAX = 2_000;
+const MICROS_PER_MS = 1_000n;
 
 interface Check {
   name: string;
@@ -22,9 +23,10 @@ export function registerHealth(app: FastifyInstance, engine: Engine, provider: P
   app.get('/readyz', async (_request, reply) => {
     const results = await Promise.all(checks.map(async (check) => [check.name, await outcomeOf(check)] as const));
     const isReady = results.every(([, outcome]) => outcome === 'ok');
+    const at = new Date(Number(engine.nowUs() / MICROS_PER_MS)).toISOString();
     return reply
       .code(isReady ? 200 : 503)
-      .send({ status: isReady ? 'ok' : 'not_ready', checks: Object.fromEntries(results) });
+      .send({ status: isReady ? 'ok' : 'not_ready', checks: Object.fromEntries(results), at });
   });
 }
 

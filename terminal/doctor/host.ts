@@ -8,8 +8,9 @@ import { createConnection } from 'node:net';
 import { join } from 'node:path';
 import type { Io } from '../io.ts';
 import { dataFolder } from '../session.ts';
+import { groundProbes } from './ground.ts';
 import { isolationProbes } from './isolation.ts';
-import { bad, complaintOf, good, type Outcome, open, type Probe, probe } from './probe.ts';
+import { bad, complaintOf, good, type Outcome, open, type Probe, probe, SYSTEM_PATH } from './probe.ts';
 
 const CGROUP_ROOT = '/sys/fs/cgroup';
 const MEMORY_BYTES = 64 * 1024 * 1024;
@@ -17,6 +18,7 @@ const PIDS = 64;
 const SOCKET_MS_MAX = 2_000;
 const PID_FILE_PORT_LINE = 3;
 const PID_FILE_SOCKET_LINE = 4;
+const SETPRIV_TRY = ['--reuid', '65534', '--regid', '65534', '--clear-groups', 'true'];
 const BUBBLEWRAP_TRY = [
   '--unshare-all',
   '--die-with-parent',
@@ -32,39 +34,46 @@ const BUBBLEWRAP_TRY = [
   'true',
 ];
 
-/** Bubblewrap, namespaces, cgroups and the embedded database; on Linux only. */
-export function hostProbes(io: Io): Probe[] {
+/** Bubblewrap, namespaces, cgroups, disks, the data folder, the port and the embedded database; on Linux only. */
+export function hostProbes(io: Io, path = SYSTEM_PATH): Probe[] {
   if (process.platform !== 'linux')
     return [
       probe('host', '', async () => open(`${process.platform} runs no sandboxes itself`, 'Use a platform on Linux.')),
     ];
   return [
     probe('bubblewrap', 'Run: apt-get install bubblewrap', async () => {
-      const complaint = await complaintOf('bwrap', BUBBLEWRAP_TRY);
+      const complaint = await complaintOf('bwrap', BUBBLEWRAP_TRY, path);
       return complaint === undefined
         ? good('starts a process in its own namespaces')
         : bad(complaint, 'Run: apt-get install bubblewrap');
     }),
     probe('user namespaces', 'Ask the host to allow them: sysctl user.max_user_namespaces', async () => {
-      const complaint = await complaintOf('unshare', ['--user', '--map-root-user', 'true']);
+      const complaint = await complaintOf('unshare', ['--user', '--map-root-user', 'true'], path);
       return complaint === undefined
         ? good('can be made')
         : bad(complaint, 'Allow them: sysctl -w user.max_user_namespaces=15000; util-linux brings unshare.');
     }),
-    ...['freezer', 'memory', 'pids'].map((controller) =>
+    probe('user ids', 'Run: apt-get install util-linux', async () => {
+      if (process.getuid?.() !== 0) return open('not tried: needs root');
+      const complaint = await complaintOf('setpriv', SETPRIV_TRY, path);
+      return complaint === undefined ? good('can be given up') : bad(complaint, 'Run: apt-get install util-linux');
+    }),
+    ...['freezer', 'cpu', 'memory', 'pids'].map((controller) =>
       probe(`cgroup ${controller}`, CGROUP_ADVICE, () => tryController(controller as Controller)),
     ),
     ...isolationProbes(io),
+    ...groundProbes(io, path),
     probe('database', 'See .tally/logs/database.log in the clone.', () => tryDatabase(io)),
   ];
 }
 
-type Controller = 'freezer' | 'memory' | 'pids';
+type Controller = 'freezer' | 'cpu' | 'memory' | 'pids';
 const CGROUP_ADVICE = 'Give the machine writable cgroups (v1, v2 or both); without this limit sandboxes are refused.';
 
 /** What proves each controller, in version 1 and 2: a file and what is written to it. */
 const TRIES: Record<Controller, { v1: [string, string]; v2: [string, string] }> = {
   freezer: { v1: ['freezer.state', 'FROZEN'], v2: ['cgroup.freeze', '1'] },
+  cpu: { v1: ['cpu.cfs_quota_us', '50000'], v2: ['cpu.max', '50000 100000'] },
   memory: { v1: ['memory.limit_in_bytes', String(MEMORY_BYTES)], v2: ['memory.max', String(MEMORY_BYTES)] },
   pids: { v1: ['pids.max', String(PIDS)], v2: ['pids.max', String(PIDS)] },
 };

@@ -47,9 +47,9 @@ export function platformProbes(io: Io, url: string | undefined): Probe[] {
     probe('platform ready', START_ADVICE, async () => readinessOf(await ask('/readyz'))),
     probe('clock', START_ADVICE, async () => {
       const askedMs = io.nowMs();
-      const answer = await ask('/healthz');
-      await answer.arrayBuffer();
-      return skewOf(answer.headers.get('date'), askedMs, io.nowMs());
+      const answer = await ask('/readyz');
+      const { at } = (await answer.json().catch(() => ({}))) as { at?: string };
+      return skewOf(at ?? answer.headers.get('date'), askedMs, io.nowMs());
     }),
     probe('login', 'Log in again: tally login.', async () => {
       const address = await findAddress(io, url);
@@ -72,12 +72,13 @@ async function readinessOf(answer: Response): Promise<Outcome> {
   );
 }
 
-/** The Date header against our clock in the middle of the call. */
+/** The time that receipts have (the database's), or else the Date header, against our clock in the middle of the call. */
 export function skewOf(header: string | null, askedMs: number, answeredMs: number): Outcome {
   const theirs = header === null ? Number.NaN : Date.parse(header);
-  if (Number.isNaN(theirs)) return open('the platform sends no Date header');
-  // the header's moment is anywhere in its second
-  const skewMs = Math.round((askedMs + answeredMs) / 2 - (theirs + 500));
+  if (Number.isNaN(theirs)) return open('the platform does not tell its time');
+  // a header's moment is anywhere in its second
+  const roundedMs = /\dT\d/.test(header!) ? 0 : 500;
+  const skewMs = Math.round((askedMs + answeredMs) / 2 - (theirs + roundedMs));
   const text = `${Math.abs(skewMs) < 1000 ? 'within a second' : `${(Math.abs(skewMs) / 1000).toFixed(0)} s ${skewMs > 0 ? 'ahead' : 'behind'}`} of the platform's`;
   if (Math.abs(skewMs) <= SKEW_MS_MAX) return good(text);
   return bad(text, 'Set this clock (NTP): a login message is refused when its time is off.');

@@ -34,17 +34,26 @@ export const probe = (name: string, advice: string, attempt: () => Promise<Outco
 
 const COMMAND_MS_MAX = 10_000;
 
+/** Where the warden looks for programs, whatever the PATH of whoever asks. */
+export const SYSTEM_PATH = '/usr/sbin:/usr/bin:/sbin:/bin';
+const CALLER_PATH = `${process.env['PATH'] ?? ''}:${SYSTEM_PATH}`;
+
 /** Runs a program to its end; undefined when it succeeded, else its complaint. */
-export function complaintOf(program: string, argv: string[]): Promise<string | undefined> {
+export function complaintOf(program: string, argv: string[], path = CALLER_PATH): Promise<string | undefined> {
   return new Promise((resolve) => {
-    execFile(program, argv, { timeout: COMMAND_MS_MAX }, (fault, _stdout, stderr) => {
-      if (!fault) resolve(undefined);
-      else
-        resolve(
-          (fault as NodeJS.ErrnoException).code === 'ENOENT'
-            ? `${program} is not installed`
-            : stderr.trim().split('\n')[0] || fault.message,
-        );
-    });
+    execFile(
+      program,
+      argv,
+      { timeout: COMMAND_MS_MAX, env: { ...process.env, PATH: path } },
+      (fault, _stdout, stderr) => {
+        if (!fault) resolve(undefined);
+        else
+          resolve(
+            (fault as NodeJS.ErrnoException).code === 'ENOENT'
+              ? `${program} is not installed`
+              : stderr.trim().split('\n')[0] || fault.message,
+          );
+      },
+    );
   });
 }
