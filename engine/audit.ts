@@ -28,7 +28,6 @@ import { STATEMENTS } from './statements.ts';
 
 const PAGE_ROWS = 2_000;
 const PROBLEMS_MAX = 50;
-/** A mark holds every state, so it is not made too often. */
 const MARK_EVERY_RECEIPTS = 100_000;
 
 export interface AuditOptions {
@@ -39,7 +38,11 @@ export interface AuditOptions {
   shard?: number;
   /** Called after every page of the log. */
   onProgress?: (progress: AuditProgress) => void;
-  /** Called every MARK_EVERY_RECEIPTS with all that is known so far, which `from` of a later audit goes on with. */
+  /** Receipts read at once; absent: 2000. */
+  pageRows?: number;
+  /** Absent: 100 000; a mark holds every state, so it is not made too often. */
+  markEveryReceipts?: number;
+  /** Called every `markEveryReceipts` with all that is known so far, which `from` of a later audit goes on with. */
   onMark?: (mark: AuditMark) => void;
   /** What was read before is not read again; the root at the end still covers it. */
   from?: AuditMark;
@@ -132,9 +135,8 @@ async function readCheckpoints(work: Work, logKey: AuditOptions['logKey']): Prom
   }
 }
 
-type Listener = Pick<AuditOptions, 'onProgress' | 'onMark'>;
-
-async function replayLog(work: Work, roots: Map<number, Buffer>, { onProgress, onMark }: Listener): Promise<void> {
+async function replayLog(work: Work, roots: Map<number, Buffer>, options: AuditOptions): Promise<void> {
+  const { onProgress, onMark, pageRows = PAGE_ROWS, markEveryReceipts = MARK_EVERY_RECEIPTS } = options;
   const head = await headOf(work);
   for (const size of roots.keys()) if (size <= work.log.size) roots.delete(size); // checked before the mark was made
   let markedAt = work.log.size;
@@ -142,7 +144,7 @@ async function replayLog(work: Work, roots: Map<number, Buffer>, { onProgress, o
     const rows = await work.query<{ pos: bigint; payload: Buffer }>(STATEMENTS.allReceipts, [
       work.shard,
       work.log.size - 1,
-      PAGE_ROWS,
+      pageRows,
     ]);
     for (const { pos, payload } of rows) {
       if (Number(pos) !== work.log.size) {
@@ -155,8 +157,8 @@ async function replayLog(work: Work, roots: Map<number, Buffer>, { onProgress, o
       roots.delete(work.log.size);
     }
     onProgress?.({ receipts: work.log.size, head, problems: work.problems.length });
-    if (rows.length < PAGE_ROWS) break;
-    if (work.log.size - markedAt < MARK_EVERY_RECEIPTS) continue;
+    if (rows.length < pageRows) break;
+    if (work.log.size - markedAt < markEveryReceipts) continue;
     onMark?.(markOf(work));
     markedAt = work.log.size;
   }
