@@ -34,6 +34,7 @@ import {
 import { type FakeExec, runFake } from './fake-exec.ts';
 import { fakeFilesOf, fakePathsOf } from './fake-files.ts';
 import { type FakeSecrets, fakeSecretsOf, newFakeSecrets } from './fake-secrets.ts';
+import { fakeSnapshotsOf } from './fake-snapshots.ts';
 
 type JobInit = MessageInitShape<typeof JobSchema>;
 type SandboxInit = MessageInitShape<typeof SandboxSchema>;
@@ -166,6 +167,7 @@ const implementationsOf = (state: State) => [
   fakeFilesOf(state.fake.files, (method, call) => changed(state, method, call)),
   fakePathsOf(state.fake.files, (method, call) => changed(state, method, call)),
   secretServiceOf(state),
+  snapshotServiceOf(state),
   receiptServiceOf(),
   billingOf(state),
 ];
@@ -283,7 +285,7 @@ function sandboxServiceOf(state: State) {
     });
   };
   return implement(SandboxService, {
-    createSandbox: ({ jobId, label, maxSpendMicros, quantumMs }, call) => {
+    createSandbox: ({ jobId, label, maxSpendMicros, quantumMs, snapshotId, onEnd }, call) => {
       const job = found(state.jobs, jobId);
       const availableMicros = BigInt(job.remainingMicros ?? 0);
       if (availableMicros < PRICE_MICROS)
@@ -315,6 +317,8 @@ function sandboxServiceOf(state: State) {
         startedAt: AT,
         receiptId: receiptId(2),
         incarnation: 1,
+        fromSnapshotId: snapshotId,
+        onEnd,
       };
       sandboxes.set(id, sandbox);
       return sandbox;
@@ -389,6 +393,13 @@ function execServiceOf(state: State) {
     },
   });
 }
+
+const snapshotServiceOf = (state: State) =>
+  fakeSnapshotsOf(
+    state.newId,
+    (id) => void found(state.sandboxes, id),
+    (method, call) => changed(state, method, call),
+  );
 
 const secretServiceOf = (state: State) =>
   fakeSecretsOf(
