@@ -34,6 +34,7 @@ import { receiptHandlers } from './handlers/receipts.ts';
 import { sandboxHandlers } from './handlers/sandboxes.ts';
 import { secretHandlers } from './handlers/secrets.ts';
 import { snapshotHandlers } from './handlers/snapshots.ts';
+import { watchHandlers } from './handlers/watches.ts';
 import { registerHealth } from './health.ts';
 import { openTopic } from './live-topics.ts';
 import { outageTold, toldAsOutage } from './outage.ts';
@@ -43,6 +44,7 @@ import { listenForPorts } from './ports/listener.ts';
 import { createRateLimits, limitAddresses, limitedDispatch } from './rate-limits.ts';
 import type { ApiSettings } from './settings.ts';
 import { siteRule } from './site.ts';
+import { type WatchActivity, watchActivity } from './watch-activity.ts';
 
 const OPENAPI_INFO = { title: 'Tallystick', version: '0.1.0' };
 
@@ -62,7 +64,8 @@ export async function startApi(settings: ApiSettings, log: Logger): Promise<Api>
   const reach = (): Provider =>
     localProvider({ socketPath: settings.wardenSocket, callerKey: signingKeyFromSeed(settings.callerSeed) });
   const [provider, watching] = [reach(), reach()];
-  const server = await serve(settings, { engine, provider, watching }, log);
+  const activity = watchActivity(engine);
+  const server = await serve(settings, { engine, provider, watching, activity }, log);
   return {
     url: server.url,
     portsUrl: server.portsUrl,
@@ -80,6 +83,7 @@ interface Parts {
   provider: Provider;
   /** The same machine over connections of its own: whoever waits for output holds up nobody's commands. */
   watching: Provider;
+  activity: WatchActivity;
 }
 
 async function serve(
@@ -117,7 +121,8 @@ async function serve(
   registerFrontPage(app, { ...OPENAPI_INFO, portsUrl: listener.url });
   const live = attachLive(app.server, {
     authenticate: check,
-    open: (topic, principal) => openTopic({ engine, provider: parts.watching }, topic, principal),
+    open: (topic, principal) =>
+      openTopic({ engine, provider: parts.watching, activity: parts.activity }, topic, principal),
     log: (fault) => log.error({ fault }, 'a live connection failed'),
   });
   const url = await app.listen({ host: settings.host, port: settings.port });
@@ -132,7 +137,7 @@ async function serve(
   };
 }
 
-function implementations(settings: ApiSettings, { engine, provider, watching }: Parts) {
+function implementations(settings: ApiSettings, { engine, provider, watching, activity }: Parts) {
   const { development, chainIds, admins, leaseKeys, quantumMsDefault, graceMs, provider: providerName } = settings;
   return [
     loginHandlers({ engine, chainIds, admins, siteOf: siteRule(settings.host, settings.publicUrl) }),
@@ -142,6 +147,7 @@ function implementations(settings: ApiSettings, { engine, provider, watching }: 
     execHandlers(engine, provider, watching),
     fileHandlers(engine, provider),
     pathHandlers(engine, provider),
+    watchHandlers({ engine, provider, watching, activity }),
     secretHandlers(engine, provider),
     snapshotHandlers(engine),
     receiptHandlers({ engine, leaseKeys }),

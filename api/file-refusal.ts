@@ -28,7 +28,7 @@ export function askFiles<T>(facts: { path: string; target?: string }, ask: () =>
       const code = fault instanceof ProviderFault && fault.kind !== 'unreachable' ? CODES[fault.code] : undefined;
       if (!code) throw fault;
       const { message, code: cause, facts: told } = fault as ProviderFault;
-      throw refuse(code, { ...facts, cause, ...told }, `${message} (${cause})`);
+      throw refuse(code, { ...facts, ...told, cause }, `${message} (${cause})`);
     }
   });
 }

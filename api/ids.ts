@@ -17,6 +17,10 @@ export const execIdOf = (principal: string, idempotencyKey: string): string =>
 export const changeIdOf = (principal: string, idempotencyKey: string): string =>
   keyedName('change', principal, idempotencyKey);
 
+/** The watch that a key stands for. */
+export const watchIdOf = (principal: string, idempotencyKey: string): string =>
+  keyedName('wch', principal, idempotencyKey);
+
 function keyedName(prefix: string, principal: string, idempotencyKey: string): string {
   const hash = createHash('sha256').update(`${principal}\n${idempotencyKey}`).digest('hex');
   return `${prefix}_${hash.slice(0, KEYED_HEX_DIGITS)}`;

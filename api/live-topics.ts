@@ -1,5 +1,5 @@
 /**
- * What can be followed live: the caller's receipts, a job, a sandbox, a command's output.
+ * What can be followed live: the caller's receipts, a job, a sandbox, a command's output, a watch of files.
  * Promise: a topic reads the log from a cursor; nothing is queued for a reader, and nobody follows what is not theirs.
  */
 import { type Engine, head, type ReceiptRow, readReceipts, readStream } from '@tallystick/engine';
@@ -9,11 +9,16 @@ import type { LiveEvent, LiveTopic, Principal } from '@tallystick/surface';
 import { liveEvent } from './live-event.ts';
 import { openOutput } from './output-topic.ts';
 import { timestampFromUs } from './view-parts.ts';
+import type { WatchActivity } from './watch-activity.ts';
+import { openWatchTopic } from './watch-topic.ts';
 
 export interface LiveSources {
   engine: Engine;
   provider: Provider;
+  activity: WatchActivity;
 }
+
+const FILES_SCOPE = 'sandboxes:files';
 
 /** Undefined for what does not exist or is somebody else's. */
 export async function openTopic(
@@ -21,15 +26,19 @@ export async function openTopic(
   topic: string,
   principal: Principal,
 ): Promise<LiveTopic | undefined> {
-  const { engine, provider } = sources;
-  const [kind = '', id = '', execId] = topic.split('/');
+  const { engine, provider, activity } = sources;
+  const [kind = '', id = '', part] = topic.split('/');
   if (topic === 'account') return receiptTopic(engine, { owner: principal.id });
-  if (!['job', 'sandbox', 'exec'].includes(kind)) return undefined;
-  const stream = `${kind === 'exec' ? 'sandbox' : kind}:${id}`;
+  if (!['job', 'sandbox', 'exec', 'watch'].includes(kind)) return undefined;
+  const isPart = kind === 'exec' || kind === 'watch';
+  const stream = `${isPart ? 'sandbox' : kind}:${id}`;
   const found = await readStream(engine, stream);
   if (!found || found.owner !== principal.id) return undefined;
-  if (kind !== 'exec') return receiptTopic(engine, { stream });
-  return execId === undefined ? undefined : openOutput(provider, id, execId);
+  if (!isPart) return receiptTopic(engine, { stream });
+  if (part === undefined) return undefined;
+  if (kind === 'exec') return openOutput(provider, id, part);
+  if (!principal.scopes.has(FILES_SCOPE)) return undefined;
+  return openWatchTopic(provider, { sandbox: id, watchId: part }, activity);
 }
 
 /** A receipt's cursor is its position plus one, so that 0 stands before the first. */

@@ -68,3 +68,4 @@ export type { SnapshotOptions, Snapshots } from './snapshots.ts';
 export type { ToolCallOptions, Tools } from './tools.ts';
 export type { TerminalSize, Typing } from './typing.ts';
 export { newPrivateKey, PrivateKeyError, type Signer, signerOfPrivateKey } from './wallet.ts';
+export type { FileEvent, FileEventKind, WatchOptions } from './watch.ts';

@@ -6,6 +6,7 @@ import type { PathChange, PathStatus } from '@tallystick/proto';
 import { downloadBytes, type Source, uploadBytes } from './files.ts';
 import { type Asked, askedOf, type Keyed, keyOf } from './ids.ts';
 import type { FileEntry, Link, UploadedFile } from './services.ts';
+import { type FileEvent, type WatchOptions, watchFiles } from './watch.ts';
 
 export interface ReadOptions extends Asked {
   /** First byte; absent: the file's first. One behind its end gives no bytes. */
@@ -47,6 +48,12 @@ export interface SandboxFiles {
    * @errors ApiError `directory_not_empty` unless `recursive` is said
    */
   remove(path: string, options?: Keyed & { recursive?: boolean }): Promise<PathChange>;
+  /**
+   * What becomes of files below a directory, until the directory's end or the sandbox's. The signal ends it without an error.
+   * @errors ApiError `file_not_found`, `not_a_directory`, `file_refused` with the cap that was passed; UnreachableError
+   * @example for await (const { kind, path } of sandbox.files.watch('src', { recursive: true, signal })) console.log(kind, path);
+   */
+  watch(path: string, options?: WatchOptions): AsyncIterable<FileEvent>;
 }
 
 /** @internal */
@@ -67,5 +74,6 @@ export function filesOf(link: Link, id: string): SandboxFiles {
     move: (path, target, { overwrite = false, ...keyed } = {}) =>
       paths.movePath({ id, path, target, overwrite }, keyOf(keyed)),
     remove: (path, { recursive = false, ...keyed } = {}) => paths.removePath({ id, path, recursive }, keyOf(keyed)),
+    watch: (path, options) => watchFiles(link, id, path, options),
   };
 }

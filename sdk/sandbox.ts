@@ -86,7 +86,7 @@ export async function createSandbox(link: Link, jobId: string, options: CreateSa
 /** A class because it has a lifetime. */
 export class Sandbox implements AsyncDisposable {
   readonly id: string;
-  /** Its files by their paths: stat, list, read, write, mkdir, move, remove. */
+  /** Its files by their paths: stat, list, read, write, mkdir, move, remove, watch. */
   readonly files: SandboxFiles;
   readonly #link: Link;
   #state: SandboxState | undefined;

@@ -18,6 +18,7 @@ import {
   SecretService,
   SnapshotService,
   type UploadedFile,
+  WatchService,
 } from '@tallystick/proto';
 import {
   createRestClient,
@@ -42,6 +43,7 @@ export const ALL_SERVICES = [
   ExecService,
   FileService,
   PathService,
+  WatchService,
   PortService,
   SecretService,
   SnapshotService,
@@ -70,6 +72,7 @@ export interface Services {
   execs: RestClient<typeof ExecService>;
   files: RestClient<typeof FileService>;
   paths: RestClient<typeof PathService>;
+  watches: RestClient<typeof WatchService>;
   ports: RestClient<typeof PortService>;
   secrets: RestClient<typeof SecretService>;
   snapshots: RestClient<typeof SnapshotService>;
@@ -137,6 +140,7 @@ export function servicesOf(connection: Connection): Services {
     execs: createRestClient(ExecService, options),
     files: createRestClient(FileService, options),
     paths: createRestClient(PathService, options),
+    watches: createRestClient(WatchService, options),
     ports: createRestClient(PortService, options),
     secrets: createRestClient(SecretService, options),
     snapshots: createRestClient(SnapshotService, options),

@@ -53,3 +53,25 @@ test('a refusal is told with its code, and a wrong option before anything is ask
   assert.equal((await terminal.run('fs', 'cat', sandbox, 'made/a', '--length', '0')).code, 2);
   assert.equal((await terminal.run('fs', 'stat', 'made')).code, 2);
 });
+
+test('watch tells every event on a line until it was enough, or until interrupted', async () => {
+  await using fake = await startFakePlatform();
+  const { terminal, sandbox } = await scene(fake);
+  await using _ = terminal;
+  const opened = async (count: number): Promise<void> => {
+    while (fake.watches.opened.length < count) await new Promise((resolve) => setTimeout(resolve, 5));
+  };
+  const two = terminal.run('fs', 'watch', sandbox, 'src', '--recursive', '--max', '2');
+  await opened(1);
+  fake.watches.tell({ kind: 'created', path: 'src/a', type: 'file' });
+  fake.watches.tell({ kind: 'moved', path: 'src/b', from: 'src/a', type: 'file' });
+  assert.equal((await two).out, 'created   src/a\nmoved     src/a -> src/b\n');
+  const json = terminal.run('fs', 'watch', sandbox, 'src', '--json', '--max', '1');
+  await opened(2);
+  fake.watches.tell({ kind: 'missed', path: 'src', reason: 'behind' });
+  assert.deepEqual(JSON.parse((await json).out), { kind: 'missed', path: 'src', reason: 'behind' });
+  const endless = terminal.run('fs', 'watch', sandbox, 'src');
+  await opened(3);
+  terminal.interrupt();
+  assert.equal((await endless).code, 0);
+});

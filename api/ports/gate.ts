@@ -65,7 +65,7 @@ async function knownAt({ sandboxOf, nowUs }: GateOptions, place: PortPlace): Pro
 }
 
 /** Half of the idle timeout; that of the job, if it has one, is not known here and has its shortest length. */
-function recordEveryMs({ idle_timeout_ms: ownMs, touches_job }: SandboxState): number {
+export function recordEveryMs({ idle_timeout_ms: ownMs, touches_job }: SandboxState): number {
   const jobMs = touches_job ? IDLE_MS_MIN : null;
   return Math.min(RECORD_EVERY_MS_MAX, ...[ownMs, jobMs].flatMap((ms) => (ms === null ? [] : [ms / 2])));
 }

@@ -45,6 +45,8 @@ export interface WatchPage {
   recursive: boolean;
   /** Folders looked into when it began. */
   directories: number;
+  /** The newest event. */
+  head: number;
   events: WatchEvent[];
   next_after: number;
   /** The oldest event still kept. */
@@ -207,6 +209,7 @@ class Watch {
       path,
       recursive,
       directories: this.#directories,
+      head: this.#nextCursor - 1,
       events,
       next_after: events.at(-1)?.cursor ?? after,
       first_cursor: this.#events[0]?.cursor ?? this.#nextCursor,

@@ -34,6 +34,7 @@ import {
 import { type FakeExec, runFake } from './fake-exec.ts';
 import { fakeFilesOf, fakePathsOf } from './fake-files.ts';
 import { type FakeSecrets, fakeSecretsOf, newFakeSecrets } from './fake-secrets.ts';
+import { type FakeWatches, fakeWatchesOf, newFakeWatches } from './fake-watch.ts';
 import { fakeSnapshotsOf } from './fake-snapshots.ts';
 
 type JobInit = MessageInitShape<typeof JobSchema>;
@@ -47,6 +48,7 @@ export interface FakePlatform extends AsyncDisposable {
   execs: Map<string, FakeExec>;
   files: Map<string, Buffer>;
   secrets: FakeSecrets;
+  watches: FakeWatches;
   keys: Map<string, KeyInit & { secret: string }>;
   /** How many of the next requests are answered by 503. */
   unavailable: number;
@@ -83,6 +85,7 @@ const idsFrom = (): ((prefix: string) => string) => {
 
 interface State {
   fake: Pick<FakePlatform, 'changes' | 'execs' | 'files' | 'secrets' | 'keys'> & { unavailable: number };
+  watches: ReturnType<typeof newFakeWatches>;
   newId: (prefix: string) => string;
   jobs: Map<string, JobInit>;
   sandboxes: Map<string, SandboxInit>;
@@ -93,7 +96,9 @@ interface State {
 
 /** Starts it on a free port of the loopback. */
 export async function startFakePlatform(): Promise<FakePlatform> {
+  const watches = newFakeWatches();
   const state: State = {
+    watches,
     fake: {
       changes: [],
       execs: new Map(),
@@ -124,13 +129,17 @@ export async function startFakePlatform(): Promise<FakePlatform> {
   });
   const live = attachLive(app.server, {
     authenticate,
-    open: (topic) => state.fake.execs.get(topic.split('/')[2] ?? '')?.topic,
+    open: (topic) => {
+      const [kind, , id = ''] = topic.split('/');
+      return kind === 'watch' ? watches.topic(id) : state.fake.execs.get(id)?.topic;
+    },
     log: console.error,
   });
   await app.listen({ host: '127.0.0.1', port: 0 });
   state.url = `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`;
   return Object.assign(state.fake, {
     url: state.url,
+    watches,
     cutLive: () => live.terminateAll(),
     addKey: () => {
       const id = state.newId('key');
@@ -166,6 +175,7 @@ const implementationsOf = (state: State) => [
   execServiceOf(state),
   fakeFilesOf(state.fake.files, (method, call) => changed(state, method, call)),
   fakePathsOf(state.fake.files, (method, call) => changed(state, method, call)),
+  fakeWatchesOf(state.watches, (method, call) => changed(state, method, call)),
   secretServiceOf(state),
   snapshotServiceOf(state),
   receiptServiceOf(),

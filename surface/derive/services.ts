@@ -17,6 +17,7 @@ import {
   SandboxService,
   SecretService,
   SnapshotService,
+  WatchService,
 } from '@tallystick/proto';
 
 export const ALL_SERVICES: readonly DescService[] = [
@@ -27,6 +28,7 @@ export const ALL_SERVICES: readonly DescService[] = [
   ExecService,
   FileService,
   PathService,
+  WatchService,
   PortService,
   SecretService,
   SnapshotService,

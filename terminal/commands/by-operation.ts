@@ -58,6 +58,9 @@ export const COMMAND_BY_OPERATION: Readonly<Record<string, string>> = {
   'SnapshotService.DeleteSnapshot': 'snapshot delete',
   'SnapshotService.GetSnapshot': 'snapshot get',
   'SnapshotService.ListSnapshots': 'snapshot list',
+  'WatchService.CloseWatch': 'fs watch',
+  'WatchService.OpenWatch': 'fs watch',
+  'WatchService.ReadWatch': 'fs watch',
 };
 
 /** Operations without a command, each with its reason. */

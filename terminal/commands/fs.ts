@@ -2,9 +2,10 @@
  * `tally fs`: the files of a sandbox by their paths.
  * Promise: what the sandbox's own user may not do is told in one word with its path; links are never followed by a removal.
  */
-import { PathChangeSchema, PathStatusSchema, plain, type Sandbox } from '@tallystick/sdk';
+import { type FileEvent, PathChangeSchema, PathStatusSchema, plain, type Sandbox } from '@tallystick/sdk';
 import { Argument, type Command } from 'commander';
 import { write } from '../io.ts';
+import { printable } from '../output/render.ts';
 import { addCommand, count, given, idOf, onRun, type Run, type World, withKey } from './command.ts';
 import { listFolder } from './copy.ts';
 
@@ -23,6 +24,7 @@ export function addFsCommands(program: Command, world: World): void {
   addLook(fs, world);
   addCat(fs, world);
   addChanges(fs, world);
+  addWatch(fs, world);
 }
 
 const sandboxOf = async ({ connect }: Run, id: string | undefined): Promise<Sandbox> =>
@@ -111,4 +113,43 @@ function addChanges(fs: Command, world: World): void {
     const count = Number(removed.entries);
     await run.out.say(plain(PathChangeSchema, removed), `removed ${path}${count > 1 ? ` (${count} entries)` : ''}`);
   });
+}
+
+interface WatchWishes {
+  recursive?: boolean;
+  max?: number;
+}
+
+function addWatch(fs: Command, world: World): void {
+  const watch = addCommand(fs, {
+    usage: 'watch',
+    summary: 'tell what becomes of files below a directory, until interrupted',
+    examples: ['tally fs watch sbx_0192… src --recursive', 'tally fs watch sbx_0192… . --json --max 10'],
+  });
+  withPath(watch)
+    .option('-r, --recursive', "also everything below; otherwise the directory's own names")
+    .option('--max <count>', 'end after this many events', count(1, 1_000_000_000));
+  onRun<WatchWishes>(world, watch, followFiles);
+}
+
+async function followFiles(run: Run, [id, path]: string[], { recursive, max }: WatchWishes): Promise<void> {
+  const { io, out } = run;
+  const { files } = await sandboxOf(run, id);
+  const stop = new AbortController();
+  const release = io.onInterrupt(() => stop.abort());
+  try {
+    const onReady = (): void => void out.note(`watching ${path}`);
+    let seen = 0;
+    for await (const event of files.watch(path!, { ...given({ recursive }), signal: stop.signal, onReady })) {
+      await write(io.stdout, `${out.isJson ? JSON.stringify(event) : lineOf(event)}\n`);
+      if (++seen === max) break;
+    }
+  } finally {
+    release();
+  }
+}
+
+function lineOf({ kind, path, from, reason }: FileEvent): string {
+  const where = from === undefined ? path : `${from} -> ${path}`;
+  return printable(`${kind.padEnd('modified'.length)}  ${where}${reason === undefined ? '' : `  (${reason})`}`);
 }

@@ -76,7 +76,8 @@ function pageOf(watch: MockWatch, events: FileEvent[], after: number): WatchPage
   const next = events.at(-1)?.cursor ?? after;
   const first = watch.events[0]?.cursor ?? watch.nextCursor;
   const isOver = watch.isOver && next >= watch.nextCursor - 1;
-  return { ...watch.order, directories: 1, events, next_after: next, first_cursor: first, is_over: isOver };
+  const head = watch.nextCursor - 1;
+  return { ...watch.order, directories: 1, head, events, next_after: next, first_cursor: first, is_over: isOver };
 }
 
 function read(watch: MockWatch, after: number): WatchPage {

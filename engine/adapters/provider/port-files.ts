@@ -97,6 +97,8 @@ export interface WatchView {
 }
 
 export interface WatchPage extends WatchView {
+  /** The newest event. */
+  head: number;
   /** In order; the first is `missed` when older ones were dropped unread. */
   events: FileEvent[];
   /** It has ended and all of it is read. */
