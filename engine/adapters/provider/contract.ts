@@ -20,6 +20,8 @@ export interface ContractRig {
   /** Mints the tickets that the provider honours. */
   leaseKey: SigningKey;
   nowMs(): number;
+  /** How long a start may take before the first lease, which counts from ready, has run out on the wall clock; 0 when absent. */
+  startMsMax?: number;
   /** Lets this much time pass: a virtual clock jumps, a real one is waited for. */
   pass(ms: number): Promise<void>;
 }
@@ -60,9 +62,15 @@ function ticketFor(
   return signEnvelope(RUN_TICKET_TYPE, { ...ticket }, rig.leaseKey);
 }
 
+/** A first ticket whose duration is what is bought; by the wall clock it leaves room for the start. */
+function firstTicket(rig: ContractRig, sandbox: string, paidMs = 60_000, changes: Partial<RunTicket> = {}): Envelope {
+  const paidUntilMs = rig.nowMs() + paidMs + (rig.startMsMax ?? 0);
+  return ticketFor(rig, sandbox, { paidMs, paid_until_us: String(Math.round(paidUntilMs * 1_000)), ...changes });
+}
+
 async function started(rig: ContractRig, paidMs?: number, changes: Partial<SandboxSpec> = {}): Promise<string> {
   const sandbox = nextName();
-  await rig.provider.create(specFor(sandbox, changes), ticketFor(rig, sandbox, paidMs === undefined ? {} : { paidMs }));
+  await rig.provider.create(specFor(sandbox, changes), firstTicket(rig, sandbox, paidMs));
   return sandbox;
 }
 
@@ -192,7 +200,7 @@ function ending(rigged: Rigged): void {
   test('a final ticket has no grace', async () => {
     const rig = rigged();
     const sandbox = nextName();
-    await rig.provider.create(specFor(sandbox), ticketFor(rig, sandbox, { paidMs: 1_500, final: true }));
+    await rig.provider.create(specFor(sandbox), firstTicket(rig, sandbox, 1_500, { final: true }));
     await rig.pass(1_600);
     assert.equal((await eventsOf(rig, sandbox, 'ended')).at(-1)?.reason, 'lease_ended');
   });
