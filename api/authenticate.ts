@@ -3,7 +3,7 @@
  * Promise: unknown, revoked and expired keys look the same; the secret is compared in constant time and never stored;
  * a key's admin scope counts only while its owner is an administrator.
  */
-import { createHash, timingSafeEqual } from 'node:crypto';
+import { hash, timingSafeEqual } from 'node:crypto';
 import { type Engine, readStream } from '@tallystick/engine';
 import { ADMIN_SCOPE, isKeyUsable, type KeyState } from '@tallystick/identity';
 import type { Principal } from '@tallystick/surface';
@@ -22,7 +22,7 @@ export async function authenticate(
   const head = await readStream(engine, `key:${keyId}`);
   const key = head?.state as unknown as KeyState | undefined;
   if (!key || !isKeyUsable(key, BigInt(Date.now()) * US_PER_MS)) return undefined;
-  const offered = createHash('sha256').update(secret).digest();
+  const offered = hash('sha256', secret, 'buffer');
   if (!timingSafeEqual(offered, Buffer.from(key.hash, 'hex'))) return undefined;
   const scopes = key.scopes.filter((scope) => scope !== ADMIN_SCOPE || admins.has(key.principal));
   return { id: key.principal, keyId, scopes: new Set(scopes) };

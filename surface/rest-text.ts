@@ -13,8 +13,11 @@ type WriteField = (fields: Fields) => string;
 
 const TIMESTAMP = 'google.protobuf.Timestamp';
 const MS_PER_S = 1000;
+const SECONDS_PER_DAY = 86_400;
+const SECONDS_PER_HOUR = 3_600;
+const SECONDS_PER_MINUTE = 60;
 const NANO_DIGITS = 9;
-const SECOND_CHARS = 'yyyy-mm-ddThh:mm:ss'.length;
+const DAY_CHARS = 'yyyy-mm-ddT'.length;
 /** 0001-01-01 and 9999-12-31, beyond which protobuf has no text for a moment. */
 const SECONDS_MIN = -62_135_596_800;
 const SECONDS_MAX = 253_402_300_799;
@@ -35,11 +38,8 @@ function writerOf(type: DescMessage): Write {
   return (fields: Fields) => {
     parts ??= partsOf(type);
     let text = '';
-    for (const part of parts) {
-      const printed = part(fields);
-      if (printed !== '') text += text === '' ? printed : `,${printed}`;
-    }
-    return `{${text}}`;
+    for (const part of parts) text += part(fields); // each begins with a comma
+    return text === '' ? '{}' : `{${text.slice(1)}}`;
   };
 }
 
@@ -52,7 +52,7 @@ function partsOf(type: DescMessage): WriteField[] {
 function fieldWriter(field: DescField, blank: Fields): WriteField {
   const { localName, oneof } = field;
   const write = elementWriter(field);
-  const name = `${JSON.stringify(field.name)}:`;
+  const name = `,${JSON.stringify(field.name)}:`;
   if (oneof)
     return (fields) => {
       const chosen = fields[oneof.localName] as { case?: string; value?: never } | undefined;
@@ -110,8 +110,22 @@ function safeIntegerWriter(field: DescField): Write {
 function timestampText({ seconds = 0n, nanos = 0 }: { seconds?: bigint; nanos?: number }): string {
   const at = Number(seconds);
   if (at < SECONDS_MIN || at > SECONDS_MAX || nanos < 0) throw new RangeError(`no moment of years 1 to 9999: ${at} s`);
-  const upToSecond = new Date(at * MS_PER_S).toISOString().slice(0, SECOND_CHARS);
+  const upToSecond = secondText(at);
   if (nanos === 0) return `"${upToSecond}Z"`;
   const digits = String(nanos).padStart(NANO_DIGITS, '0');
   return `"${upToSecond}.${digits.endsWith('000000') ? digits.slice(0, 3) : digits.endsWith('000') ? digits.slice(0, 6) : digits}Z"`;
+}
+
+const TWO_DIGITS = Array.from({ length: 60 }, (_, number) => String(number).padStart(2, '0'));
+let lastDay = { number: 0, text: '1970-01-01T' };
+
+/** `yyyy-mm-ddThh:mm:ss`; most moments of an answer are of one day, and its text is kept. */
+function secondText(at: number): string {
+  const number = Math.floor(at / SECONDS_PER_DAY);
+  if (number !== lastDay.number)
+    lastDay = { number, text: new Date(number * SECONDS_PER_DAY * MS_PER_S).toISOString().slice(0, DAY_CHARS) };
+  const inDay = at - number * SECONDS_PER_DAY;
+  const hour = TWO_DIGITS[Math.floor(inDay / SECONDS_PER_HOUR)];
+  const minute = TWO_DIGITS[Math.floor(inDay / SECONDS_PER_MINUTE) % 60];
+  return `${lastDay.text}${hour}:${minute}:${TWO_DIGITS[inDay % 60]}`;
 }
