@@ -302,7 +302,7 @@ test('a damaged one stays until it is deleted; a lost one is gone', () => {
   assert.deepEqual([stateOf(b).reason, used(b)], ['provider_lost', [0n, 0n]]);
 });
 
-test('the order to start names the snapshot by its digest, and the image; so does the receipt', () => {
+test('[I-36] the order to start names the snapshot by its digest, and the image; so does the receipt', () => {
   const b = ready();
   assert.equal(next(b, { on_end: 'snapshot' }).rejection, undefined);
   const order = outgoing(b, 'create-sandbox').at(-1)!;

@@ -114,7 +114,7 @@ describe('snapshots of a machine', () => {
     assert.equal((await create('s5', { image_digest: '0'.repeat(64) })).json.code, 'image_digest_mismatch');
   });
 
-  test('one flipped byte is refused before anything starts, as an error of its own', async () => {
+  test('[I-36] one flipped byte is refused before anything starts, as an error of its own', async () => {
     assert.equal((await create('s6')).status, 200);
     assert.equal(await run('s6', 'head -c 300000 /dev/urandom > f && sync'), '[0]');
     const { json: page } = await take('s6');
