@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import { type Envelope, RUN_TICKET_TYPE, type RunTicket, type SigningKey, signEnvelope } from '@tallystick/kernel';
+import { egressContract } from './contract-egress.ts';
 import { pathContract } from './contract-paths.ts';
 import { portContract } from './contract-ports.ts';
 import { secretContract } from './contract-secrets.ts';
@@ -361,6 +362,7 @@ export function providerContract(rigged: Rigged): void {
   leasing(rigged);
   ending(rigged);
   portContract(rigged, started);
+  egressContract(rigged, started);
   secretContract(rigged, started);
   snapshotContract(rigged, async (rig, changes, paidMs) => {
     const sandbox = nextName();

@@ -35,6 +35,13 @@ export {
   type TerminalSize,
 } from './port.ts';
 export type {
+  EgressDecision,
+  EgressOrder,
+  EgressPage,
+  EgressPolicy,
+  EgressView,
+} from './port-egress.ts';
+export type {
   FileEvent,
   FileEventKind,
   MakeFolder,

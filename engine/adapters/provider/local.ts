@@ -7,6 +7,7 @@ import { Agent, type IncomingMessage, request } from 'node:http';
 import { type Duplex, Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { CALLER_TICKET_TYPE, type Envelope, type SigningKey, signEnvelope } from '@tallystick/kernel';
+import { egressCalls } from './local-egress.ts';
 import { pathCalls, watchCalls } from './local-paths.ts';
 import { dialWarden } from './local-port.ts';
 import { secretCalls } from './local-secrets.ts';
@@ -31,7 +32,18 @@ const TICKET_RENEWED_BEFORE_MS = 30_000;
 const ANSWER_BYTES_MAX = 16 * 1024 * 1024;
 const GONE_STATUS = new Set([404, 410]);
 
-type Verb = 'create' | 'renew' | 'finish' | 'read' | 'exec' | 'put' | 'get' | 'release' | 'dial' | 'snapshot';
+type Verb =
+  | 'create'
+  | 'renew'
+  | 'finish'
+  | 'read'
+  | 'exec'
+  | 'put'
+  | 'get'
+  | 'release'
+  | 'dial'
+  | 'snapshot'
+  | 'egress';
 
 interface Ask {
   verb: Verb;
@@ -251,6 +263,7 @@ export function localProvider(options: LocalProviderOptions): Provider {
     ...watchCalls(calls.answer, one),
     ...secretCalls(calls.answer),
     ...snapshotCalls(calls.answer),
+    ...egressCalls(calls.answer, one),
     openPort: (sandbox, port) => calls.dial(sandbox, `${one(sandbox)}/ports/${port}`),
     close: async () => calls.close(),
   };

@@ -17,6 +17,8 @@ export interface ShellWorld {
   cwd: string;
   stdin: Buffer;
   file(path: string): Buffer | undefined;
+  /** The HTTP status with which an address answers. */
+  reach(url: string): number;
 }
 
 interface Result {
@@ -70,6 +72,11 @@ const PROGRAMS: Record<string, Program> = {
   /** Runs until it is ended; `listen.mjs PORT` can be spoken to, see mock-port.ts. */
   node: (_, run) => {
     run.nowMs += FOR_EVER_MS;
+    return { code: 0 };
+  },
+  /** Prints the status alone. */
+  curl: (words, run, stream) => {
+    print(run, stream, Buffer.from(String(run.world.reach(words.at(-1) ?? ''))));
     return { code: 0 };
   },
   pwd: (_, run, stream) => {

@@ -4,6 +4,7 @@
  */
 import { setImmediate as yieldOnce } from 'node:timers/promises';
 import { sha256Hex } from '@tallystick/kernel';
+import { checkMockEgress, egressCalls, MOCK_EGRESS, mockEgressEnv, mockReach } from './mock-egress.ts';
 import { at, fileCalls } from './mock-files.ts';
 import { resize, typeInto } from './mock-input.ts';
 import { admit, type MockClock } from './mock-lease.ts';
@@ -152,6 +153,7 @@ function create(world: World, spec: SandboxSpec, ticket: Parameters<Provider['cr
   }
   const images = options.images ?? IMAGES;
   if (!images.includes(spec.image)) throw refuse('unknown_image', `no image ${spec.image}`, { asked: spec.image });
+  checkMockEgress(spec);
   checkMockImage(spec, digestsOf(world));
   const lease = admit(ticket, options.leaseKey, spec, undefined, options.clock, options.marginMs ?? MARGIN_MS);
   world.used.set(spec.sandbox, spec.incarnation);
@@ -208,12 +210,13 @@ function startExec(world: World, name: string, spec: ExecSpec): MockExec {
   if (known) return known;
   const sandbox = runningOf(world, name, 'exec');
   const secrets = secretEnv(sandbox.secrets, spec.secrets ?? [], spec.sensitive === true);
-  const env = { HOME, ...spec.env, ...secrets };
+  const env = { HOME, ...mockEgressEnv(sandbox), ...spec.env, ...secrets };
   const cwd = spec.cwd ?? HOME;
   const shell = {
     env,
     cwd,
     stdin: Buffer.from(spec.stdin ?? []),
+    reach: (url: string) => mockReach(sandbox, url, nowUs(world)),
     file: (path: string) => sandbox.files.get(at(cwd, path)),
   };
   const steps = stepsOf(spec.argv, shell);
@@ -299,7 +302,7 @@ const descriptorOf = (world: World): Descriptor => ({
   terminals: true,
   enforcement: 'freeze',
   quotas: ['disk'],
-  egress: ['none'],
+  egress: MOCK_EGRESS,
   images: world.options.images ?? IMAGES,
   image_digests: digestsOf(world),
   totals: { cpu_millis: 64_000, memory_mib: 65_536, disk_mib: 1_048_576 },
@@ -366,6 +369,7 @@ export function mockProvider(options: MockProviderOptions): MockProvider {
       digests: () => digestsOf(world),
       sandbox: (name) => sandboxOf(world, name),
     }),
+    ...egressCalls((name) => sandboxOf(world, name)),
     openPort: async (name, port) => openMockPort(runningOf(world, name, 'port'), port),
     close: async () => {},
   });

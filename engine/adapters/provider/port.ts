@@ -8,6 +8,7 @@
 import type { Duplex, Readable } from 'node:stream';
 import type { Envelope } from '@tallystick/kernel';
 import type { SealedSecret } from '@tallystick/kernel/sealing';
+import type { EgressCalls, EgressPolicy } from './port-egress.ts';
 import type { PathCalls, WatchCalls } from './port-files.ts';
 
 export type FactValue = string | number | boolean | null;
@@ -61,6 +62,8 @@ export interface SandboxSpec {
   grace_ms: number;
   /** Hex; refused on a machine whose image has another digest. */
   image_digest?: string;
+  /** How far it reaches out; absent: nowhere. */
+  egress?: EgressPolicy;
   /** Start from this snapshot instead of an empty disk. */
   from?: SnapshotRef;
   /** The snapshot that its disk becomes when its money or time is over. */
@@ -137,6 +140,7 @@ export type ProviderEventName =
   | 'ended'
   | 'exec_started'
   | 'exec_ended'
+  | 'egress_changed'
   | 'reaper_restarted';
 
 export interface ProviderEvent {
@@ -278,7 +282,7 @@ export interface ByteRange {
 }
 
 /** @errors every method rejects with ProviderFault only. Paths are the sandbox's own; relative ones begin at its home. */
-export interface Provider extends PathCalls, WatchCalls {
+export interface Provider extends PathCalls, WatchCalls, EgressCalls {
   descriptor(): Promise<Descriptor>;
   attestation(): Promise<{ mode: string; image_version: string; measurement: string | null }>;
   /** Idempotent on (sandbox, incarnation). The first lease counts from `started_at_us`. */
