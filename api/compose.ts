@@ -23,6 +23,7 @@ import { registerFrontPage } from './front-page.ts';
 import { openGenesis } from './genesis.ts';
 import { adminHandlers } from './handlers/admin.ts';
 import { billingHandlers } from './handlers/billing.ts';
+import { egressHandlers } from './handlers/egress.ts';
 import { execHandlers } from './handlers/execs.ts';
 import { fileHandlers } from './handlers/files.ts';
 import { jobHandlers } from './handlers/jobs.ts';
@@ -149,6 +150,7 @@ function implementations(settings: ApiSettings, { engine, provider, watching, ac
     pathHandlers(engine, provider),
     watchHandlers({ engine, provider, watching, activity }),
     secretHandlers(engine, provider),
+    egressHandlers({ engine, provider, watching }),
     snapshotHandlers(engine),
     receiptHandlers({ engine, leaseKeys }),
     policyHandlers(engine),

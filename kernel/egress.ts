@@ -95,6 +95,7 @@ function split(text: string): { host: string; ports: string } {
  */
 export function readEgressRule(text: string): EgressRule | { error: string } {
   if (text.length > EGRESS_RULE_CHARS_MAX) return { error: `longer than ${EGRESS_RULE_CHARS_MAX} characters` };
+  if (text.includes('://')) return { error: 'it is host:ports, without a scheme and a path' };
   const { host: hostPart, ports: portsPart } = split(text.trim());
   const host = hostOf(hostPart);
   if (!host) return { error: 'its host must be a name, *.name, an IPv4 address or range, or an IPv6 one in brackets' };

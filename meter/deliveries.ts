@@ -3,7 +3,13 @@
  * Promise: delivered at least once and in order per sandbox; the machine's own names make a repetition harmless.
  */
 import type { Delivery, Engine, Handler, KeepTicket, StatusOf } from '@tallystick/engine';
-import { type Provider, ProviderFault, type SandboxSpec, type SnapshotRef } from '@tallystick/engine/adapters/provider';
+import {
+  type EgressPolicy,
+  type Provider,
+  ProviderFault,
+  type SandboxSpec,
+  type SnapshotRef,
+} from '@tallystick/engine/adapters/provider';
 import type { Envelope, JsonObject, SigningKey } from '@tallystick/kernel';
 import type { Logger } from 'pino';
 import { reportCreated, reportStartFailed } from './reports.ts';
@@ -32,6 +38,7 @@ export const startHandlers = (deliveries: Deliveries): Record<string, Handler> =
 export const leaseHandlers = (deliveries: Deliveries): Record<string, Handler> => ({
   'renew-lease': (delivery) => renew(deliveries, delivery),
   'finish-sandbox': (delivery) => finish(deliveries, delivery),
+  'set-egress': (delivery) => replaceEgress(deliveries, delivery),
 });
 
 async function create(deliveries: Deliveries, delivery: Delivery): Promise<void> {
@@ -67,6 +74,13 @@ async function finish(deliveries: Deliveries, delivery: Delivery): Promise<void>
     at_us: at_us === null || at_us === undefined ? null : Number(at_us),
   };
   await settled(deliveries, delivery, () => deliveries.provider.finish(String(sandbox), order));
+}
+
+/** The api has carried it there already, unless the machine was silent: a machine takes none twice. */
+async function replaceEgress(deliveries: Deliveries, delivery: Delivery): Promise<void> {
+  const { sandbox, incarnation, egress } = delivery.body;
+  const order = { incarnation: Number(incarnation), ...(egress as unknown as EgressPolicy) };
+  await settled(deliveries, delivery, () => deliveries.provider.setEgress(String(sandbox), order));
 }
 
 /** Its money has been parted, so a ticket that waited for a silent machine would let it run unpaid. */
@@ -118,5 +132,6 @@ function specOf(body: JsonObject): SandboxSpec {
     pids_max: PIDS_MAX,
     grace_ms: Number(body['grace_ms']),
     ...startOf(body),
+    ...(body['egress'] ? { egress: body['egress'] as unknown as EgressPolicy } : {}),
   };
 }

@@ -155,6 +155,14 @@ const ofOwners: fc.Arbitrary<LawCommand>[] = [
     }),
   ),
   used('ClosePort', fc.record({ port: fc.integer({ min: 1, max: 3 }) })),
+  used(
+    'SetEgress',
+    fc.record({
+      mode: fc.constantFrom('none', 'allowlist', 'open'),
+      allow: fc.subarray(['a.test', '*.b.test:80', '10.0.0.0/8:*', 'no rule']),
+      egress_offered: fc.constant(['none', 'allowlist']),
+    }),
+  ),
 ];
 
 const commands = fc.oneof(
@@ -246,6 +254,7 @@ function hear(b: Bench, machine: Machine): void {
       machine.finishUs = BigInt((body['at_us'] as string | null) ?? b.nowUs);
       continue;
     }
+    if (topic === 'set-egress') continue;
     const ticket = body['ticket'] as { paid_until_us: string; duration_ms: number };
     const isFirst = topic === 'create-sandbox';
     machine.deadlineUs = isFirst ? b.nowUs + BigInt(ticket.duration_ms) * 1_000n : BigInt(ticket.paid_until_us);

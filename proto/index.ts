@@ -25,6 +25,28 @@ export {
   type ViolationValid,
 } from './gen/tallystick/errors/v1/errors_pb.ts';
 export {
+  type Egress,
+  type EgressDecision,
+  EgressDecisionSchema,
+  type EgressDecisionValid,
+  EgressMode,
+  EgressModeSchema,
+  EgressOutcome,
+  EgressOutcomeSchema,
+  type EgressPolicy,
+  EgressPolicySchema,
+  type EgressPolicyValid,
+  EgressSchema,
+  EgressService,
+  type EgressValid,
+  type GetEgressRequest,
+  GetEgressRequestSchema,
+  type GetEgressRequestValid,
+  type SetEgressRequest,
+  SetEgressRequestSchema,
+  type SetEgressRequestValid,
+} from './gen/tallystick/hosting/v1/egress_pb.ts';
+export {
   type Exec,
   ExecEndKind,
   ExecEndKindSchema,

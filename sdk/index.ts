@@ -11,6 +11,10 @@ export {
   type Clamp,
   type Deposit,
   DepositSchema,
+  type Egress,
+  type EgressDecision,
+  EgressDecisionSchema,
+  EgressSchema,
   type Event as LiveEvent,
   EventSchema,
   type Exec as ExecState,
@@ -39,6 +43,7 @@ export {
   UploadedFileSchema,
 } from '@tallystick/proto';
 export { connect, type Keys, type Sandboxes, type Tally } from './connect.ts';
+export type { EgressQuery, EgressWish } from './egress.ts';
 export { type ExecOptions, type ExecStream, STDIN_BYTES_MAX, type Terminal, type TerminalOptions } from './exec.ts';
 export type { Source, TreeContent, TreeProgress } from './files.ts';
 export { type Asked, type Keyed, newExecId } from './ids.ts';

@@ -5,6 +5,8 @@
 
 import type { Duplex } from 'node:stream';
 import {
+  type Egress,
+  type EgressDecision,
   type Exec as ExecState,
   type Port,
   type Sandbox as SandboxState,
@@ -12,6 +14,7 @@ import {
   type SecurityMode,
   type Snapshot,
 } from '@tallystick/proto';
+import { type EgressQuery, type EgressWish, egressInput, followEgress, readEgress, setEgress } from './egress.ts';
 import {
   type ExecOptions,
   type ExecStream,
@@ -69,15 +72,17 @@ export interface CreateSandboxOptions extends Keyed {
   imageDigest?: string;
   /** The weakest isolation level that will do, e.g. `gvisor`; refused with `ISOLATION_UNAVAILABLE` where the machine is weaker. */
   isolation?: string;
+  /** How far it may reach out; absent: nowhere. */
+  egress?: EgressWish;
 }
 
 /** @internal */
 export async function createSandbox(link: Link, jobId: string, options: CreateSandboxOptions): Promise<Sandbox> {
-  const { key, signal, name, ...wishes } = options;
+  const { key, signal, name, egress, ...wishes } = options;
   const input = name === undefined ? wishes : { label: name, ...wishes };
   const named = key ?? (name === undefined ? undefined : keyOfName(jobId, name));
   const state = await link.services.sandboxes.createSandbox(
-    { jobId, ...withEnd(input) },
+    { jobId, ...withEnd(input), ...(egress ? { egress: egressInput(egress) } : {}) },
     keyOf({ key: named, signal }),
   );
   return new Sandbox(link, state.id, state);
@@ -254,6 +259,25 @@ export class Sandbox implements AsyncDisposable {
    */
   snapshot(options?: SnapshotOptions): Promise<Snapshot> {
     return takeSnapshot(this.#link, this.id, options);
+  }
+
+  /**
+   * Replaces how far it may reach out: for new connections at once, and open ones that it no longer names are cut.
+   * @errors ApiError `policy_cap_exceeded`, `egress_not_offered`, `egress_rule_invalid`
+   * @example await sandbox.setEgress({ allow: ['packages.example.org:443', '*.example.com:80,443'] });
+   */
+  setEgress(wish: EgressWish & Keyed): Promise<Egress> {
+    return setEgress(this.#link, this.id, wish);
+  }
+
+  /** How far it may reach out, and the decisions after a position. */
+  egress(query?: EgressQuery): Promise<Egress> {
+    return readEgress(this.#link, this.id, query);
+  }
+
+  /** Every decision about an attempt to reach out, as it is made. */
+  egressDecisions(options?: Asked & { after?: bigint }): AsyncGenerator<EgressDecision> {
+    return followEgress(this.#link, this.id, options);
   }
 
   refresh(options?: Asked): Promise<SandboxState> {

@@ -7,6 +7,7 @@ import {
   AuthService,
   BillingService,
   type DownloadFileRequest,
+  EgressService,
   ExecService,
   FileService,
   JobService,
@@ -45,6 +46,7 @@ export const ALL_SERVICES = [
   PathService,
   WatchService,
   PortService,
+  EgressService,
   SecretService,
   SnapshotService,
   ReceiptService,
@@ -74,6 +76,7 @@ export interface Services {
   paths: RestClient<typeof PathService>;
   watches: RestClient<typeof WatchService>;
   ports: RestClient<typeof PortService>;
+  egress: RestClient<typeof EgressService>;
   secrets: RestClient<typeof SecretService>;
   snapshots: RestClient<typeof SnapshotService>;
   receipts: RestClient<typeof ReceiptService>;
@@ -142,6 +145,7 @@ export function servicesOf(connection: Connection): Services {
     paths: createRestClient(PathService, options),
     watches: createRestClient(WatchService, options),
     ports: createRestClient(PortService, options),
+    egress: createRestClient(EgressService, options),
     secrets: createRestClient(SecretService, options),
     snapshots: createRestClient(SnapshotService, options),
     receipts: createRestClient(ReceiptService, options),

@@ -12,6 +12,7 @@ import { freshId } from '../ids.ts';
 import { commandFrom, executeFor } from '../outcome.ts';
 import { ownSnapshot } from '../own-snapshot.ts';
 import { nextToken, pageOf } from '../page.ts';
+import { egressWord } from '../views/egress.ts';
 import { sandboxMessage } from '../views/sandbox.ts';
 import { numberOrNull, ownJob } from './jobs.ts';
 
@@ -35,7 +36,7 @@ export const sandboxHandlers = (options: SandboxOptions) => {
   return implement(SandboxService, {
     async createSandbox(request, call) {
       await ownJob(engine, call, request.jobId);
-      const { isolation, image_digests } = await options.provider.descriptor();
+      const { isolation, image_digests, egress } = await options.provider.descriptor();
       const image = request.image || IMAGE_DEFAULT;
       const body = {
         job: request.jobId,
@@ -49,6 +50,7 @@ export const sandboxHandlers = (options: SandboxOptions) => {
         image,
         image_digest: image_digests[image] ?? '',
         ...(await startOf(engine, call, request)),
+        ...egressOf(request, egress),
         security_mode: request.securityMode === SecurityMode.CONFIDENTIAL ? 'confidential' : 'standard',
         cpu_millis: request.cpuMillis ?? CPU_MILLIS_DEFAULT,
         ram_mib: request.ramMib ?? RAM_MIB_DEFAULT,
@@ -108,6 +110,10 @@ async function startOf(engine: Engine, call: Call, request: CreateSandboxRequest
     ...(imageDigest === '' ? {} : { asked_image_digest: imageDigest }),
   };
 }
+
+/** What was asked about ways out, and what the provider offers. */
+const egressOf = ({ egress }: CreateSandboxRequest, offered: string[]): JsonObject =>
+  egress ? { egress: { mode: egressWord(egress.mode), allow: egress.allow }, egress_offered: offered } : {};
 
 async function changeSandbox(engine: Engine, call: Call, id: string, type: string, body: JsonObject) {
   const { answer, receiptId } = await executeFor(

@@ -5,6 +5,7 @@
 import type { SandboxState } from '@tallystick/hosting';
 import { OnEnd, SandboxStatus, SecurityMode, StopReason } from '@tallystick/proto';
 import { optionalInt64, optionalTime, timestampFromUs } from '../view-parts.ts';
+import { egressPolicyMessage } from './egress.ts';
 import { clampMessage } from './job.ts';
 
 const STATUS: Record<string, SandboxStatus> = {
@@ -54,6 +55,7 @@ const shapeOf = (sandbox: SandboxState) => ({
   fromSnapshotId: sandbox.from_snapshot ?? '',
   onEnd: sandbox.on_end === 'snapshot' ? OnEnd.SNAPSHOT : OnEnd.DISCARD,
   keptSnapshotId: sandbox.kept_snapshot ?? '',
+  egress: egressPolicyMessage(sandbox.egress),
   securityMode: SecurityMode.STANDARD,
   cpuMillis: sandbox.cpu_millis,
   ramMib: sandbox.ram_mib,

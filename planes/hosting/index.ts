@@ -3,6 +3,7 @@
  * Promise: nothing here reads a clock or the world; money moves only as postings that a decision returns.
  */
 export type { ClampState } from './clamp.ts';
+export type { EgressState } from './egress-state.ts';
 export type { StopReason } from './ending.ts';
 export { IMAGES, type Image } from './images.ts';
 export { job } from './job.ts';

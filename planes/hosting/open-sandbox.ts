@@ -28,6 +28,7 @@ import {
 } from '@tallystick/kernel';
 import { NOT_FOUND } from './access.ts';
 import { type Bound, type ClampState, clamp, countClamp, ruleOf, spendClamp } from './clamp.ts';
+import { egressMember, notLetOut } from './egress.ts';
 import { type ChosenImage, imageOf } from './images.ts';
 import type { JobState } from './job-state.ts';
 import { firstStep, smallerOf, stepUsMin, ticketOf } from './lease.ts';
@@ -80,7 +81,8 @@ export function openSandbox(state: SandboxState, command: Command, seen: Seen): 
   const quotas = quotasOf(principal, seen, allowance);
   const refused = overLimits(body, job, seen, { allowance, limits, quotas });
   if (refused) return refused;
-  return opened(state, openedBody(command, job, image, limits, seen), { limits, quotas }, seen);
+  const made = { ...openedBody(command, job, image, limits, seen), ...egressMember(body, allowance) };
+  return opened(state, made, { limits, quotas }, seen);
 }
 
 const existing = (state: SandboxState, principal: string): Rejection =>
@@ -180,6 +182,8 @@ function overLimits(body: JsonObject, job: JobState, seen: Seen, bounds: Bounds)
     return { rejection: 'TTL_REACHED', facts: { expires_at: timeTextOf(BigInt(job.expires_at_us)) } };
   const weaker = weakerThanAsked(body, allowance);
   if (weaker) return weaker;
+  const isKeptIn = notLetOut(body, allowance);
+  if (isKeptIn) return isKeptIn;
   if (quotas.slots.left < 1n) return overPolicy(allowance, 'sandboxes_max', Number(quotas.slots.used) + 1, 0);
   const slots = Number(seen.availableMicros(jobSlotAccount(job.id)) ?? 0n);
   if (slots < 1)
@@ -295,6 +299,7 @@ const createMessage = (state: SandboxState, step: Step): OutboxMessage => ({
     image: state.image,
     image_digest: state.image_digest ?? '',
     ...(state.from_snapshot ? { from: { snapshot: state.from_snapshot, sha256: state.from_sha256 ?? '' } } : {}),
+    ...(state.egress ? { egress: state.egress } : {}),
     ...(state.on_end ? { keep_as: endSnapshotOf(state.id) } : {}),
     cpu_millis: state.cpu_millis,
     ram_mib: state.ram_mib,

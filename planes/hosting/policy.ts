@@ -165,11 +165,13 @@ export interface Shape {
   cpu_millis: number;
   ram_mib: number;
   disk_mib: number;
+  egress?: { mode: string };
 }
 
 /** Whether the policy still allows what was sold. */
 export const allowsShape = (tier: Tier, shape: Shape): boolean =>
   tier.isolation.includes(shape.isolation) &&
+  tier.egress.includes(shape.egress?.mode ?? 'none') &&
   shape.cpu_millis <= tier.cpu_millis_max &&
   shape.ram_mib <= tier.ram_mib_max &&
   shape.disk_mib <= tier.disk_mib_max;

@@ -13,6 +13,7 @@ import {
   timeUsIn,
 } from '@tallystick/kernel';
 import { type ClampState, mergeClamps } from './clamp.ts';
+import { type EgressState, egressChanged } from './egress-state.ts';
 import { type OpenPort, portClosed, portExposed } from './reach-state.ts';
 
 export type SandboxStatus = '' | 'starting' | 'running' | 'frozen' | 'stopping' | 'ended';
@@ -84,6 +85,8 @@ export type SandboxState = {
   on_end?: string;
   /** The snapshot that its disk became; absent until it is kept. */
   kept_snapshot?: string;
+  /** Ways out; absent: none was ever asked for. */
+  egress?: EgressState;
   /** Ways in; absent until one is opened. */
   ports?: OpenPort[];
   port_serial?: number;
@@ -178,6 +181,7 @@ const CHANGES: Record<string, Change> = {
   SnapshotKept: (state, body) => ({ ...state, kept_snapshot: textIn(body, 'snapshot') }),
   PortExposed: portExposed,
   PortClosed: portClosed,
+  EgressChanged: egressChanged,
   SandboxStopping: (state, body) => ({
     ...state,
     status: 'stopping',

@@ -3,6 +3,7 @@
  * Promise: one command, one rule; whatever is not in the table is a bug of the caller.
  */
 import type { Command, Decider, Decision, Reads, Seen } from '@tallystick/kernel';
+import { egressReads, setEgress } from './egress.ts';
 import { openingReads, openSandbox } from './open-sandbox.ts';
 import { closePort, exposePort, reachReads } from './reach.ts';
 import {
@@ -56,6 +57,7 @@ const RULES: Record<string, Rule> = {
   SendSecrets: sendSecrets,
   ExposePort: exposePort,
   ClosePort: closePort,
+  SetEgress: setEgress,
 };
 
 const PREFIX = 'sandbox:';
@@ -78,5 +80,6 @@ function reads(command: Command): Reads {
   if (command.type === 'OpenSandbox') return openingReads(command);
   if (command.type === 'SellMinute') return salesReads(id, command);
   if (command.type === 'ExposePort') return reachReads(command);
+  if (command.type === 'SetEgress') return egressReads(command);
   return command.type === 'ExtendSandbox' ? extensionReads(id, command) : {};
 }

@@ -78,7 +78,10 @@ export type ErrorCodeName =
   | 'SNAPSHOT_NOT_READY'
   | 'SNAPSHOT_DAMAGED'
   | 'SNAPSHOT_REFUSED'
-  | 'DISK_OUT_OF_RANGE';
+  | 'DISK_OUT_OF_RANGE'
+  | 'EGRESS_NOT_OFFERED'
+  | 'EGRESS_RULE_INVALID'
+  | 'EGRESS_REFUSED';
 
 /** What is fixed about a code. `facts` names the members its problem body may carry. */
 export interface ErrorEntry {
@@ -153,6 +156,9 @@ export const ERROR_CATALOGUE: Readonly<Record<ErrorCodeName, ErrorEntry>> = {
   SNAPSHOT_DAMAGED: {"family":"REFUSED","httpStatus":422,"sentence":"The bytes of the snapshot are not those that were kept.","suggestion":"Delete it and start from another one.","facts":["id","cause"]},
   SNAPSHOT_REFUSED: {"family":"REFUSED","httpStatus":422,"sentence":"The machine could not take the snapshot.","suggestion":"See cause; ask again with a new key.","facts":["id","cause"]},
   DISK_OUT_OF_RANGE: {"family":"REFUSED","httpStatus":422,"sentence":"The disk is too small to be kept, or smaller than the one of the snapshot.","suggestion":"Ask for a disk of at least the available size.","facts":["cap","asked","available"]},
+  EGRESS_NOT_OFFERED: {"family":"REFUSED","httpStatus":422,"sentence":"The provider does not let sandboxes out this way.","suggestion":"Ask for one of the available modes.","facts":["cap","asked","available","provider"]},
+  EGRESS_RULE_INVALID: {"family":"INVALID","httpStatus":400,"sentence":"A rule of the allowlist cannot be read.","suggestion":"Write host:ports, e.g. packages.example.org:443, *.example.com:80,443 or 192.0.2.0/24:*; only an allowlist has rules.","facts":["asked","cause"]},
+  EGRESS_REFUSED: {"family":"REFUSED","httpStatus":422,"sentence":"The machine did not take the new policy for ways out.","suggestion":"See cause; it is receipted and is carried there again until the machine takes it or ends.","facts":["cause"]},
 };
 
 export const isErrorCode = (text: string): text is ErrorCodeName => Object.hasOwn(ERROR_CATALOGUE, text);

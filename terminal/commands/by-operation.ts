@@ -19,6 +19,8 @@ export const COMMAND_BY_OPERATION: Readonly<Record<string, string>> = {
   'AuthService.VerifyLogin': 'login',
   'BillingService.CreateDevelopmentDeposit': 'deposit',
   'BillingService.GetBalance': 'balance',
+  'EgressService.GetEgress': 'sandbox egress',
+  'EgressService.SetEgress': 'sandbox egress',
   'ExecService.ExecSandbox': 'exec',
   'ExecService.GetExec': 'exec attach',
   'ExecService.ListExecs': 'exec list',

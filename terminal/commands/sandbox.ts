@@ -20,6 +20,7 @@ import {
   type World,
   withKey,
 } from './command.ts';
+import { addEgressCommand, type EgressOptions, egressOf, withEgress } from './egress.ts';
 import { extensionOf, take, withExtension } from './job.ts';
 import { addAttestationCommand } from './secret.ts';
 
@@ -60,9 +61,10 @@ export function addSandboxCommands(program: Command, world: World): void {
   addExtend(sandbox, world);
   addTouch(sandbox, world);
   addAttestationCommand(sandbox, world);
+  addEgressCommand(sandbox, world);
 }
 
-interface CreateOptions {
+interface CreateOptions extends EgressOptions {
   label?: string;
   image?: string;
   cpu?: number;
@@ -87,6 +89,7 @@ function addCreate(sandbox: Command, world: World): void {
       'tally sandbox create --job job_0192…',
       "tally sandbox create --job job_0192… --ram 1024 --cap '$0.50' --ttl 1h --idle 10m",
       'tally sandbox create --job job_0192… --snapshot snp_0192… --on-end snapshot',
+      'tally sandbox create --job job_0192… --egress allowlist --allow packages.example.org:443',
     ],
   })
     .requiredOption('--job <job>', 'its job', idOf('job'))
@@ -115,14 +118,14 @@ function addCreate(sandbox: Command, world: World): void {
       'length of one sold step, 1s to 60s (default: 60s)',
       durationWithin(QUANTUM_MS_MIN, QUANTUM_MS_MAX),
     );
-  onRun<CreateOptions & { job: string }>(world, withKey(create), async ({ connect, out }, _, options) => {
+  onRun<CreateOptions & { job: string }>(world, withEgress(withKey(create)), async ({ connect, out }, _, options) => {
     const { job, label, image, cpu, ram, disk, cap, ttl, idle, quantum, key } = options;
     const tally = await connect();
     const { snapshot: snapshotId, onEnd, imageDigest, isolation } = options;
     const start = given({ snapshotId, onEnd, imageDigest, isolation });
     const machine = given({ label, image, cpuMillis: cpu, ramMib: ram, diskMib: disk });
     const limits = given({ maxSpendMicros: cap, ttlMs: ttl, idleTimeoutMs: idle, quantumMs: quantum, key });
-    const made = await tally.sandboxes.create(job, { ...machine, ...start, ...limits });
+    const made = await tally.sandboxes.create(job, { ...machine, ...start, ...limits, ...egressOf(options) });
     await show(out, made.state!);
   });
 }

@@ -44,10 +44,14 @@ export function cellText(field: string, value: Plain | undefined): string {
   if (field.endsWith('_micros') || field.includes('_micros_')) return formatUsd(BigInt(value as number));
   if (field.endsWith('_ms') && typeof value === 'number') return formatDuration(BigInt(value));
   if (Array.isArray(value)) return value.map((item) => cellText('', item)).join(', ');
-  if (typeof value === 'object') return JSON.stringify(value);
+  if (typeof value === 'object') return waysOut(value) ?? JSON.stringify(value);
   if (typeof value === 'boolean') return value ? 'yes' : 'no';
   return printable(String(value));
 }
+
+/** How far a sandbox reaches out: its mode and its rules. */
+const waysOut = ({ mode, allow }: PlainObject): string | undefined =>
+  typeof mode === 'string' && Array.isArray(allow) ? cellText('', [[mode, ...allow].join(' ')]) : undefined;
 
 /** Text from elsewhere must not steer the terminal: control characters become visible. */
 export const printable = (text: string): string =>
