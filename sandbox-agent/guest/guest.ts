@@ -13,8 +13,8 @@ import type { Send } from './outflow.ts';
 import { startMkdir, startMove, startStat } from './paths.ts';
 import { startRemove } from './remove.ts';
 import { startTerminal } from './terminal.ts';
-import { startWatch } from './watch.ts';
 import { OVER_PIPES, startHostedTerminal } from './terminal-host.ts';
+import { startWatch } from './watch.ts';
 
 const SOCKET_PATH = '/run/guest/guest.sock';
 

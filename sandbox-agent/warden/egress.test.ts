@@ -202,8 +202,8 @@ test('[I-01] while it stands still nothing passes, and what waited passes when i
   const echo = await echoServer(context);
   const names = await nameServer(context, {});
   const warden = await wardenFor(context, temporaryFolder(), [...OPENED, '--egress-resolver', names.address]);
-  const paid = ticketOf(2_000);
-  await warden.create(2_000, { egress: allowlist([`127.0.0.1:${echo.port}`]) }, paid);
+  const paid = ticketOf(8_000);
+  await warden.create(8_000, { egress: allowlist([`127.0.0.1:${echo.port}`]) }, paid);
   const source = `
     const s = require('net').connect(3128, '127.0.0.1');
     s.write('CONNECT 127.0.0.1:${echo.port} HTTP/1.1\\r\\n\\r\\n');
@@ -211,7 +211,7 @@ test('[I-01] while it stands still nothing passes, and what waited passes when i
     setInterval(() => s.write('tick'), 5);`;
   await warden.call('POST', '/v1/sandboxes/s0/execs', { exec_id: 'ticks', argv: ['node', '-e', source] });
   await until(() => (echo.sockets[0]?.bytesRead ?? 0) > 100);
-  await until(() => warden.has('frozen'));
+  await until(() => warden.has('frozen'), 20_000);
   const socket = echo.sockets[0]!;
   await until(async () => {
     const before = socket.bytesRead;

@@ -29,9 +29,7 @@ const SENTRY_THREADS_PER_PROCESS = 16;
 
 /** What the cgroup of a sandbox with these limits is set to. */
 export const limitsAt = (level: Level, limits: Limits): Limits =>
-  level === 'gvisor'
-    ? { ...limits, pidsMax: SENTRY_THREADS + limits.pidsMax * SENTRY_THREADS_PER_PROCESS }
-    : limits;
+  level === 'gvisor' ? { ...limits, pidsMax: SENTRY_THREADS + limits.pidsMax * SENTRY_THREADS_PER_PROCESS } : limits;
 
 /** What `launch` needs for a sandbox in `directory`, which has `root` and `socket` in it. */
 export function isolationOf(
