@@ -178,8 +178,8 @@ async function assertNothingStuck(platform: Platform): Promise<void> {
   await until('nothing waits', async () => (await stuck()).length === 0, SETTLED_MS_MAX).catch(async () =>
     assert.deepEqual(await stuck(), []),
   );
-  const left = join(platform.folder, 'warden', 'sandboxes');
-  await until('no folder of a machine is left', () => machinesIn(left).length === 0).catch(() =>
+  const left = join(platform.folder, 'warden', 'deadlines');
+  await until('no machine is left', () => machinesIn(left).length === 0).catch(() =>
     assert.deepEqual(machinesIn(left), []),
   );
 }
