@@ -8,6 +8,7 @@ import type { Operation, Route } from './contract.ts';
 import { readJsonText } from './json-reader.ts';
 import { fieldNamed, readInto, readMessage } from './message-reader.ts';
 import { pointerTo, refuseInvalid, type Violation } from './refusal.ts';
+import { isNotBecauseOf } from './rule-violations.ts';
 
 /** What arrived. `body` is undefined when there is none, or when it is raw. */
 export interface HttpRequest {
@@ -32,15 +33,6 @@ export function readRequest(
   violations.push(...readPath(operation, route, request.path, message));
   if (violations.length === 0) return message;
   throw refuseInvalid([...violations, ...violationsIn(operation, message).filter(isNotBecauseOf(violations))]);
-}
-
-/** Names that nobody knows hide nothing; what could not be read does, and so its absence is no second mistake. */
-const HIDES_NOTHING: ReadonlySet<string> = new Set(['json.unknown', 'http.query']);
-
-function isNotBecauseOf(told: readonly Violation[]): (violation: Violation) => boolean {
-  const unread = told.filter(({ rule }) => !HIDES_NOTHING.has(rule)).map(({ pointer }) => pointer);
-  const isWithin = (inner: string, outer: string): boolean => inner === outer || inner.startsWith(`${outer}/`);
-  return ({ pointer }) => !unread.some((other) => isWithin(pointer, other) || isWithin(other, pointer));
 }
 
 function readBody({ method }: Operation, body: Uint8Array | undefined, violations: Violation[]): Message {

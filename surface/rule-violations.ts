@@ -18,3 +18,13 @@ function pointerOf(path: RuleViolation['field']): string {
   }
   return pointer;
 }
+
+/** Names that nobody knows hide nothing; what could not be read does, and so its absence is no second mistake. */
+const HIDES_NOTHING: ReadonlySet<string> = new Set(['json.unknown', 'http.query']);
+
+/** Whether a rule's violation is a mistake of its own, and not what comes of those that were told of reading. */
+export function isNotBecauseOf(told: readonly Violation[]): (violation: Violation) => boolean {
+  const unread = told.filter(({ rule }) => !HIDES_NOTHING.has(rule)).map(({ pointer }) => pointer);
+  const isWithin = (inner: string, outer: string): boolean => inner === outer || inner.startsWith(`${outer}/`);
+  return ({ pointer }) => !unread.some((other) => isWithin(pointer, other) || isWithin(other, pointer));
+}

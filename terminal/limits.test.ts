@@ -24,6 +24,7 @@ test('the policy shows each cap, what of it is used and left, and how to get mor
         ttl_ms_max: 2_592_000_000,
         sandboxes_max: 100,
         quantum_ms_min: 1_000,
+        snapshot_bytes_max: 42_949_672_960,
         egress: ['none', 'allowlist'],
       },
       use: {
@@ -46,6 +47,7 @@ test('the policy shows each cap, what of it is used and left, and how to get mor
     /^ttl \(default\) +1d$/m,
     /^ttl +30d$/m,
     /^quantum \(min\) +1s$/m,
+    /^snapshot bytes +40 GiB$/m,
     /^egress +none, allowlist$/m,
     /How to get more: .*tier/,
   ])

@@ -34,6 +34,12 @@ test('a tool is called by its name, under the key that was given', async () => {
 });
 
 const refused: [name: string, tool: string, input: JsonObject, pointers: string[]][] = [
+  [
+    'an unknown member, and a number out of range',
+    'job_create',
+    { nope: 1, max_total_spend_micros: -1 },
+    ['/nope', '/max_total_spend_micros'],
+  ],
   ['a missing field of the path', 'job_get', {}, ['/id']],
   ['an empty field of the path', 'job_get', { id: '' }, ['/id']],
   ['a field of the path of another type is told once', 'job_get', { id: 7 }, ['/id']],

@@ -8,6 +8,7 @@ import { type Operation, readOperations } from '../contract.ts';
 import { readMessage } from '../message-reader.ts';
 import { pointerTo, type Violation } from '../refusal.ts';
 import { restPrinter } from '../rest-json.ts';
+import { isNotBecauseOf, violationsOf } from '../rule-violations.ts';
 import { refuseHere } from './api-error.ts';
 import { type CallOptions, createRestClient, type RestClientOptions } from './rest-client.ts';
 
@@ -35,13 +36,14 @@ export function createToolClient(services: readonly DescService[], client: RestC
       const operation = tools.get(name);
       const send = operation && sendTo(operation.method);
       if (!operation || !send) throw new TypeError(`there is no tool ${name}`);
-      const answer = await send(readInput(operation, input), options);
+      const answer = await send(await readInput(operation, input), options);
       return restPrinter(operation.method.output)(answer);
     },
   };
 }
 
-function readInput({ method, routes }: Operation, input: JsonObject): Message {
+/** @errors ApiError `invalid_request` with every violation, as the platform would tell them */
+async function readInput({ method, routes }: Operation, input: JsonObject): Promise<Message> {
   const { message, violations } = readMessage(method.input, input);
   const told = new Set(violations.map(({ pointer }) => pointer));
   const missing = (routes[0]?.pathFields ?? []).flatMap((name): Violation[] => {
@@ -49,7 +51,13 @@ function readInput({ method, routes }: Operation, input: JsonObject): Message {
     const isThere = input[name] !== undefined && input[name] !== null && input[name] !== '';
     return isThere || told.has(pointer) ? [] : [{ pointer, detail: 'value is required', rule: 'required' }];
   });
-  const errors = [...violations, ...missing].map((violation) => ({ ...violation }));
-  if (errors.length > 0) throw refuseHere('INVALID_REQUEST', { facts: { errors } });
-  return message;
+  const unread = [...violations, ...missing];
+  if (unread.length === 0) return message;
+  // here, so that only who made a mistake waits for it
+  const { createValidator } = await import('@bufbuild/protovalidate');
+  const checked = createValidator().validate(method.input, message);
+  const broken = checked.kind === 'invalid' ? violationsOf(checked.violations).filter(isNotBecauseOf(unread)) : [];
+  throw refuseHere('INVALID_REQUEST', {
+    facts: { errors: [...unread, ...broken].map((violation) => ({ ...violation })) },
+  });
 }

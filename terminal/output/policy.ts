@@ -2,7 +2,16 @@
  * What a policy allows and what of it is used, as people read it.
  * Promise: every cap of the answer is a row; what is used of it stands beside it where the platform tells it.
  */
-import { type Colours, type Column, cellText, type PlainObject, recordText, tableText, wordsOf } from './render.ts';
+import {
+  type Colours,
+  type Column,
+  cellText,
+  type Plain,
+  type PlainObject,
+  recordText,
+  tableText,
+  wordsOf,
+} from './render.ts';
 
 const COLUMNS: Column[] = [
   { field: 'name', heading: 'CAP' },
@@ -25,7 +34,7 @@ export function policyText({ caps, use, ...rest }: PlainObject, colours: Colours
   const counts = (use ?? {}) as PlainObject;
   const rows = Object.entries((caps ?? {}) as PlainObject).map(([field, allowed]) => {
     const [used = '', left = ''] = (COUNTED[field] ?? []).map((count) => cellText(count, counts[count]));
-    return { name: capName(field), allowed: cellText(shownAs(field), allowed), used, left };
+    return { name: capName(field), allowed: capText(field, allowed), used, left };
   });
   const day = counts['day'] ? { ...rest, day: counts['day'] } : rest;
   return [recordText(day, colours), tableText(COLUMNS, rows, colours), HOW_TO_GET_MORE].join('\n\n');
@@ -34,6 +43,13 @@ export function policyText({ caps, use, ...rest }: PlainObject, colours: Colours
 /** `spend_micros_per_day_max`, `ttl_ms_default` as `spend per day`, `ttl (default)`. */
 const capName = (field: string): string =>
   wordsOf(field.replace(/_ms(?=_)/, '').replace(/_max$/, '')).replace(/ (min|default)$/, ' ($1)');
+
+const BYTES_PER_GIB = 2 ** 30;
+
+const capText = (field: string, allowed: Plain | undefined): string =>
+  field.endsWith('_bytes_max') && typeof allowed === 'number'
+    ? `${+(allowed / BYTES_PER_GIB).toFixed(3)} GiB`
+    : cellText(shownAs(field), allowed);
 
 /** `ttl_ms_max` is a length of time, as `ttl_ms` is. */
 const shownAs = (field: string): string => field.replace(/_(max|min|default)$/, '');
