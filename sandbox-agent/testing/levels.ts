@@ -23,8 +23,16 @@ export async function triedGround(level: AskedLevel): Promise<OwnGround> {
   }
 }
 
-/** Undefined when the level works here. */
-export async function reasonAgainst(level: AskedLevel): Promise<string | undefined> {
+const reasons = new Map<AskedLevel, Promise<string | undefined>>();
+
+/** Undefined when the level works here; tried once for all test files of one process. */
+export function reasonAgainst(level: AskedLevel): Promise<string | undefined> {
+  const reason = reasons.get(level) ?? findReason(level);
+  reasons.set(level, reason);
+  return reason;
+}
+
+async function findReason(level: AskedLevel): Promise<string | undefined> {
   try {
     await (await triedGround(level)).remove();
     return undefined;
