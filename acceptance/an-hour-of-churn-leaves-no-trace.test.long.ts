@@ -25,7 +25,7 @@ const SERVE = `require('node:net').createServer((s)=>s.end('hello')).listen(${PO
 const MS_PER_MINUTE = 60_000;
 
 /** Output of the last machines that have ended stays readable; the oldest goes when there are too many. */
-const KEPT_FILES_MAX = 3_000;
+const KEPT_FILES_MAX = 600;
 
 /** How much more than at the end of the warm-up it may be at the end, by the trend. */
 const GROWTH_MAX: [what: RegExp, amount: number][] = [

@@ -100,7 +100,7 @@ test('fuzz: trees that come down stay in their folder', async (context) => {
       inputs: trees,
       seed,
       samples,
-      nowMs: () => performance.now(),
+      cpuUsage: () => process.cpuUsage(),
       async check(input, number) {
         const name = `folder-${number}`;
         const folder = join(place, name);

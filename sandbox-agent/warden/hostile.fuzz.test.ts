@@ -28,7 +28,6 @@ import { GuestLink } from './guest-link.ts';
 import { admitTicket } from './lease.ts';
 import * as read from './request.ts';
 
-const nowMs = (): number => performance.now();
 const KINDS = Object.values(Kind);
 /** Guests that are tried with real sockets, per so many inputs. */
 const FRAMES_PER_GUEST = 200;
@@ -78,7 +77,7 @@ test('fuzz: frames mean the same whole and in pieces, and are written again as t
   await fuzz({
     ...budget,
     samples: FRAMES,
-    nowMs,
+    cpuUsage: () => process.cpuUsage(),
     check(input) {
       const whole = framesOf([input]);
       assert.deepEqual(plain(framesOf(inPieces(input, dice))), plain(whole));
@@ -229,7 +228,7 @@ test('[I-33] fuzz: the authorization header lets nobody in but who was signed fo
   await fuzz({
     ...budget,
     samples: [Buffer.from(good)],
-    nowMs,
+    cpuUsage: () => process.cpuUsage(),
     check(input, number) {
       const header = Buffer.from(input).toString('latin1');
       const verb = CALLER_VERBS[number % CALLER_VERBS.length]!;
@@ -249,7 +248,7 @@ test('[I-04] fuzz: run tickets that were not sold for this life extend nothing',
   await fuzz({
     ...budgetOf(context),
     samples: [Buffer.from(JSON.stringify(good))],
-    nowMs,
+    cpuUsage: () => process.cpuUsage(),
     check(input) {
       let envelope: typeof good;
       try {
@@ -305,7 +304,7 @@ test('fuzz: bodies at the socket are read or refused in words', async (context) 
     inputs: Math.ceil(inputs / 10),
     seed,
     samples: BODIES.map((body) => Buffer.from(JSON.stringify(body))),
-    nowMs,
+    cpuUsage: () => process.cpuUsage(),
     async check(input) {
       const told = await ask(input);
       assert.match(told, /^(accepted |refused (invalid|too_large)$)/);
