@@ -93,10 +93,13 @@ function reaperOf(pid: number): number {
 
 const WARDEN = join(import.meta.dirname, '..', 'warden', 'main.ts');
 
+/** A test that wants something to stand ready says so. */
+const NOTHING_AHEAD = ['--warm', '0', '--spare', '0'];
+
 export function spawnWarden(folder: string, more: string[] = []): ChildProcess {
   const keys = [leaseKey, callerKey].map((key) => key.publicKey.toString('base64'));
   const options = ['--folder', join(folder, 'state'), '--socket', join(folder, 'w.sock')];
-  const flags = [...options, '--lease-key', `${keys[0]}`, '--caller-key', `${keys[1]}`, '--warm', '0', ...more];
+  const flags = [...options, '--lease-key', `${keys[0]}`, '--caller-key', `${keys[1]}`, ...NOTHING_AHEAD, ...more];
   return spawn(process.execPath, ['--disable-warning=ExperimentalWarning', WARDEN, ...flags], {
     stdio: ['ignore', 'pipe', 'pipe'],
   });

@@ -33,7 +33,7 @@ describe('the warden answers', () => {
     assert.equal(statSync(socket()).mode & 0o777, 0o600);
     const health = await callSocket(socket(), 'GET', '/v1/health', {});
     const { boot_id, public_key } = warden.ready;
-    assert.deepEqual(health.json, { status: 'ok', warm_ready: 0, boot_id, public_key });
+    assert.deepEqual(health.json, { status: 'ok', warm_ready: 0, launcher_ready: false, boot_id, public_key });
   });
 
   const soonUs = (ms: number): string => String((Date.now() + ms) * 1_000);

@@ -247,6 +247,7 @@ const ROUTES: Route[] = [
     boot_id: options.bootId,
     public_key: options.publicKey,
     warm_ready: options.warden.warm.readyCount,
+    launcher_ready: options.warden.warm.spare.isReady,
   })),
   route('GET', '/v1/descriptor', 'read', async ({ options }) => ({
     ...options.descriptor(),

@@ -9,6 +9,7 @@ import type { Lease } from './lease.ts';
 import type { Sandbox, Shape } from './sandbox.ts';
 import type { Secrets } from './secrets.ts';
 import type { SnapshotRef } from './snapshots.ts';
+import type { Launcher } from './spare-launcher.ts';
 
 export type EndReason = string;
 
@@ -35,6 +36,10 @@ export interface Held {
   lease: Lease;
   finish: Finish | undefined;
   sandbox: Sandbox | undefined;
+  /** What it starts from, where one waited. */
+  launcher: Launcher | undefined;
+  /** While and after it starts from nothing. */
+  booting: Promise<Sandbox> | undefined;
   execs: Execs | undefined;
   secrets: Secrets;
   egress: Egress;

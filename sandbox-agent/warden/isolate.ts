@@ -2,10 +2,11 @@
  * Starts one process inside namespaces, a seccomp filter, cgroups and a bounded writable layer (level `ns`).
  * Promise: when the parent dies, the whole tree and its mounts die with it; the tenant inherits nothing of the warden.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
 import { setPriority } from 'node:os';
 import type { Duplex } from 'node:stream';
+import { promisify } from 'node:util';
 import type { Disk } from './disk.ts';
 import type { GuestRuntime } from './guest-build.ts';
 import {
@@ -83,6 +84,8 @@ function enterByBwrap(isolation: Isolation, argv: string[]): string[] {
   return ['setpriv', ...setprivArguments(isolation.hostUid), 'bwrap', ...bwrapArguments(isolation), '--', ...argv];
 }
 
+const run = promisify(execFile);
+
 const ENTER: Record<Level, (isolation: Isolation, argv: string[]) => string[]> = {
   gvisor: gvisorCommand,
   ns: enterByBwrap,
@@ -106,6 +109,35 @@ function startMapped(command: string[], hostUid: number): ChildProcess {
   const child = start(command, [...STDIO, 'pipe']);
   if (child.pid !== undefined) mapIds(child.pid, child.stdio[MAP_FD] as Duplex, hostUid);
   return child;
+}
+
+const ARGUMENTS_FD = 4;
+/** Says when it has joined its cgroups, in the mount namespace in which the sandbox's disk may then be mounted. */
+const WAITING_LAUNCHER = `set -e
+while [ "$1" != -- ]; do echo 0 > "$1"; shift; done; shift
+echo up
+exec "$@"`;
+
+/** At level `ns`: a launcher as far as it gets without a shape. It says one line and waits in bubblewrap for `enterWaiting`. */
+export function launchWaiting(hostUid: number, procsFiles: string[], filterFile: string, argv: string[]): ChildProcess {
+  const enter = ['setpriv', ...setprivArguments(hostUid), 'bwrap', '--args', String(ARGUMENTS_FD), '--', ...argv];
+  const shell = ['sh', '-c', WAITING_LAUNCHER, 'launcher', ...procsFiles, '--', ...enter];
+  const filter = openSync(filterFile, 'r');
+  const child = start(['unshare', '--mount', '--propagation', 'private', '--', ...shell], [...STDIO, filter, 'pipe']);
+  closeSync(filter);
+  (child.stdio[ARGUMENTS_FD] as Duplex).on('error', () => {}); // its end is told by its exit
+  if (child.pid !== undefined) setPriority(child.pid, 0);
+  return child;
+}
+
+/** @errors rejects when the disk cannot be mounted. */
+export async function enterWaiting(child: ChildProcess, isolation: Isolation): Promise<void> {
+  const { disk } = isolation;
+  if (disk.kind === 'image') {
+    const mount = ['mount', '-t', 'ext4', '-o', 'loop,nosuid,nodev,noatime', disk.file, disk.mountPoint];
+    await run('nsenter', [`--mount=/proc/${child.pid}/ns/mnt`, '--', ...mount], { env: LAUNCHER_ENV });
+  }
+  (child.stdio[ARGUMENTS_FD] as Duplex).end(`${bwrapArguments(isolation).join('\0')}\0`);
 }
 
 /** Starts `argv` in the sandbox. stdout and stderr are pipes; stdin is closed. */

@@ -41,7 +41,7 @@ interface Options {
   /** What the guest runs on; absent: the soonest that runs here. */
   guest: GuestRuntime | undefined;
   /** How many sandboxes stand booted ahead, and the disk size they have. */
-  warm: { size: number; diskBytesMax: number };
+  warm: { size: number; diskBytesMax: number; spare: boolean };
   /** Ranges that tenants may reach although they are not of the internet; none. */
   egressPrivate: string;
   /** Absent: the host's own. */
@@ -82,7 +82,7 @@ function readOptions(argv: string[], env: NodeJS.ProcessEnv): Options {
   const text = { type: 'string' } as const;
   const lite = { type: 'boolean', default: false } as const;
   const keys = { 'lease-key': text, 'caller-key': text } as const;
-  const warm = { warm: text, 'warm-disk-mib': text } as const;
+  const warm = { warm: text, 'warm-disk-mib': text, spare: text } as const;
   const egress = { 'egress-private': text, 'egress-resolver': text } as const;
   const kind = { isolation: text, guest: text, 'allow-lite': lite, 'image-digest': text } as const;
   const options = { folder: text, socket: text, ...keys, ...warm, ...egress, ...kind } as const;
@@ -105,6 +105,7 @@ function readOptions(argv: string[], env: NodeJS.ProcessEnv): Options {
     warm: warmOption(
       values.warm ?? env['TALLY_WARDEN_WARM'],
       values['warm-disk-mib'] ?? env['TALLY_WARDEN_WARM_DISK_MIB'],
+      values.spare ?? env['TALLY_WARDEN_SPARE'],
     ),
     egressPrivate: values['egress-private'] ?? env['TALLY_WARDEN_EGRESS_PRIVATE'] ?? '',
     egressResolver: values['egress-resolver'] ?? env['TALLY_WARDEN_EGRESS_RESOLVER'],
@@ -118,9 +119,10 @@ function guestOption(text: string | undefined): GuestRuntime | undefined {
   return named;
 }
 
-function warmOption(size: string | undefined, diskMib: string | undefined): Options['warm'] {
+function warmOption(size: string | undefined, diskMib: string | undefined, spare: string | undefined): Options['warm'] {
   const mib = countOption('warm-disk-mib', diskMib, WARM_DISK_MIB, DISK_MIB_MAX);
-  return { size: countOption('warm', size, WARM_SIZE, WARM_MAX), diskBytesMax: mib * 2 ** 20 };
+  const isSpareWanted = countOption('spare', spare, 1, 1) === 1;
+  return { size: countOption('warm', size, WARM_SIZE, WARM_MAX), diskBytesMax: mib * 2 ** 20, spare: isSpareWanted };
 }
 
 /** Made at the first start; only root may read it. */

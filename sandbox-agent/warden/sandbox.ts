@@ -7,12 +7,14 @@ import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Cgroup, type Limits } from './cgroup.ts';
+import { removeDeadline } from './deadline-file.ts';
 import { type Disk, planDisk, prepareDisk } from './disk.ts';
 import { Fault } from './fault.ts';
 import type { Ground } from './ground.ts';
 import { GuestLink } from './guest-link.ts';
 import { fileUid, type Isolation, type Level } from './image.ts';
-import { GUEST_ARGV, launch } from './isolate.ts';
+import { enterWaiting, GUEST_ARGV, launch } from './isolate.ts';
+import { type Launcher, removeLauncher } from './spare-launcher.ts';
 
 export interface Shape extends Limits {
   diskBytesMax: number;
@@ -108,6 +110,29 @@ export class Sandbox {
       link.close();
       await cgroup.remove();
       rmSync(directory, { recursive: true, force: true });
+      throw fault;
+    }
+  }
+
+  /** As `launch`, from a launcher that waited. @errors rejects and leaves nothing behind. */
+  static async enter(
+    ground: Ground,
+    launcher: Launcher,
+    shape: Shape,
+    beforeLaunch: (cgroup: Cgroup, directory: string) => void = () => {},
+    prepare: (disk: Disk, ownerUid: number) => Promise<void> = (disk, uid) => prepareDisk(disk, uid, ground.templates),
+  ): Promise<Sandbox> {
+    const { directory, hostUid, cgroup, link, process } = launcher;
+    try {
+      cgroup.raise(shape);
+      const disk = planDisk(directory, shape.diskBytesMax);
+      await prepare(disk, hostUid);
+      beforeLaunch(cgroup, directory);
+      removeDeadline(ground.deadlines, launcher.name);
+      await enterWaiting(process, isolationOf(ground, directory, hostUid, disk, cgroup.procsFiles));
+      return new Sandbox(launcher, cgroup, link, process);
+    } catch (fault) {
+      await removeLauncher(launcher, ground);
       throw fault;
     }
   }

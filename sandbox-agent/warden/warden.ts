@@ -25,7 +25,7 @@ import { Secrets } from './secrets.ts';
 import { keepDisk, keptAs } from './snapshot-routes.ts';
 import type { Snapshots } from './snapshots.ts';
 import type { UsedNames } from './used-names.ts';
-import { WarmPool } from './warm-pool.ts';
+import { WarmPool, type WarmPoolOptions } from './warm-pool.ts';
 
 export interface WardenOptions {
   ground: Ground;
@@ -41,7 +41,7 @@ export interface WardenOptions {
   /** The way out that its sandboxes share. */
   egress: EgressMachine;
   /** Sandboxes booted ahead; absent: none. */
-  warm?: { size: number; diskBytesMax: number };
+  warm?: Pick<WarmPoolOptions, 'size' | 'diskBytesMax' | 'spare'>;
 }
 
 /** Also the longest a step of the wall clock goes unseen. */
@@ -167,16 +167,19 @@ export class Warden {
 
   #newHeld(spec: SandboxSpec, shape: Held['shape'], lease: Lease): Held {
     const warm = spec.from ? undefined : this.warm.claim(shape);
+    const launcher = warm ? undefined : this.warm.spare.claim();
     const held: Held = {
       name: spec.sandbox,
       incarnation: spec.incarnation,
       image: spec.image,
       shape,
       graceMs: spec.grace_ms,
-      hostUid: warm?.hostUid ?? this.#freeUid(),
+      hostUid: (warm ?? launcher)?.hostUid ?? this.#freeUid(),
       lease: startingLease(lease, START_MS_MAX),
       finish: undefined,
       sandbox: warm,
+      launcher,
+      booting: undefined,
       execs: undefined,
       secrets: new Secrets(spec),
       egress: egressOf(() => held, spec.egress, this.#egress),
@@ -225,7 +228,8 @@ export class Warden {
 
   async #launch(held: Held): Promise<void> {
     const isWarm = held.sandbox !== undefined;
-    const sandbox = held.sandbox ?? (await this.#boot(held));
+    held.booting = isWarm ? undefined : this.#boot(held);
+    const sandbox = held.sandbox ?? ((await held.booting) as Sandbox);
     held.sandbox = sandbox;
     held.execs = this.#execsOf(held, sandbox);
     sandbox.process.once('exit', () => this.#lost(held));
@@ -251,7 +255,9 @@ export class Warden {
     const restored = from && ((disk: Disk, uid: number) => this.#options.snapshots.restore(from, disk, uid));
     const beforeLaunch = (cgroup: Cgroup, directory: string): void =>
       this.#writeDeadline(held, cgroup.tree, cgroup.directories, directory);
-    return Sandbox.launch(ground, this.#nextSlot(), hostUid, held.shape, beforeLaunch, restored);
+    return held.launcher
+      ? Sandbox.enter(ground, held.launcher, held.shape, beforeLaunch, restored)
+      : Sandbox.launch(ground, this.#nextSlot(), hostUid, held.shape, beforeLaunch, restored);
   }
 
   #execsOf(held: Held, sandbox: Sandbox): Execs {
@@ -429,7 +435,8 @@ export class Warden {
   /** Returns what could not be removed, for the event; the reaper still holds its deadline then. */
   async #destroy(held: Held, keepAs: string | undefined): Promise<string | undefined> {
     const { snapshots, ground, imageDigest } = this.#options;
-    const { sandbox } = held;
+    // One that is ended while it starts is waited for: what is still being made could not be removed.
+    const sandbox = held.sandbox ?? (await held.booting?.catch(() => undefined));
     const keep = async (): Promise<void> => {
       if (keepAs && sandbox) await keepDisk(snapshots, ground, { ...held, sandbox }, keepAs, await imageDigest());
     };
@@ -438,7 +445,7 @@ export class Warden {
       removeDeadline(this.#options.ground.deadlines, held.name);
       return undefined;
     } catch (fault) {
-      held.sandbox?.cgroup.kill();
+      sandbox?.cgroup.kill();
       return (fault as Error).message;
     }
   }

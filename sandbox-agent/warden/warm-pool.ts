@@ -5,10 +5,11 @@
 import { freemem } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Cgroup } from './cgroup.ts';
-import { removeDeadline, writeDeadline } from './deadline-file.ts';
+import { removeDeadline } from './deadline-file.ts';
 import type { Ground } from './ground.ts';
 import type { GuestLink } from './guest-link.ts';
 import { limitsAt, Sandbox, type Shape } from './sandbox.ts';
+import { LEAST_LIMITS, SpareLauncher, writeNoDeadline } from './spare-launcher.ts';
 
 export interface WarmPoolOptions {
   ground: Ground;
@@ -16,6 +17,8 @@ export interface WarmPoolOptions {
   size: number;
   /** The one disk size that is kept: a disk cannot be resized at the claim, every other limit can. */
   diskBytesMax: number;
+  /** Whether a launcher waits beside the pool; only at level `ns`. */
+  spare?: boolean;
   /** A host uid that nobody has; the pool's own are in `uids`. */
   freeUid(): number;
   /** A name for a folder and a cgroup that no sandbox had since the warden's start. */
@@ -23,8 +26,6 @@ export interface WarmPoolOptions {
 }
 
 export const WARM_MAX = 16;
-/** The least that admission lets pass, so that a claim only ever raises them. */
-const LIMITS = { cpuMillis: 1_000, memoryBytesMax: 64 << 20, pidsMax: 64 };
 /** The machine keeps this much memory for sandboxes that are paid for. */
 const FREE_BYTES_MIN = 256 << 20;
 /** A claim's first command goes before the next boot. */
@@ -33,11 +34,11 @@ const RETRY_AFTER_MS = 5_000;
 const FREEZE_MS_MAX = 2_000;
 /** Has the guest load what every first command needs; it leaves nothing behind. */
 const WARM_UP = { argv: ['/usr/bin/true'], hasStdin: false, timeoutMs: 5_000 };
-/** A sandbox of the pool has no lease; the warden alone holds it frozen, and both clocks are told never to end it. */
-const NEVER_MS = Number.MAX_SAFE_INTEGER;
 
 export class WarmPool {
   readonly #options: WarmPoolOptions;
+  /** For what the pool has not: it starts from nothing, but for this. */
+  readonly spare: SpareLauncher;
   readonly #ready: Sandbox[] = [];
   #bootingUid: number | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -46,6 +47,8 @@ export class WarmPool {
 
   constructor(options: WarmPoolOptions) {
     this.#options = options;
+    const isWanted = options.spare === true && options.ground.level === 'ns';
+    this.spare = new SpareLauncher({ ...options, isWanted });
     this.#fillAfter(0);
   }
 
@@ -56,7 +59,8 @@ export class WarmPool {
   /** Host uids that are taken by the pool. */
   get uids(): number[] {
     const ready = this.#ready.map((sandbox) => sandbox.hostUid);
-    return this.#bootingUid === undefined ? ready : [...ready, this.#bootingUid];
+    const booting = this.#bootingUid === undefined ? [] : [this.#bootingUid];
+    return [...ready, ...booting, ...this.spare.uids];
   }
 
   /** A frozen sandbox with the limits of `shape`, now the caller's to hold, thaw and destroy; undefined: start one. */
@@ -108,8 +112,8 @@ export class WarmPool {
     this.#bootingUid = uid;
     let sandbox: Sandbox | undefined;
     try {
-      sandbox = await Sandbox.launch(ground, slot, uid, { ...LIMITS, diskBytesMax }, (cgroup, directory) =>
-        this.#writeDeadline(slot, cgroup, directory),
+      sandbox = await Sandbox.launch(ground, slot, uid, { ...LEAST_LIMITS, diskBytesMax }, (cgroup, directory) =>
+        writeNoDeadline(ground, slot, cgroup, directory),
       );
       await sandbox.ready();
       await warmUp(sandbox.link);
@@ -122,22 +126,6 @@ export class WarmPool {
     } finally {
       this.#bootingUid = undefined;
     }
-  }
-
-  /** So that the reaper clears it away should the warden die. */
-  #writeDeadline(slot: string, cgroup: Cgroup, sandboxDirectory: string): void {
-    writeDeadline(this.#options.ground.deadlines, {
-      sandbox: slot,
-      incarnation: 0,
-      seq: 0,
-      paidUntilMs: NEVER_MS,
-      endsAtMonotonicMs: NEVER_MS,
-      graceMs: 0,
-      tree: cgroup.tree,
-      pid: undefined,
-      cgroupDirectories: cgroup.directories,
-      sandboxDirectory,
-    });
   }
 
   #keep(sandbox: Sandbox): void {
@@ -165,7 +153,7 @@ export class WarmPool {
     this.#isClosed = true;
     clearTimeout(this.#timer);
     await this.#filling;
-    await Promise.all(this.#ready.splice(0).map((sandbox) => this.#discard(sandbox)));
+    await Promise.all([this.spare.close(), ...this.#ready.splice(0).map((sandbox) => this.#discard(sandbox))]);
   }
 }
 
