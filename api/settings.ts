@@ -13,7 +13,9 @@ const GRACE_MS_DEFAULT = 120_000;
 const MAINNET = 1;
 const READS_PER_MINUTE = 60_000;
 const WRITES_PER_MINUTE = 30_000;
-const LOGINS_PER_MINUTE = 1_200;
+const LOGINS_PER_MINUTE = 60;
+/** Everybody comes from one address there. */
+const DEVELOPMENT_LOGINS_PER_MINUTE = 1_200;
 const PUBLIC_READS_PER_MINUTE = 12_000;
 const RATE_MAX = 1_000_000_000;
 const PRINCIPAL = /^eip155:[1-9][0-9]{0,15}:0x[0-9a-f]{40}$/;
@@ -80,7 +82,7 @@ function readAll(env: Environment): ApiSettings {
     ratesPerMinute: {
       principal_reads: rateSetting(env, 'TALLY_RATE_READS', READS_PER_MINUTE),
       principal_writes: rateSetting(env, 'TALLY_RATE_WRITES', WRITES_PER_MINUTE),
-      address_logins: rateSetting(env, 'TALLY_RATE_LOGINS', LOGINS_PER_MINUTE),
+      address_logins: rateSetting(env, 'TALLY_RATE_LOGINS', loginsPerMinute(env)),
       address_reads: rateSetting(env, 'TALLY_RATE_PUBLIC_READS', PUBLIC_READS_PER_MINUTE),
     },
     development: switchSetting(env, 'TALLY_DEVELOPMENT'),
@@ -95,6 +97,10 @@ function portsIn(env: Environment): ApiSettings['ports'] {
     throw new Error(`ports are listened for on ${host}: TALLY_PORTS_PUBLIC_URL must say below which URL they are`);
   return { host, port: integerSetting(env, 'TALLY_PORTS_PORT', { fallback: 0, min: 0, max: PORT_MAX }), publicUrl };
 }
+
+/** Each login leaves receipts, and nobody has paid for them yet. */
+const loginsPerMinute = (env: Environment): number =>
+  switchSetting(env, 'TALLY_DEVELOPMENT') ? DEVELOPMENT_LOGINS_PER_MINUTE : LOGINS_PER_MINUTE;
 
 const rateSetting = (env: Environment, name: string, fallback: number): number =>
   integerSetting(env, name, { fallback, min: 1, max: RATE_MAX });

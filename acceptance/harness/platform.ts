@@ -24,6 +24,8 @@ export interface PlatformOptions {
   folder?: string;
   quantumMs?: number;
   graceMs?: number;
+  /** Listens where its folder says that it did the last time, as people's platforms do; absent: on any free port. */
+  isFoundAgain?: boolean;
   /** On top of this process's environment. */
   env?: Record<string, string>;
 }
@@ -34,7 +36,8 @@ export const temporaryFolder = (): string => mkdtempSync(join(tmpdir(), 'tally-a
 export async function startPlatform(options: PlatformOptions = {}): Promise<Platform> {
   const { quantumMs = 1_000, graceMs = 1_500 } = options;
   const folder = options.folder ?? temporaryFolder();
-  const flags = ['--data', folder, '--port', '0', '--quantum', String(quantumMs), '--grace', String(graceMs)];
+  const port = options.isFoundAgain ? [] : ['--port', '0'];
+  const flags = ['--data', folder, ...port, '--quantum', String(quantumMs), '--grace', String(graceMs)];
   const supervisor = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', UP, ...flags], {
     env: { ...process.env, ...options.env },
     stdio: ['ignore', 'pipe', 'pipe'],
