@@ -23,8 +23,12 @@ export interface Spool extends AsyncDisposable {
   stream(): AsyncIterable<Uint8Array>;
 }
 
-/** @errors throws BODY_TOO_LARGE naming the cap as soon as it is passed, QUEUE_FULL when other bodies take all room. */
-export async function spoolBody(body: AsyncIterable<Uint8Array>, bytesMax = UPLOAD_BYTES_MAX): Promise<Spool> {
+/** `look` sees every chunk. @errors throws BODY_TOO_LARGE naming the cap as soon as it is passed, QUEUE_FULL when other bodies take all room. */
+export async function spoolBody(
+  body: AsyncIterable<Uint8Array>,
+  bytesMax = UPLOAD_BYTES_MAX,
+  look: (chunk: Uint8Array) => void = () => undefined,
+): Promise<Spool> {
   const folder = await mkdtemp(join(tmpdir(), 'tally-body-'));
   let takenBytes = 0;
   const take = (bytes: number): void => {
@@ -40,7 +44,10 @@ export async function spoolBody(body: AsyncIterable<Uint8Array>, bytesMax = UPLO
   };
   const file = join(folder, 'body');
   try {
-    const { bytes, sha256 } = await writeHashed(body, file, take);
+    const { bytes, sha256 } = await writeHashed(body, file, (chunk) => {
+      take(chunk.length);
+      look(chunk);
+    });
     return { bytes, sha256, stream: () => createReadStream(file), [Symbol.asyncDispose]: remove };
   } catch (fault) {
     await remove();
@@ -51,14 +58,14 @@ export async function spoolBody(body: AsyncIterable<Uint8Array>, bytesMax = UPLO
 async function writeHashed(
   body: AsyncIterable<Uint8Array>,
   path: string,
-  take: (bytes: number) => void,
+  take: (chunk: Uint8Array) => void,
 ): Promise<{ bytes: number; sha256: string }> {
   const hash = createHash('sha256');
   const file = await open(path, 'wx', 0o600);
   let bytes = 0;
   try {
     for await (const chunk of body) {
-      take(chunk.length);
+      take(chunk);
       bytes += chunk.length;
       hash.update(chunk);
       await file.appendFile(chunk); // whole, unlike write

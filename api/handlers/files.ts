@@ -10,6 +10,7 @@ import { implement, refuseInvalid } from '@tallystick/surface';
 import { askFiles } from '../file-refusal.ts';
 import { commandFrom, executeFor } from '../outcome.ts';
 import { spoolBody, UPLOAD_BYTES_MAX } from '../spool.ts';
+import { tarContent } from '../tar-content.ts';
 import { timestampFromUs } from '../view-parts.ts';
 import { readySandbox } from './ready-sandbox.ts';
 
@@ -36,7 +37,8 @@ export const fileHandlers = (engine: Engine, provider: Provider) =>
         ]);
       // a file that is larger than the disk fits nowhere; of a tree only the machine can say
       const bytesMax = unpack ? UPLOAD_BYTES_MAX : Math.min(UPLOAD_BYTES_MAX, diskMib * BYTES_PER_MIB);
-      await using spool = await spoolBody(call.body, bytesMax);
+      const content = tarContent();
+      await using spool = await spoolBody(call.body, bytesMax, unpack ? content.look : undefined);
       const { bytes, sha256 } = spool;
       const fingerprint = createHash('sha256').update(`${call.fingerprint}\n${sha256}`).digest('hex');
       const command = commandFrom(call, {
@@ -46,7 +48,9 @@ export const fileHandlers = (engine: Engine, provider: Provider) =>
       });
       const { receiptId } = await executeFor(engine, call, { ...command, fingerprint });
       await askFiles({ path }, async () =>
-        unpack ? provider.putTree(id, path, spool.stream()) : provider.putFile(id, path, spool.stream(), sha256, bytes),
+        unpack
+          ? provider.putTree(id, path, spool.stream(), content.bytes())
+          : provider.putFile(id, path, spool.stream(), sha256, bytes),
       );
       return { sandboxId: id, path, bytes: BigInt(bytes), sha256, receiptId };
     },

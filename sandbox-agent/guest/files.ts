@@ -46,7 +46,7 @@ interface Space {
 }
 
 /** Of the file system that the path will be on, whose directories may not exist yet. */
-function spaceAt(path: string): Space {
+export function spaceAt(path: string): Space {
   for (let folder = dirname(path); ; folder = dirname(folder)) {
     try {
       const { bsize, blocks, bavail } = statfsSync(folder);

@@ -18,7 +18,7 @@ import {
 } from 'node:fs';
 import { Readable } from 'node:stream';
 import type { Work } from './exec.ts';
-import { CHUNK_BYTES, type Done, faultBody, NOTHING, streamOut, typeOf } from './files.ts';
+import { CHUNK_BYTES, type Done, faultBody, NOTHING, spaceAt, streamOut, typeOf } from './files.ts';
 import { Kind } from './frame.ts';
 import type { Send } from './outflow.ts';
 
@@ -48,8 +48,16 @@ function statusBody(path: string, status: NonNullable<ReturnType<typeof lstatSyn
 const sayText = (body: object, send: Send, done: Done): Work =>
   streamOut(Readable.from([Buffer.from(JSON.stringify(body))], { objectMode: true }), send, done);
 
+interface StatRequest {
+  path: string;
+  digest: boolean;
+  /** Tell of the room below the path instead, which need not exist. */
+  space?: boolean;
+}
+
 /** One JSON text; with a digest it is that of the very file whose status is told. */
-export function startStat({ path, digest }: { path: string; digest: boolean }, send: Send, done: Done): Work {
+export function startStat({ path, digest, space }: StatRequest, send: Send, done: Done): Work {
+  if (space) return sayText({ ...spaceAt(`${path}/.`), is_there: isThere(path) }, send, done);
   const status = lstatSync(path);
   if (!digest || !status.isFile()) return sayText(statusBody(path, status), send, done);
   const fd = openSync(path, READ_NO_LINK);

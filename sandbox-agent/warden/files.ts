@@ -72,6 +72,22 @@ export function endOf(outcome: Outcome): Record<string, unknown> {
   return outcome.end;
 }
 
+/** All text that a call answers with. @errors rejects with the guest's Fault, or `file_fault` beyond the limit */
+export async function textOf(link: GuestLink, verb: Verb, request: object, bytesMax: number): Promise<string> {
+  const chunks: Buffer[] = [];
+  let total = 0;
+  const { call, outcome } = openCall(link, verb, request, {
+    onBytes: (_, bytes) => {
+      total += bytes.length;
+      if (total <= bytesMax) chunks.push(bytes);
+      call.credit(bytes.length);
+    },
+  });
+  endOf(await outcome);
+  if (total > bytesMax) throw refused('file_fault', 'the sandbox said more than it may');
+  return Buffer.concat(chunks).toString();
+}
+
 /** Returns false when the call ended first: its outcome says why. @errors rejects when the caller goes away. */
 async function sendBody(request: IncomingMessage, call: Call, onBytes: (bytes: Buffer) => void): Promise<boolean> {
   try {
@@ -146,8 +162,39 @@ function checkTar(end: Record<string, unknown>, complaint: string): void {
   throw refused(code, 'the sandbox could not move the tree', { cause: complaint });
 }
 
-/** A tar stream, unpacked by the sandbox's own tar. */
+/** A full disk is told with its figures. */
+async function withSpace(link: GuestLink, path: string, fault: Fault, bytes: number | undefined): Promise<Fault> {
+  if (fault.code !== 'quota_full') return fault;
+  const space = await spaceAt(link, path).catch(() => ({ figures: {} }));
+  const asked = bytes === undefined ? {} : { asked_bytes: bytes };
+  return refused(fault.code, fault.message, { ...fault.facts, ...space.figures, ...asked });
+}
+
+const SPACE_BYTES_MAX = 1_024;
+
+/** The room at a path, as the guest tells it. @errors rejects with the guest's Fault */
+async function spaceAt(link: GuestLink, path: string): Promise<{ figures: Record<string, number>; isThere: boolean }> {
+  const text = await textOf(link, 'stat', { path, digest: false, space: true }, SPACE_BYTES_MAX);
+  try {
+    const said = JSON.parse(text);
+    return { figures: figuresOf(said), isThere: said['is_there'] === true };
+  } catch {
+    throw refused('file_fault', 'the sandbox did not say how much room there is');
+  }
+}
+
+/** Into a tree that is there already, files may take the place of others: only what no empty disk would hold is refused then. */
+async function checkRoom(link: GuestLink, path: string, bytes: number): Promise<void> {
+  const { figures, isThere } = await spaceAt(link, path);
+  const room = (isThere ? figures['cap_bytes'] : figures['available_bytes']) ?? Number.POSITIVE_INFINITY;
+  if (bytes > room)
+    throw refused('quota_full', 'the disk has no room for the tree', { ...figures, asked_bytes: bytes });
+}
+
+/** A tar stream, unpacked by the sandbox's own tar. `x-bytes` says what its files hold together. */
 export async function putTree(link: GuestLink, path: string, request: IncomingMessage) {
+  const announced = 'x-bytes' in request.headers ? announcedBytes(request) : {};
+  if (announced.bytes !== undefined) await checkRoom(link, path, announced.bytes);
   const complaint = complaints();
   let bytesSent = 0;
   const opened = openCall(link, 'exec', tarRequest(TREE_IN, path, true), {
@@ -160,7 +207,12 @@ export async function putTree(link: GuestLink, path: string, request: IncomingMe
     bytesSent += bytes.length;
   });
   if (isWhole) opened.call.end();
-  checkTar(endOf(await opened.outcome), complaint.text());
+  const end = endOf(await opened.outcome);
+  try {
+    checkTar(end, complaint.text());
+  } catch (fault) {
+    throw fault instanceof Fault ? await withSpace(link, path, fault, announced.bytes) : fault;
+  }
   return { path, bytes: bytesSent };
 }
 
@@ -245,23 +297,9 @@ export function readEntry(value: unknown): Entry {
 
 /** What the guest says is copied member by member; its text is bounded. */
 export async function listFiles(link: GuestLink, path: string) {
-  const chunks: Buffer[] = [];
-  let total = 0;
-  const { call, outcome } = openCall(
-    link,
-    'list',
-    { path },
-    {
-      onBytes: (_, bytes) => {
-        total += bytes.length;
-        if (total <= LIST_BYTES_MAX) chunks.push(bytes);
-        call.credit(bytes.length);
-      },
-    },
-  );
-  endOf(await outcome);
+  const text = await textOf(link, 'list', { path }, LIST_BYTES_MAX);
   try {
-    const { entries, truncated } = JSON.parse(Buffer.concat(chunks).toString());
+    const { entries, truncated } = JSON.parse(text);
     return { path, entries: (entries as unknown[]).map(readEntry), truncated: truncated === true };
   } catch {
     throw refused('file_fault', 'the sandbox gave no list');

@@ -5,7 +5,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { JsonObject } from '@tallystick/kernel';
 import { Fault, refused } from './fault.ts';
-import { endOf, openCall, readEntry } from './files.ts';
+import { endOf, openCall, readEntry, textOf } from './files.ts';
 import type { GuestLink, Verb } from './guest-link.ts';
 import * as read from './request.ts';
 
@@ -29,22 +29,6 @@ function once(link: GuestLink, id: string, change: () => Promise<object>): Promi
   changes.set(id, made);
   if (changes.size > CHANGES_KEPT_MAX) changes.delete(changes.keys().next().value as string);
   return made;
-}
-
-/** All text that a call answers with. @errors rejects with the guest's Fault, or `file_fault` beyond the limit */
-export async function textOf(link: GuestLink, verb: Verb, request: object, bytesMax: number): Promise<string> {
-  const chunks: Buffer[] = [];
-  let total = 0;
-  const { call, outcome } = openCall(link, verb, request, {
-    onBytes: (_, bytes) => {
-      total += bytes.length;
-      if (total <= bytesMax) chunks.push(bytes);
-      call.credit(bytes.length);
-    },
-  });
-  endOf(await outcome);
-  if (total > bytesMax) throw refused('file_fault', 'the sandbox said more than it may');
-  return Buffer.concat(chunks).toString();
 }
 
 function parsed(text: string): Record<string, unknown> {

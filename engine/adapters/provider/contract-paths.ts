@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import type { ContractRig } from './contract.ts';
+import { packTar } from './mock-tar.ts';
 import { ProviderFault } from './port.ts';
 
 const MIB = 1 << 20;
@@ -149,5 +150,11 @@ function onceOnly(rigged: Rigged, sandbox: () => string): void {
       return true;
     });
     await assert.rejects(provider.statPath(sandbox(), 'large'), isMissing);
+    const tree = packTar([['large', Buffer.alloc(40 * MIB)]]);
+    await assert.rejects(provider.putTree(sandbox(), 'wide', tree, 40 * MIB), (fault) => {
+      assert.ok(isFault('quota_full')(fault));
+      return (fault as ProviderFault).facts['asked_bytes'] === 40 * MIB;
+    });
+    await assert.rejects(provider.statPath(sandbox(), 'wide'), isMissing);
   });
 }

@@ -239,8 +239,18 @@ function fileCalls({ answer, open }: Wire) {
       const ask = { verb: 'put', sandbox, method: 'PUT', path: `${one(sandbox)}/files` } as const;
       return answer({ ...ask, query: { path }, headers, body });
     },
-    putTree: (sandbox, path, body) =>
-      answer({ verb: 'put', sandbox, method: 'PUT', path: `${one(sandbox)}/tree`, query: { path }, body }),
+    putTree: (sandbox, path, body, bytes) => {
+      const headers: Record<string, string> = bytes === undefined ? {} : { 'x-bytes': String(bytes) };
+      return answer({
+        verb: 'put',
+        sandbox,
+        method: 'PUT',
+        path: `${one(sandbox)}/tree`,
+        query: { path },
+        headers,
+        body,
+      });
+    },
     getFile: (sandbox, path, range) => {
       const headers: Record<string, string> = range ? { range: `bytes=${range.start}-${range.end ?? ''}` } : {};
       return open({ verb: 'get', sandbox, method: 'GET', path: `${one(sandbox)}/files`, query: { path }, headers });

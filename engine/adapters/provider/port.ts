@@ -332,8 +332,8 @@ export interface Provider extends PathCalls, WatchCalls, EgressCalls {
     sha256?: string,
     bytes?: number,
   ): Promise<{ bytes: number; sha256: string }>;
-  /** A tar stream, unpacked inside. */
-  putTree(sandbox: string, path: string, body: Body): Promise<{ bytes: number }>;
+  /** A tar stream, unpacked inside. `bytes`: what its files hold together, checked against the room before anything is made. */
+  putTree(sandbox: string, path: string, body: Body, bytes?: number): Promise<{ bytes: number }>;
   getFile(sandbox: string, path: string, range?: ByteRange): Promise<Readable>;
   getTree(sandbox: string, path: string): Promise<Readable>;
   listFiles(sandbox: string, path: string): Promise<{ entries: FileEntry[]; truncated: boolean }>;
