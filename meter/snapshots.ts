@@ -22,6 +22,8 @@ const EVERY_MS = 2_000;
 const COMPARE_EVERY_MS = 60_000;
 /** One that a machine does not list for so long is lost. */
 const LOST_AFTER_MS = 180_000;
+/** One that no receipt knows may be of a platform that was set back: it is not removed at once. */
+const NOBODYS_MS = 3_600_000;
 /** Longer than a machine may take over one. */
 export const TAKE_LEASE_MS = 180_000;
 /** Says the machine for a while only. */
@@ -99,7 +101,7 @@ export async function reconcileSnapshots(reporting: Reporting, signal: AbortSign
     try {
       const views = await reporting.provider.listSnapshots();
       for (const view of views)
-        if (!known.has(view.snapshot) && (await isSettled(reporting, view))) known.add(view.snapshot);
+        if (!known.has(view.snapshot) && (await isSettled(reporting, view, sightings))) known.add(view.snapshot);
       if (performance.now() - comparedAtMs >= COMPARE_EVERY_MS) {
         comparedAtMs = performance.now();
         known.clear(); // what was deleted meanwhile is looked at again
@@ -113,7 +115,7 @@ export async function reconcileSnapshots(reporting: Reporting, signal: AbortSign
 }
 
 /** One on the machine: reported if it was kept at an end, removed if it is not kept any more. True: nothing is left to do. */
-export async function isSettled(reporting: Reporting, view: SnapshotView): Promise<boolean> {
+async function isSettled(reporting: Reporting, view: SnapshotView, sightings: Sightings): Promise<boolean> {
   const state = await stateOf(reporting, view.snapshot);
   if (state?.is_kept) return state.status !== 'making';
   if (state && state.status !== '') {
@@ -124,7 +126,7 @@ export async function isSettled(reporting: Reporting, view: SnapshotView): Promi
     | SandboxState
     | undefined;
   if (sandbox?.on_end !== 'snapshot' || view.cause !== 'on_end') {
-    await remove(reporting, view.snapshot); // nobody asked for it
+    if (sightings.isLasting(view.snapshot, NOBODYS_MS)) await remove(reporting, view.snapshot);
     return false;
   }
   if (sandbox.status === 'ended') await reportView(reporting, view, sandbox.owner);

@@ -119,9 +119,7 @@ export async function keepDisk(
   const source = sourceOf(held, snapshot, imageDigest, 'on_end');
   // not by its shown path: a move between mounts would be a copy
   const file = join(dirname(ground.logs), 'sandboxes', held.sandbox.name, 'disk.img');
-  const { moved, made } = snapshots.keepDisk(source, file);
-  made.catch((fault: Error) => console.error(`${snapshot} of ${held.name} could not be kept: ${fault.message}`));
-  await moved;
+  await snapshots.keepDisk(source, file);
 }
 
 /** The digest of the image that a sandbox starts from. @errors rejects with Fault `image_digest_mismatch` naming both */

@@ -57,6 +57,8 @@ const RESTORE_MS_MAX = 60_000;
 const FREE_SHARE_MIN = 0.1;
 const MIB = 1 << 20;
 const NEW = '.new';
+/** The note beside a disk that was moved here from a sandbox that is over, until it is whole. */
+const MOVED = '.moved';
 const OWNER = Number(GUEST_UID);
 
 export class Snapshots {
@@ -73,8 +75,12 @@ export class Snapshots {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
     for (const page of readdirSync(folder).flatMap((name) => pageIn(folder, name)))
       this.#pages.set(page.snapshot, page);
-    const whole = new Set([...this.#pages.keys()].flatMap((id) => [`${id}.img`, `${id}.json`]));
-    for (const name of readdirSync(folder)) if (!whole.has(name)) rmSync(join(folder, name), { force: true });
+    const moved = readdirSync(folder).flatMap((name) => movedIn(folder, name));
+    const whole = [...this.#pages.keys()].flatMap((id) => [`${id}.img`, `${id}.json`]);
+    const waiting = moved.flatMap(({ snapshot }) => [`${snapshot}.img${NEW}`, `${snapshot}${MOVED}`]);
+    const kept = new Set([...whole, ...waiting]);
+    for (const name of readdirSync(folder)) if (!kept.has(name)) rmSync(join(folder, name), { force: true });
+    for (const source of moved) this.make(source, async () => {}).catch(tellLoss(source));
   }
 
   list(): SnapshotPage[] {
@@ -122,6 +128,8 @@ export class Snapshots {
       throw refused('snapshot_failed', 'the snapshot could not be made', {
         cause: (fault as Error).message.split('\n')[0]!,
       });
+    } finally {
+      rmSync(join(this.#folder, source.snapshot + MOVED), { force: true });
     }
   }
 
@@ -154,11 +162,19 @@ export class Snapshots {
     this.#pages.set(page.snapshot, page);
   }
 
-  /** The disk of a sandbox that has just ended, without a copy. @errors as `make` */
-  keepDisk(source: SnapshotSource, file: string): { moved: Promise<void>; made: Promise<SnapshotPage> } {
+  /**
+   * The disk of a sandbox that has just ended, without a copy. Resolves when it is out of the sandbox's folder, or cannot be
+   * had; it is listed once it is whole, by the next warden if this one ends before.
+   */
+  async keepDisk(source: SnapshotSource, file: string): Promise<void> {
     const moved = Promise.withResolvers<void>();
-    const made = this.make(source, (to) => takeDisk(file, to).finally(moved.resolve)).finally(moved.resolve);
-    return { moved: moved.promise, made };
+    const take = async (to: string): Promise<void> => {
+      writeFileSync(join(this.#folder, source.snapshot + MOVED), JSON.stringify(source), { mode: 0o600, flush: true });
+      await takeDisk(file, to);
+      moved.resolve();
+    };
+    this.make(source, take).catch(tellLoss(source)).finally(moved.resolve);
+    await moved.promise;
   }
 
   /**
@@ -199,6 +215,23 @@ export class Snapshots {
 
   #file(id: string, end: string): string {
     return join(this.#folder, `${id}.${end}`);
+  }
+}
+
+const tellLoss =
+  ({ snapshot, sandbox }: SnapshotSource) =>
+  (fault: Error): void =>
+    console.error(`${snapshot} of ${sandbox} could not be kept: ${fault.message}`);
+
+/** What an earlier warden had moved here and not finished. */
+function movedIn(folder: string, name: string): SnapshotSource[] {
+  if (!name.endsWith(MOVED)) return [];
+  try {
+    const source = JSON.parse(readFileSync(join(folder, name), 'utf8')) as SnapshotSource;
+    const isHere = name === source.snapshot + MOVED && existsSync(join(folder, `${source.snapshot}.img${NEW}`));
+    return isHere ? [source] : [];
+  } catch {
+    return []; // half written
   }
 }
 
