@@ -55,7 +55,7 @@ async function outTo(context: TestContext, zone: Zone, allow: string[], more: st
   return { warden, names };
 }
 
-test('what a rule names is reached by curl, git and node as they are; what none names is not even looked up', async (context) => {
+test('[I-37] what a rule names is reached by curl, git and node as they are; what none names is not even looked up', async (context) => {
   const web = await webServer(context);
   const { warden, names } = await outTo(context, { 'web.test': ['127.0.0.1'] }, [`web.test:${web.port}`]);
   const url = `http://web.test:${web.port}`;
@@ -107,7 +107,7 @@ test('without a policy there is no socket to ask at and no variable; raw sockets
   assert.equal(web.heard.length, 0);
 });
 
-test('a name that points inside is refused, also when it did not at first, and whatever its answer is wrapped in', async (context) => {
+test('[I-37] a name that points inside is refused, also when it did not at first, and whatever its answer is wrapped in', async (context) => {
   const web = await webServer(context);
   const hosts: Record<string, string[]> = {
     'loop.test': ['127.0.0.1'],
@@ -152,7 +152,7 @@ test('a name that points inside is refused, also when it did not at first, and w
   assert.equal(web.heard.length, 0);
 });
 
-test('the address that was checked is the address that is used: a second answer changes nothing', async (context) => {
+test('[I-37] the address that was checked is the address that is used: a second answer changes nothing', async (context) => {
   const web = await webServer(context);
   const opened = ['--egress-private', '127.0.0.1/32'];
   const zone = { 'flip.test': (times: number) => (times === 1 ? ['127.0.0.1'] : ['127.0.0.2']) };
