@@ -11,6 +11,9 @@ import { newSightings, type Sightings } from './sightings.ts';
 import { type Contact, lastTicketEndsMs, silenceAfter } from './silence.ts';
 
 const EVERY_MS = 2_000;
+/** With very many sandboxes a pass takes long: it then rests longer, so that looking on is a small part of the work. */
+const RESTS_PER_PASS = 3;
+const REST_MS_MAX = 15_000;
 /** The machine's own report of an end is waited for this long. */
 const END_HEARD_MS = 10_000;
 /** A command that was receipted may still be on its way to the machine for this long. */
@@ -32,17 +35,19 @@ export async function reconcileForEver(reconciling: Reconciling, signal: AbortSi
   let silentMs = 0;
   while (!signal.aborted) {
     const startedAtMs = performance.now();
+    let restMs = EVERY_MS;
     try {
       const views = await reconciling.provider.list();
       silentMs = 0;
       await reconcileOnce(reconciling, views, sightings);
+      restMs = Math.max(EVERY_MS, Math.min(REST_MS_MAX, RESTS_PER_PASS * (performance.now() - startedAtMs)));
     } catch (fault) {
       reconciling.log.warn({ fault: (fault as Error).message }, 'could not compare with the machine');
       const attempt = { startedAtMs, endedAtMs: performance.now(), pausedMs: EVERY_MS };
       if (fault instanceof ProviderFault) silentMs = silenceAfter(silentMs, attempt, reconciling.contact);
       await loseSilent(reconciling, silentMs).catch(() => undefined);
     }
-    await pause(EVERY_MS, signal);
+    await pause(restMs, signal);
   }
 }
 
