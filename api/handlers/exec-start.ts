@@ -11,7 +11,7 @@ import { commandFrom, executeFor } from '../outcome.ts';
 import { askProvider, isUnreachable } from '../provider-refusal.ts';
 
 /** Of a sandbox's receipts, when the first use of an exec id is looked for. */
-const PAGES_MAX = 50;
+const PAGES_MAX = 3;
 
 /** Receipts the start of `spec` and carries it to the machine. @errors what the rule or the machine refuses */
 export async function receiptAndStart(
