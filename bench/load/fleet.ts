@@ -56,10 +56,10 @@ export interface Fleet extends AsyncDisposable {
   nowUs: bigint;
 }
 
-/** A server of its own that flushes every commit, and one meter that works in this process. */
+/** A server of its own that flushes every commit, as large as who sells to so many would set it; and one meter, in this process. */
 export async function startFleet(): Promise<Fleet> {
   const folder = mkdtempSync(join(tmpdir(), 'tally-fleet-'));
-  const settings = { shared_buffers: '256MB', max_wal_size: '2GB', checkpoint_timeout: '30min' };
+  const settings = { shared_buffers: '2GB', max_wal_size: '8GB', checkpoint_timeout: '30min' };
   const database = await openDatabase({ folder, settings });
   await migrate(database);
   const clock = { nowUs: START_US };
