@@ -12,6 +12,7 @@ import {
 import { createServer, type Server, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { isSocks, readSocks, SocksReply, socksAnswer, targetOfAuthority, targetOfUrl } from './egress-ask.ts';
+import type { EgressMachine } from './egress-dial.ts';
 import type { EgressFlow } from './egress-flow.ts';
 import { type Gate, gateOf } from './egress-gate.ts';
 import { type EgressPassages, isRefusal, type Refusal } from './egress-passages.ts';
@@ -58,6 +59,7 @@ function sendProblem(response: ServerResponse, refusal: Refusal): void {
 }
 
 export class EgressBroker {
+  readonly #machine: EgressMachine;
   readonly #flow: EgressFlow;
   readonly #passages: EgressPassages;
   readonly #server: Server;
@@ -65,7 +67,8 @@ export class EgressBroker {
   readonly #gates = new Set<Gate>();
   readonly #gateOf = new WeakMap<Duplex, Gate>();
 
-  constructor(flow: EgressFlow, passages: EgressPassages) {
+  constructor(machine: EgressMachine, flow: EgressFlow, passages: EgressPassages) {
+    this.#machine = machine;
     this.#flow = flow;
     this.#passages = passages;
     this.#server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (socket) => this.#accept(socket));
@@ -96,11 +99,16 @@ export class EgressBroker {
   }
 
   #accept(socket: Socket): void {
+    const giveBack = this.#machine.takePlace();
+    if (!giveBack) return void socket.destroy();
     const gate = gateOf(socket, this.#flow);
     const { stream } = gate;
     this.#gates.add(gate);
     this.#gateOf.set(stream, gate);
-    stream.on('close', () => this.#gates.delete(gate));
+    stream.once('close', () => {
+      this.#gates.delete(gate);
+      giveBack();
+    });
     stream.once('readable', () => {
       const first = stream.read() as Buffer | null;
       if (first === null) return void stream.destroy();

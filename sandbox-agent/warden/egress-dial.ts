@@ -25,6 +25,8 @@ const CONNECT_MS_MAX = 5_000;
 const ADDRESSES_TRIED_MAX = 3;
 const ADDRESSES_READ_MAX = 64;
 const KEEP_ALIVE_MS = 60_000;
+/** Of all sandboxes together, to their brokers: each costs the warden two descriptors at most. */
+export const EGRESS_MACHINE_CONNECTIONS_MAX = 2_048;
 
 /** What all sandboxes of a machine share on their way out. */
 export interface EgressMachine {
@@ -32,6 +34,8 @@ export interface EgressMachine {
   lookup(host: string): Promise<string[]>;
   /** Why nobody is let out to this address; undefined when one may. */
   refusal(address: Address): string | undefined;
+  /** A place for one more connection, to be given back once; undefined when the machine has no more. */
+  takePlace(): (() => void) | undefined;
 }
 
 export interface EgressMachineOptions {
@@ -60,6 +64,7 @@ function ownAddresses(): Set<string> {
 export function egressMachine({ openedRanges, resolver }: EgressMachineOptions): EgressMachine {
   const dns = new Resolver({ timeout: LOOKUP_MS_MAX, tries: LOOKUP_TRIES });
   if (resolver !== undefined) setServer(dns, resolver);
+  let places = EGRESS_MACHINE_CONNECTIONS_MAX;
   const isOpened = (address: Address): boolean => openedRanges.some((range) => isInRange(range, address));
   return {
     async lookup(host) {
@@ -70,6 +75,13 @@ export function egressMachine({ openedRanges, resolver }: EgressMachineOptions):
       const plain = unmapped(address);
       const reason = refusedReason(plain) ?? (ownAddresses().has(formatAddress(plain)) ? 'own_machine' : undefined);
       return reason !== METADATA && isOpened(plain) ? undefined : reason;
+    },
+    takePlace() {
+      if (places === 0) return undefined;
+      places -= 1;
+      return () => {
+        places += 1;
+      };
     },
   };
 }

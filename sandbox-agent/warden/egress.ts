@@ -36,7 +36,7 @@ export interface EgressPolicy {
 
 export const NO_EGRESS: EgressPolicy = { serial: 0, mode: 'none', allow: [] };
 
-/** Modes that a machine of this level offers: where the broker was not tried there is none. */
+/** Modes that a machine of this level offers: gVisor does not let programs inside reach the broker's socket. */
 export const egressKinds = (level: Level): EgressMode[] => (level === 'ns' ? ['none', 'allowlist'] : ['none']);
 
 /** @errors throws Fault `egress_not_offered` or `invalid` */
@@ -125,7 +125,7 @@ export class Egress {
   }
 
   async #openWay(place: EgressPlace): Promise<void> {
-    this.#broker = new EgressBroker(this.#flow, this.#passages);
+    this.#broker = new EgressBroker(this.#options.machine, this.#flow, this.#passages);
     this.#broker.listen(join(place.socketDirectory, 'egress.sock'), place.hostUid);
     await this.#listenInside(place.link);
   }
