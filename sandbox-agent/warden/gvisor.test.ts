@@ -63,15 +63,16 @@ describe('level gvisor', { skip: withoutGvisor ?? false }, () => {
     await assertNothingLeft(own);
   });
 
-  const BOMBS: [what: string, argv: string[], counted: 'oomKills' | 'forksRefused'][] = [
-    ['memory', ['perl', '-e', "$x .= 'a' x (1 << 20) while 1"], 'oomKills'],
-    ['processes', ['sh', '-c', 'b() { b | b & }; b; sleep 60'], 'forksRefused'],
+  const BOMBS: [what: string, argv: string[]][] = [
+    ['memory', ['perl', '-e', "$x .= 'a' x (1 << 20) while 1"]],
+    ['processes', ['sh', '-c', 'b() { b | b & }; b; sleep 60']],
   ];
-  for (const [what, argv, counted] of BOMBS) {
+  for (const [what, argv] of BOMBS) {
     test(`[I-08] a bomb of ${what} ends its own sandbox, is counted, and the neighbour lives on`, async () => {
       const [sandbox, neighbour] = await Promise.all([sandboxOn(own.ground, 0), sandboxOn(own.ground, 1)]);
       assert.deepEqual((await execInside(sandbox, argv, 30_000)).end, { fault: 'lost' });
-      assert.ok(sandbox.cgroup[counted]() > 0);
+      // Which limit it meets first is the platform's: a process costs threads and memory.
+      assert.ok(sandbox.cgroup.oomKills() + sandbox.cgroup.forksRefused() > 0);
       assert.ok(sandbox.cgroup.memoryBytesUsed() <= SHAPE.memoryBytesMax);
       assert.equal(await inside(neighbour, 'echo well'), 'well\n[exit 0]');
       await Promise.all([sandbox.destroy(), neighbour.destroy()]);
