@@ -129,7 +129,7 @@ export async function runGroup(
   group: Group,
   root: string,
   progress: Progress,
-  msMax = GROUP_MS_MAX,
+  msMax = group.msMax ?? GROUP_MS_MAX,
 ): Promise<GroupResult> {
   const startMs = Date.now();
   const tally = new Tally(group.name);

@@ -10,11 +10,14 @@ export interface Group {
   files: string[];
   /** Measures time or loads the machine: nothing else runs beside it. */
   isAlone: boolean;
+  /** It is ended after this long; absent: as every group. */
+  msMax?: number;
 }
 
 interface Claim {
   name: string;
   isAlone: boolean;
+  msMax?: number;
   owns(file: string): boolean;
 }
 
@@ -23,9 +26,12 @@ const inFolder = (folder: string) => (file: string) => file.startsWith(`${folder
 /** No `*.test.ts`, so that neither a folder's name nor a glob of tests means it. */
 const LONG_SUFFIX = '.test.long.ts';
 
+/** A soak of an hour, and what else takes minutes, on a slow machine. */
+const LONG_MS_MAX = 4 * 3_600_000;
+
 /** The first claim that owns a file gets it. */
 const CLAIMS: readonly Claim[] = [
-  { name: 'long', isAlone: true, owns: (file) => file.endsWith(LONG_SUFFIX) },
+  { name: 'long', isAlone: true, msMax: LONG_MS_MAX, owns: (file) => file.endsWith(LONG_SUFFIX) },
   { name: 'acceptance', isAlone: true, owns: inFolder('acceptance') },
   { name: 'sandbox', isAlone: true, owns: (file) => /^(sandbox-agent|engine\/adapters)\//.test(file) },
   { name: 'engine', isAlone: false, owns: inFolder('engine') },
@@ -51,7 +57,10 @@ export function findTestFiles(root: string): string[] {
 
 /** Distributes files over the groups; groups without a file are left out. */
 export function groupFiles(files: readonly string[]): Group[] {
-  const groups = GROUP_NAMES.map((name): Group => ({ name, files: [], isAlone: claimOf(name).isAlone }));
+  const groups = GROUP_NAMES.map((name): Group => {
+    const { isAlone, msMax } = claimOf(name);
+    return { name, files: [], isAlone, ...(msMax === undefined ? {} : { msMax }) };
+  });
   for (const file of files) {
     const claim = CLAIMS.find((candidate) => candidate.owns(file));
     groups.find((group) => group.name === claim?.name)?.files.push(file);
