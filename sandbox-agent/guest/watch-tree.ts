@@ -6,9 +6,9 @@ import { type FSWatcher, watch as fsWatch, lstatSync, readdirSync, realpathSync 
 import { typeOf } from './files.ts';
 import { codeFault } from './paths.ts';
 
-/** Directories that one watch may look into; what is below others is not told. */
+/** Directories that all watches of a sandbox may look into; what is below others is not told. */
 export const WATCH_DIRECTORIES_MAX = 4_096;
-/** Names that one watch keeps in mind. */
+/** Names that they keep in mind, in the sandbox's own memory. */
 export const WATCH_ENTRIES_MAX = 50_000;
 
 export type ChangeKind = 'created' | 'modified' | 'deleted' | 'moved' | 'missed';
@@ -92,7 +92,7 @@ export class WatchTree {
   /** Gone at the last look: the other half of a move may still come. */
   #orphans: Gone[] = [];
   #directories = 0;
-  #entries = 0;
+  static readonly #inAll = { directories: 0, entries: 0 };
   #isFirstLook = true;
   #isToldFull = false;
 
@@ -119,7 +119,7 @@ export class WatchTree {
   }
 
   close(): void {
-    for (const { entry } of this.#orphans.splice(0)) this.#leave(entry);
+    for (const { entry } of this.#orphans.splice(0)) this.#forget(entry);
     this.#leave(this.#root);
     this.#marked.clear();
   }
@@ -143,7 +143,7 @@ export class WatchTree {
 
   /** Watches first and reads then, so that nothing falls between. One that moves away meanwhile is entered where it turns up. */
   #enter(directory: Entry): void {
-    if (this.#directories >= WATCH_DIRECTORIES_MAX) return void this.#full(directory, 'directories_max');
+    if (WatchTree.#inAll.directories >= WATCH_DIRECTORIES_MAX) return void this.#full(directory, 'directories_max');
     const path = this.#pathOf(directory);
     const watcher = this.#watch(directory, path);
     if (!watcher) return;
@@ -155,6 +155,7 @@ export class WatchTree {
     directory.watcher = watcher;
     directory.children = new Map();
     this.#directories += 1;
+    WatchTree.#inAll.directories += 1;
     for (const one of found) this.#adopt(one);
   }
 
@@ -191,26 +192,32 @@ export class WatchTree {
   }
 
   #adopt({ parent, name, seen, isReplacing }: Appeared): void {
-    if (this.#entries >= WATCH_ENTRIES_MAX) return void this.#fullOfEntries(parent);
+    if (WatchTree.#inAll.entries >= WATCH_ENTRIES_MAX) return void this.#fullOfEntries(parent);
     this.#isToldFull = false;
     const entry: Entry = { ...seen, name, parent, children: undefined, watcher: undefined, isFull: false };
     parent.children?.set(name, entry);
-    this.#entries += 1;
+    WatchTree.#inAll.entries += 1;
     const path = this.#relative(entry);
     if (!this.#isFirstLook) this.#tell({ kind: isReplacing ? 'modified' : 'created', path, type: entry.type });
     if (entry.type === 'directory' && this.#isRecursive) this.#enter(entry);
   }
 
+  /** Forgets an entry with everything below. */
+  #forget(entry: Entry): void {
+    WatchTree.#inAll.entries -= 1;
+    this.#leave(entry);
+  }
+
   /** Forgets everything below; the entry itself stays with its parent. */
   #leave(entry: Entry): void {
     this.#marked.delete(entry);
-    if (entry.watcher) this.#directories -= 1;
+    if (entry.watcher) {
+      this.#directories -= 1;
+      WatchTree.#inAll.directories -= 1;
+    }
     entry.watcher?.close();
     entry.watcher = undefined;
-    for (const child of entry.children?.values() ?? []) {
-      this.#entries -= 1;
-      this.#leave(child);
-    }
+    for (const child of entry.children?.values() ?? []) this.#forget(child);
     entry.children = undefined;
   }
 
@@ -292,8 +299,7 @@ export class WatchTree {
 
   #drop({ entry, isReplaced }: Gone): void {
     if (!isReplaced) this.#tell({ kind: 'deleted', path: this.#relative(entry), type: entry.type });
-    this.#entries -= 1;
-    this.#leave(entry);
+    this.#forget(entry);
   }
 
   /** Marks everything there is, one directory per step. */

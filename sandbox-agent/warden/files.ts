@@ -20,6 +20,9 @@ function figuresOf(said: Record<string, unknown>): Record<string, number> {
   return Object.fromEntries(names.map((name) => [name, said[name] as number]));
 }
 
+/** Caps of the guest that these words speak of. */
+const CAPS: Readonly<Record<string, number>> = { directories_max: 4_096, entries_max: 50_000, too_deep: 256 };
+
 /** The guest's word for why, as a typed refusal. */
 export function guestFault(code: string, said: Record<string, unknown> = {}): Fault {
   const known: Record<string, [string, string]> = {
@@ -38,14 +41,18 @@ export function guestFault(code: string, said: Record<string, unknown> = {}): Fa
     ELOOP: ['link_loop', 'the links of the path lead nowhere'],
     EFBIG: ['too_large', 'a digest is told of files of at most 4 GiB'],
     into_itself: ['into_itself', 'a folder cannot be moved below itself'],
-    directories_max: ['watch_too_large', 'a watch looks into at most 4096 folders'],
-    entries_max: ['watch_too_large', 'a watch keeps at most 50000 names in mind'],
+    directories_max: ['watch_too_large', 'the watches of a sandbox look into at most 4096 folders'],
+    entries_max: ['watch_too_large', 'the watches of a sandbox keep at most 50000 names in mind'],
     too_deep: ['too_deep', 'more than 256 folders stand within each other there'],
   };
   const [word, detail] = known[code] ?? ['file_fault', 'the sandbox could not do that'];
   return code === 'ENOENT'
     ? new Fault('not_found', word, detail)
-    : refused(word, detail, { cause: code, ...figuresOf(said) });
+    : refused(word, detail, {
+        cause: code,
+        ...(Object.hasOwn(CAPS, code) ? { cap: CAPS[code] as number } : {}),
+        ...figuresOf(said),
+      });
 }
 
 type Outcome = { end: Record<string, unknown> } | { fault: Fault };

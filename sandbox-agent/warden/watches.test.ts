@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { type WardenProcess, wardenFor } from '../testing/warden-process.ts';
-import { WATCH_EVENTS_KEPT_MAX, WATCHES_MAX, type WatchEvent } from './watches.ts';
+import { WATCH_EVENTS_KEPT_MAX, WATCHES_KEPT_MAX, WATCHES_MAX, type WatchEvent } from './watches.ts';
 
 const S0 = '/v1/sandboxes/s0';
 
@@ -123,7 +123,16 @@ describe('watches of a sandbox', () => {
     assert.equal((await open('file')).json.code, 'not_a_folder');
     assert.equal((await page('wch_none', 0, 0)).code, 'unknown_watch');
     await run('mkdir ~/wide; cd ~/wide; seq 4200 | xargs mkdir');
-    assert.equal((await open('wide')).json.code, 'watch_too_large');
+    const wide = (await open('wide')).json;
+    assert.deepEqual([wide.code, wide.cap], ['watch_too_large', 4_096]);
+    await run('mkdir ~/half; cd ~/half; seq 2100 | xargs mkdir');
+    const half = await open('half');
+    assert.equal(half.json.directories, 2_101);
+    assert.equal((await open('half')).json.code, 'watch_too_large');
+    await close(half.id);
+    const again = await open('half');
+    assert.equal(again.status, 200);
+    await close(again.id);
     const plain = await open('wide', false);
     assert.equal(plain.json.directories, 1);
     await close(plain.id);
@@ -142,9 +151,12 @@ describe('watches of a sandbox', () => {
     const refused = await open('many');
     assert.deepEqual([refused.status, refused.json.code, refused.json.cap], [429, 'too_many_watches', WATCHES_MAX]);
     for (const { id } of opened) await close(id);
-    const last = await open('many');
-    assert.equal(last.status, 200);
-    await close(last.id);
+    for (let index = 0; index < WATCHES_KEPT_MAX; index += 1) {
+      const { status, id } = await open('many');
+      assert.equal(status, 200);
+      await close(id);
+    }
+    assert.equal((await page(opened[0]!.id, 0, 0)).code, 'unknown_watch');
   });
 
   /** The names that must stand there by what was told. */

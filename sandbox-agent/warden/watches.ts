@@ -10,6 +10,8 @@ import { Waiters } from './waiters.ts';
 
 /** Watches that one sandbox may have at once. */
 export const WATCHES_MAX = 8;
+/** With those that have ended and may still be read. */
+export const WATCHES_KEPT_MAX = 32;
 /** Events of one watch that are kept for readers. */
 export const WATCH_EVENTS_KEPT_MAX = 4_096;
 /** Their texts together; long paths leave room for fewer. */
@@ -196,10 +198,15 @@ class Watch {
     this.#append({ kind: 'ended', path: this.#told(''), from: null, type: null, reason });
   }
 
+  /** What it saw can be read until it is forgotten. */
   close(reason: string): void {
-    clearTimeout(this.#idle);
     this.#call.cancel();
     this.#end(reason);
+  }
+
+  forget(): void {
+    clearTimeout(this.#idle);
+    this.close('closed');
   }
 
   #page(events: WatchEvent[], after: number): WatchPage {
@@ -244,6 +251,16 @@ export interface OpenWatch {
   recursive: boolean;
 }
 
+/** Those that have ended make room, the oldest first. */
+function forgetOldest(watches: Map<string, Watch>): void {
+  for (const [id, watch] of watches) {
+    if (watches.size < WATCHES_KEPT_MAX) return;
+    if (!watch.isOver) continue;
+    watch.forget();
+    watches.delete(id);
+  }
+}
+
 /** Idempotent on the id. @errors rejects with Fault `too_many_watches`, `watch_too_large`, `not_a_folder`, `no_such_file`, ... */
 export async function openWatch(link: GuestLink, order: OpenWatch, nowUs: () => number): Promise<WatchPage> {
   const watches = watchesOf.get(link) ?? new Map<string, Watch>();
@@ -257,9 +274,10 @@ export async function openWatch(link: GuestLink, order: OpenWatch, nowUs: () => 
     throw new Fault('busy', 'too_many_watches', `at most ${WATCHES_MAX} watches of one sandbox at once`, facts);
   }
   const drop = (): void => {
-    watch.close('closed');
+    watch.forget();
     watches.delete(id);
   };
+  forgetOldest(watches);
   const watch = new Watch(link, { id, path, recursive, nowUs, onIdle: drop });
   watches.set(id, watch);
   try {

@@ -38,7 +38,8 @@ export type OpenWatchRequest = Message<"tallystick.hosting.v1.OpenWatchRequest">
   path: string;
 
   /**
-   * Also everything below; at most 4096 directories and 50000 names. Otherwise the directory's own names. Links are not followed.
+   * Also everything below; otherwise the directory's own names. Links are not followed. All watches of a sandbox look into at most 4096
+   * directories and 50000 names.
    *
    * @generated from field: bool recursive = 3;
    */
