@@ -23,7 +23,7 @@ const SPINNERS = 4;
 const SECONDS = 25;
 /** The warden freezes this much before the paid end. */
 const MARGIN_MS = 250;
-const FIRST_PAID_MS = 4_000;
+const FIRST_PAID_MS = 12_000;
 /** A lease is this long, at random, so that ends fall together and apart. */
 const PAID_MS_MIN = 600;
 const PAID_MS_MAX = 1_400;

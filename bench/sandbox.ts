@@ -1,7 +1,14 @@
 /**
  * `npm run bench -- sandbox`: from nothing and from the warm pool to the first output, beside bare bubblewrap and runc,
  * and one command in a running sandbox beside one on the host; at level gvisor too, where `runsc` works.
- * Promise: every row of the table comes from the same interleaved rounds, with the same image, limits, uid and filter.
+ * Promise: every row of the table comes from the same interleaved rounds, with the same image, limits, uid and filter;
+ * a ratio is the median of the rounds' own ratios.
+ *
+ * What is timed. Ours: from the create request to the first byte of `echo ok` in the caller's hands, through signed tickets, HTTP, the
+ * warden and the guest. runc: from spawn to the first byte of the same program, with the same cgroup limits (cpu, memory, pids), the
+ * same namespaces, refused calls, uid and memory disks, and no guest, no lease and no caller. `create_over_runc` is a start of a disk size that
+ * the pool does not have: nothing of the sandbox stands ready but an empty launcher process in empty cgroups, as on every warden
+ * (docs/decisions); `create_alone_over_runc` is the same on a warden without that launcher.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -48,6 +55,8 @@ interface Bed extends Machine {
   folder: string;
   ground: Ground;
   /** Only where `runsc` works. */
+  /** A warden that keeps nothing ahead. */
+  alone: Machine;
   gvisor: Machine | undefined;
   made: number;
 }
@@ -91,6 +100,14 @@ const bind = (source: string): object => {
   return { destination: source, type: 'bind', source, options: ['rbind', 'ro', 'nosuid'] };
 };
 
+/** Memory disks and their MiB, as our sandboxes have them. */
+const DISKS: [path: string, mib: number][] = [
+  ['/dev/shm', 16],
+  ['/tmp', 16],
+  ['/home', DISK_MIB],
+  ['/run', 1],
+];
+
 /** The OCI configuration that gives runc the same sandbox: image, limits, namespaces, uid and refused calls. */
 function runcConfig({ hostUidFirst, slice }: Ground): object {
   const mapping = [
@@ -98,7 +115,7 @@ function runcConfig({ hostUidFirst, slice }: Ground): object {
     { containerID: 0, hostID: hostUidFirst + 1, size: 1 },
   ];
   const none = { bounding: [], effective: [], permitted: [], inheritable: [], ambient: [] };
-  const namespaces = ['pid', 'network', 'ipc', 'uts', 'mount', 'user'].map((type) => ({ type }));
+  const namespaces = ['pid', 'network', 'ipc', 'uts', 'mount', 'user', 'cgroup'].map((type) => ({ type }));
   const resources = {
     devices: [{ allow: false, access: 'rwm' }],
     memory: { limit: LIMITS.memoryBytesMax },
@@ -117,7 +134,7 @@ function runcConfig({ hostUidFirst, slice }: Ground): object {
     process: { terminal: false, user, args: ECHO, env, cwd: '/', capabilities: none, noNewPrivileges: true },
     root: { path: 'rootfs', readonly: true },
     hostname: 'sandbox',
-    mounts: [proc, dev, ...system, tmpfs('/tmp', 16 * MIB), tmpfs('/home', DISK_MIB * MIB)],
+    mounts: [proc, dev, ...system, ...DISKS.map(([path, mib]) => tmpfs(path, mib * MIB))],
     linux: {
       cgroupsPath: `/${slice}-runc`,
       uidMappings: mapping,
@@ -131,7 +148,7 @@ function runcConfig({ hostUidFirst, slice }: Ground): object {
 
 /** With a user namespace runc cannot make mount points in a root directory it does not own. */
 function prepareRunc({ folder, ground }: Bed): void {
-  for (const name of ['proc', 'dev', 'usr', 'lib', 'lib64', 'tmp', 'home']) {
+  for (const name of ['proc', 'dev', 'usr', 'lib', 'lib64', 'tmp', 'home', 'run']) {
     mkdirSync(join(folder, 'bundle', 'rootfs', name), { recursive: true, mode: 0o755 });
   }
   writeFileSync(join(folder, 'bundle', 'config.json'), JSON.stringify(runcConfig(ground)));
@@ -182,18 +199,19 @@ async function createToFirst({ provider }: Machine, name: string, diskMib?: numb
   return ms;
 }
 
-async function warmReady(socketPath: string): Promise<number> {
+async function isReady(socketPath: string): Promise<boolean> {
   const sent = request({ socketPath, path: '/v1/health', agent: false }).end();
   const [response] = (await once(sent, 'response')) as [AsyncIterable<Buffer>];
   const chunks: Buffer[] = [];
   for await (const chunk of response) chunks.push(chunk);
-  return JSON.parse(Buffer.concat(chunks).toString()).warm_ready;
+  const { warm_ready, launcher_ready } = JSON.parse(Buffer.concat(chunks).toString());
+  return warm_ready > 0 && launcher_ready;
 }
 
 /** @errors rejects when the pool does not fill up again */
 async function poolFull({ folder }: Bed): Promise<void> {
   const giveUpAtMs = performance.now() + POOL_MS_MAX;
-  while ((await warmReady(join(folder, 'w.sock'))) < 1) {
+  while (!(await isReady(join(folder, 'w.sock')))) {
     if (performance.now() > giveUpAtMs) throw new Error(`the pool is empty after ${POOL_MS_MAX} ms`);
     await sleep(20);
   }
@@ -204,6 +222,12 @@ async function claimToFirst(bed: Bed, name: string): Promise<number> {
   const ms = await createToFirst(bed, name, POOL_DISK_MIB);
   await poolFull(bed);
   return ms;
+}
+
+/** The launcher of the round before must have been replaced, as it is a quarter of a second after every start. */
+async function coldToFirst(bed: Bed, name: string): Promise<number> {
+  await poolFull(bed);
+  return createToFirst(bed, name);
 }
 
 async function timed(work: () => Promise<void>): Promise<number> {
@@ -217,9 +241,10 @@ async function makeBed(): Promise<Bed> {
   // runc's mapped root must be able to walk here.
   chmodSync(folder, 0o711);
   const machine = await startMachine(folder, 'w', ['--warm', '1', '--warm-disk-mib', String(POOL_DISK_MIB)]);
+  const alone = await startMachine(folder, 'a', ['--warm', '0', '--spare', '0']);
   const gvisor = await startMachine(folder, 'g', ['--warm', '0', '--isolation', 'gvisor']).catch(() => undefined);
   const ground = await prepareGround(join(folder, 'bare'));
-  return { folder, ground, ...machine, gvisor, made: 0 };
+  return { folder, ground, ...machine, alone, gvisor, made: 0 };
 }
 
 /** @errors rejects when the warden does not start; it has said why then */
@@ -243,8 +268,9 @@ async function stopMachine({ provider, warden }: Machine): Promise<void> {
   await once(warden, 'exit');
 }
 
-async function clear({ folder, ground, gvisor, ...machine }: Bed): Promise<void> {
+async function clear({ folder, ground, alone, gvisor, ...machine }: Bed): Promise<void> {
   await stopMachine(machine);
+  await stopMachine(alone);
   if (gvisor) await stopMachine(gvisor);
   await removeGround(ground, join(folder, 'bare'));
   rmSync(folder, { recursive: true, force: true });
@@ -265,8 +291,15 @@ async function interleaved(contestants: Record<string, Contestant>, rounds: numb
 const median = (list: number[]): number => [...list].sort((a, b) => a - b)[Math.floor(list.length / 2)] ?? Number.NaN;
 const rounded = (ms: number): number => Math.round(ms * 100) / 100;
 
+/** The median of the rounds' own ratios: what slows a round down slows both down. */
+function overRunc(samples: Map<string, number[]>, row: string): number {
+  const runcs = samples.get(RUNC) ?? [];
+  return rounded(median((samples.get(row) ?? []).map((ms, round) => ms / (runcs[round] ?? Number.NaN))));
+}
+
 /** Names of the rows. */
 const OURS = 'tallystick: create, exec, first output';
+const ALONE = 'tallystick: the same without a waiting launcher';
 const POOL = 'tallystick: the same from the warm pool';
 const WARM = 'tallystick: exec in a running sandbox';
 const GVISOR = 'tallystick: create, exec, first output at level gvisor';
@@ -291,7 +324,8 @@ async function measure(bed: Bed, rounds: number): Promise<Map<string, number[]>>
     {
       [BWRAP]: () => bareBwrap(bed, name()),
       [RUNC]: () => runc(bed, name()),
-      [OURS]: () => createToFirst(bed, name()),
+      [OURS]: () => coldToFirst(bed, name()),
+      [ALONE]: () => createToFirst(bed.alone, name()),
       [POOL]: () => claimToFirst(bed, name()),
       [SPAWN]: () => firstOutput(() => spawn(ECHO[0] as string, ECHO.slice(1), { stdio: ['ignore', 'pipe', 'pipe'] })),
       [WARM]: warmExec,
@@ -312,11 +346,13 @@ export async function run(options: BenchOptions = {}): Promise<BenchResult> {
       what,
       min_ms: rounded(Math.min(...list)),
       median_ms: rounded(median(list)),
-      over_runc: rounded(median(list) / medianOf(RUNC)),
+      over_runc: overRunc(samples, what),
     }));
     const figures = {
       create_ms: rounded(medianOf(OURS)),
-      create_over_runc: rounded(medianOf(OURS) / medianOf(RUNC)),
+      create_over_runc: overRunc(samples, OURS),
+      create_alone_over_runc: overRunc(samples, ALONE),
+      memory_mib: rounded((await bed.provider.get('warm')).memory_bytes / MIB),
       pool_create_ms: rounded(medianOf(POOL)),
       warm_exec_ms: rounded(medianOf(WARM)),
       warm_exec_over_spawn_ms: rounded(medianOf(WARM) - medianOf(SPAWN)),

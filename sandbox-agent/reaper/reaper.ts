@@ -6,10 +6,10 @@
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
-import { setPriority } from 'node:os';
 import { join } from 'node:path';
 import { REAPER_MARGIN_MS, remainingMs, systemClock } from '../warden/clock.ts';
 import { type Deadline, readDeadlines, removeDeadline } from '../warden/deadline-file.ts';
+import { becomeUrgent } from '../warden/urgency.ts';
 
 const LOOK_EVERY_MS = 20;
 const HIGH_PRIORITY = -18;
@@ -72,7 +72,7 @@ function endEverything(directory: string, mountPoint: string, triesLeft = CLEAN_
 }
 
 function main(directory: string, mountPoint: string): void {
-  setPriority(HIGH_PRIORITY);
+  becomeUrgent(HIGH_PRIORITY);
   const overSince = new Map<string, number>();
   const timer = setInterval(() => {
     for (const deadline of readDeadlines(directory)) enforce(deadline, overSince);

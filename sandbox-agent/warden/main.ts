@@ -132,11 +132,22 @@ function ownKey(folder: string): SigningKey {
   return signingKeyFromSeed(readFileSync(file));
 }
 
+/** Whoever started this process may have had a database's password in its environment; a machine for tenants keeps none. */
+const KEPT_VARIABLES = /^(PATH|HOME|LANG|LC_ALL|TZ|TMPDIR|TALLY_PARENT|TALLY_WARDEN_\w+)$/;
+
+function ownEnvironment(): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => KEPT_VARIABLES.test(name)));
+}
+
 /** Becomes itself again, same pid, in a mount namespace of its own: no mount of a sandbox ever shows on the host. */
 function becomePrivate(): void {
   if (process.argv.includes(PRIVATE_MOUNTS)) return;
   const self = [process.execPath, ...process.execArgv, ...process.argv.slice(1), PRIVATE_MOUNTS];
-  process.execve?.('/usr/bin/unshare', ['unshare', '--mount', '--propagation', 'private', '--', ...self], process.env);
+  process.execve?.(
+    '/usr/bin/unshare',
+    ['unshare', '--mount', '--propagation', 'private', '--', ...self],
+    ownEnvironment(),
+  );
   throw refused('cannot_isolate', 'this Node cannot replace itself: needs process.execve');
 }
 

@@ -2,7 +2,6 @@
  * Holds the leases of one machine's sandboxes and makes the trees follow them.
  * Promise: no ticket, no start; no live lease, no running; a newer ticket in the grace time thaws everything intact.
  */
-import { setPriority } from 'node:os';
 import { join } from 'node:path';
 import type { Envelope } from '@tallystick/kernel';
 import { type Admission, admitSpec, type SandboxSpec } from './admission.ts';
@@ -24,6 +23,7 @@ import { Sandbox, START_MS_MAX } from './sandbox.ts';
 import { Secrets } from './secrets.ts';
 import { keepDisk, keptAs } from './snapshot-routes.ts';
 import type { Snapshots } from './snapshots.ts';
+import { becomeUrgent } from './urgency.ts';
 import type { UsedNames } from './used-names.ts';
 import { WarmPool, type WarmPoolOptions } from './warm-pool.ts';
 
@@ -71,7 +71,7 @@ export class Warden {
       level: ground.level,
       tell: (held, event, facts) => this.#tell(held, event, facts),
     };
-    setPriority(HIGH_PRIORITY);
+    becomeUrgent(HIGH_PRIORITY);
     this.reaper = new ReaperWatch(options.ground.deadlines, options.ground.root, () =>
       options.events.append('reaper_restarted', '', 0),
     );
@@ -358,7 +358,11 @@ export class Warden {
 
   /** Makes what is so match what is paid. Level-triggered, so a missed moment is repaired by the next look. */
   #look(): void {
-    for (const held of this.#live()) if (!held.isEnding) this.#follow(held);
+    const live = this.#live().filter((held) => !held.isEnding);
+    // What is over stands still before the state of anything that may run is read.
+    const isOver = (held: Held): boolean => leftMs(held, this.#clock, WARDEN_MARGIN_MS) <= 0;
+    for (const held of live.filter(isOver)) this.#follow(held);
+    for (const held of live) if (!held.isEnding && !isOver(held)) this.#follow(held);
     this.reaper.check();
     this.#arm();
   }
@@ -379,10 +383,10 @@ export class Warden {
 
   #freeze(held: Held, lateMs: number): void {
     const cgroup = held.sandbox?.cgroup;
-    // A tree that the reaper has killed already is empty, and an empty one does not count as frozen.
-    const isStopped = cgroup !== undefined && (cgroup.isFrozen() || cgroup.pids().length === 0);
-    const wasStopped = isStopped && !held.isStilled;
+    const stoodStill = cgroup?.isFrozen() === true;
     cgroup?.freeze();
+    // A tree that the reaper has killed already is empty, and an empty one does not count as frozen.
+    const wasStopped = (stoodStill || cgroup?.pids().length === 0) && !held.isStilled;
     held.frozenAtMonotonicMs = wasStopped ? this.#reaperMomentMs(lateMs) : this.#clock.monotonicMs();
     held.frozenSinceUs = this.#nowUs();
     this.#tell(held, 'frozen', { late_ms: Math.round(lateMs), by_reaper: wasStopped });
