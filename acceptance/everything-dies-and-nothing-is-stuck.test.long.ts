@@ -34,6 +34,8 @@ const QUANTUM_MS = 2_000;
 const GRACE_MS = 1_500;
 const PAUSE_MS_MIN = 200;
 const PAUSE_MS_MAX = 7_000;
+/** So often the next death waits until all run again; or a slow machine would never start what dies sooner than that. */
+const CALM_SHARE = 0.5;
 /** Now and then two die within one breath. */
 const TWICE_SHARE = 0.15;
 const VICTIMS = ['api', 'meter', 'database', 'server', 'warden'] as const;
@@ -57,6 +59,7 @@ async function killOn(platform: Platform, random: () => number, isOver: () => bo
     if (signal(pidOf(platform, victim), 'SIGKILL')) killed.set(victim, (killed.get(victim) ?? 0) + 1);
   };
   while (!isOver()) {
+    if (random() < CALM_SHARE) await platform.untilReady().catch(() => undefined);
     await sleep(PAUSE_MS_MIN + random() * (PAUSE_MS_MAX - PAUSE_MS_MIN));
     if (isOver()) break;
     killOne();
