@@ -25,8 +25,8 @@ export function greeting(facts: Facts, { isDefaultFolder, development }: Greetin
   const width = Math.max(...next.map(([command]) => command.length));
   return `
 Tallystick is up.
-  API       ${url}
-  for people ${url}/docs      for programs ${url}/openapi.json
+  api       ${url}
+  docs      ${url}/docs   and for programs ${url}/openapi.json
   live      ${url.replace('http', 'ws')}/v1/live
   ports     ${portsUrl}   (what listens in sandboxes: tally port expose)
   database  ${database}
