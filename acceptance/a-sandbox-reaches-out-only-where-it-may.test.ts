@@ -14,6 +14,7 @@ import { after, before, describe, test } from 'node:test';
 import { ApiError, type Job, type Tally } from '@tallystick/sdk';
 import { newcomer } from './harness/newcomer.ts';
 import { type Platform, startPlatform } from './harness/platform.ts';
+import { until } from './harness/until.ts';
 
 const SMALL = { cpuMillis: 500, ramMib: 128, diskMib: 32, quantumMs: 10_000n } as const;
 const CURL = ['curl', '-sS', '--noproxy', '', '--max-time', '15', '--cacert', 'ca.pem'];
@@ -97,11 +98,17 @@ describe('ways out of a sandbox', () => {
       s.write('CONNECT ${rule} HTTP/1.1\\r\\n\\r\\n'); s.on('data', () => {}).on('close', () => process.exit(7));`;
     const holding = sandbox.exec(['node', '-e', hold]);
     await connection;
+    await until('the decision is told', async () => (await sandbox.egress()).nextAfter === 1n);
     const decision = sandbox.egressDecisions({ after: 1n })[Symbol.asyncIterator]().next();
+    const live = tally.live.follow(`egress/${sandbox.id}`, { after: 1n })[Symbol.asyncIterator]();
+    const liveDecision = live.next();
     const second = await sandbox.setEgress({ mode: 'none' });
     assert.equal(second.serial, 2n);
     assert.equal((await holding).exitCode, 7);
     assert.equal((await decision).value.reason, 'policy_changed');
+    const { value: event } = await liveDecision;
+    await live.return?.();
+    assert.deepEqual([event?.cursor, event?.body.case, event?.body.value.reason], [2n, 'egress', 'policy_changed']);
     const types: string[] = [];
     for await (const { body } of tally.receipts.list({ stream: `sandbox:${sandbox.id}` }))
       types.push(...(JSON.parse(body) as { events?: { type: string }[] }).events!.map(({ type }) => type));

@@ -1,11 +1,12 @@
 /**
- * What can be followed live: the caller's receipts, a job, a sandbox, a command's output, a watch of files.
+ * What can be followed live: the caller's receipts, a job, a sandbox, a command's output, a watch of files, ways out.
  * Promise: a topic reads the log from a cursor; nothing is queued for a reader, and nobody follows what is not theirs.
  */
 import { type Engine, head, type ReceiptRow, readReceipts, readStream } from '@tallystick/engine';
 import type { Provider } from '@tallystick/engine/adapters/provider';
 import { type Receipt, receiptIdOf } from '@tallystick/kernel';
 import type { LiveEvent, LiveTopic, Principal } from '@tallystick/surface';
+import { openEgressTopic } from './egress-topic.ts';
 import { liveEvent } from './live-event.ts';
 import { openOutput } from './output-topic.ts';
 import { timestampFromUs } from './view-parts.ts';
@@ -29,11 +30,12 @@ export async function openTopic(
   const { engine, provider, activity } = sources;
   const [kind = '', id = '', part] = topic.split('/');
   if (topic === 'account') return receiptTopic(engine, { owner: principal.id });
-  if (!['job', 'sandbox', 'exec', 'watch'].includes(kind)) return undefined;
+  if (!['job', 'sandbox', 'exec', 'watch', 'egress'].includes(kind)) return undefined;
   const isPart = kind === 'exec' || kind === 'watch';
-  const stream = `${isPart ? 'sandbox' : kind}:${id}`;
+  const stream = `${kind === 'job' ? kind : 'sandbox'}:${id}`;
   const found = await readStream(engine, stream);
   if (!found || found.owner !== principal.id) return undefined;
+  if (kind === 'egress') return openEgressTopic(provider, id);
   if (!isPart) return receiptTopic(engine, { stream });
   if (part === undefined) return undefined;
   if (kind === 'exec') return openOutput(provider, id, part);

@@ -33,7 +33,8 @@ export const egressPolicyMessage = (policy: Pick<EgressState, 'mode' | 'allow'> 
   allow: policy?.allow ?? [],
 });
 
-const decisionMessage = ({ seq, at_us, outcome, via, host, port, count, ...decided }: Decided) => ({
+/** A decision in the words of the contract. */
+export const egressDecisionMessage = ({ seq, at_us, outcome, via, host, port, count, ...decided }: Decided) => ({
   seq: BigInt(seq),
   at: timestampFromUs(BigInt(Math.trunc(at_us))),
   outcome: OUTCOME[outcome],
@@ -58,7 +59,7 @@ export const egressMessage = (sandboxId: string, held: Held & Partial<Page>, rec
   failed: BigInt(held.failed),
   bytesOut: BigInt(held.bytes_out),
   bytesIn: BigInt(held.bytes_in),
-  decisions: (held.decisions ?? []).map(decisionMessage),
+  decisions: (held.decisions ?? []).map(egressDecisionMessage),
   nextAfter: BigInt(held.next_after ?? 0),
   firstSeq: BigInt(held.first_seq ?? 0),
   receiptId,

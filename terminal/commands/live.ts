@@ -27,7 +27,7 @@ export function addLiveCommand(program: Command, world: World): void {
       'tally live sandbox/sbx_0192… --json --max 10',
     ],
   })
-    .argument('<topic>', 'account, job/<id>, sandbox/<id> or exec/<sandbox id>/<exec id>')
+    .argument('<topic>', 'account, job/<id>, sandbox/<id>, egress/<sandbox id> or exec/<sandbox id>/<exec id>')
     .option('--after <cursor>', 'begin after this cursor; 0: from the beginning (default: only what is new)')
     .option('--max <count>', 'end after this many events', count(1, 1_000_000_000));
   onRun<Options>(world, command, follow);

@@ -101,8 +101,14 @@ export function egressCalls(sandboxOf: (name: string) => MockSandbox) {
     },
     egress: async (name, after = 0) => {
       const sandbox = sandboxOf(name);
-      const decisions = egressOf(sandbox).decisions.slice(after);
-      return { ...viewOf(sandbox), decisions, next_after: after + decisions.length, first_seq: 1 };
+      const all = egressOf(sandbox).decisions;
+      const decisions = all.slice(after);
+      return {
+        ...viewOf(sandbox),
+        decisions,
+        next_after: Math.min(after, all.length) + decisions.length,
+        first_seq: 1,
+      };
     },
   } satisfies Partial<Provider>;
 }
