@@ -36,8 +36,8 @@ export interface EgressPolicy {
 
 export const NO_EGRESS: EgressPolicy = { serial: 0, mode: 'none', allow: [] };
 
-/** Modes that a machine of this level offers: gVisor does not let programs inside reach the broker's socket. */
-export const egressKinds = (level: Level): EgressMode[] => (level === 'ns' ? ['none', 'allowlist'] : ['none']);
+/** Modes that a machine of this level offers. */
+export const egressKinds = (level: Level): EgressMode[] => (level === 'ns-lite' ? ['none'] : ['none', 'allowlist']);
 
 /** @errors throws Fault `egress_not_offered` or `invalid` */
 export function readEgress({ mode, allow }: EgressPolicy, offered: readonly EgressMode[]): EgressRule[] {
@@ -67,7 +67,7 @@ export interface EgressOptions {
 export interface EgressPlace {
   link: GuestLink;
   socketDirectory: string;
-  hostUid: number;
+  ownerUid: number;
 }
 
 export class Egress {
@@ -126,7 +126,7 @@ export class Egress {
 
   async #openWay(place: EgressPlace): Promise<void> {
     this.#broker = new EgressBroker(this.#options.machine, this.#flow, this.#passages);
-    this.#broker.listen(join(place.socketDirectory, 'egress.sock'), place.hostUid);
+    this.#broker.listen(join(place.socketDirectory, 'egress.sock'), place.ownerUid);
     await this.#listenInside(place.link);
   }
 

@@ -29,6 +29,7 @@ const AWAIT_MAP = `echo >&${MAP_FD}; read _ <&${MAP_FD}; exec ${MAP_FD}>&-; exec
 /** Reaps what the tenant's processes leave behind: the guest is no init. Its end is the sandbox's. */
 const INIT = '"$@" & wait $!';
 const IMAGE = '/image';
+const SOCKETS = '/run/guest';
 const STATE_BYTES = 1024 * 1024;
 const NEW_USER_NAMESPACE = 0x10000000;
 
@@ -66,7 +67,14 @@ function mountsOf(disk: Disk): object[] {
   const home = disk.kind === 'image' ? bound : memoryDisk(HOME, disk.bytesMax, 'mode=0755', ...own);
   const scratch = ['/tmp', '/dev/shm'].map((path) => memoryDisk(path, SCRATCH_BYTES, 'mode=1777'));
   const secrets = memoryDisk(SECRETS_FOLDER, SECRETS_DISK_BYTES, 'mode=0700', ...own);
-  return [{ destination: '/proc', type: 'proc', source: 'proc' }, home, ...scratch, secrets];
+  // A mount of its own is looked at anew each time: the socket of a way out comes and goes while the sandbox runs.
+  const sockets = {
+    destination: SOCKETS,
+    type: 'bind',
+    source: `${IMAGE}${SOCKETS}`,
+    options: ['ro', 'nosuid', 'nodev'],
+  };
+  return [{ destination: '/proc', type: 'proc', source: 'proc' }, home, ...scratch, secrets, sockets];
 }
 
 function bundleOf(isolation: Isolation, argv: string[]): object {
@@ -103,7 +111,7 @@ function imageArguments({ guestDirectory, nodeFile, socketDirectory, disk }: Iso
     ...Object.keys(IMAGE_ETC).flatMap((name) => show(join(guestDirectory, 'etc', name), `/etc/${name}`)),
     ...show(nodeFile, '/opt/node/bin/node'),
     ...show(guestDirectory, '/opt/guest'),
-    ...show(socketDirectory, '/run/guest'),
+    ...show(socketDirectory, SOCKETS),
     ...(disk.kind === 'image' ? ['--bind', disk.mountPoint, `${IMAGE}${HOME}`] : []),
   ];
 }

@@ -51,6 +51,8 @@ export function isolationOf(
 export class Sandbox {
   readonly name: string;
   readonly hostUid: number;
+  /** Host uid of what the tenant may open: its files and sockets. */
+  readonly ownerUid: number;
   readonly directory: string;
   /** Shown read-only inside. */
   readonly socketDirectory: string;
@@ -66,9 +68,11 @@ export class Sandbox {
     cgroup: Cgroup,
     link: GuestLink,
     child: ChildProcess,
+    level: Level,
   ) {
     this.name = name;
     this.hostUid = hostUid;
+    this.ownerUid = fileUid(level, hostUid);
     this.directory = directory;
     this.socketDirectory = join(directory, 'socket');
     this.cgroup = cgroup;
@@ -105,7 +109,7 @@ export class Sandbox {
         isolationOf(ground, directory, hostUid, disk, cgroup.procsFiles),
         GUEST_ARGV[ground.guestRuntime],
       );
-      return new Sandbox({ name, hostUid, directory }, cgroup, link, child);
+      return new Sandbox({ name, hostUid, directory }, cgroup, link, child, ground.level);
     } catch (fault) {
       link.close();
       await cgroup.remove();
@@ -130,7 +134,7 @@ export class Sandbox {
       beforeLaunch(cgroup, directory);
       removeDeadline(ground.deadlines, launcher.name);
       await enterWaiting(process, isolationOf(ground, directory, hostUid, disk, cgroup.procsFiles));
-      return new Sandbox(launcher, cgroup, link, process);
+      return new Sandbox(launcher, cgroup, link, process, ground.level);
     } catch (fault) {
       await removeLauncher(launcher, ground);
       throw fault;
