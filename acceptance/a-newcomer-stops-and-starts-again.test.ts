@@ -56,7 +56,7 @@ describe('a newcomer stops and starts again', { concurrency: 1 }, () => {
   });
 
   test('every address that the start prints answers, and the commands that it prints exist', async () => {
-    const addresses = platform.said.match(/http:\/\/\S+/g) ?? [];
+    const addresses: string[] = [...(platform.said.match(/http:\/\/\S+/g) ?? [])];
     for (const path of ['', '/docs', '/openapi.json']) assert.ok(addresses.includes(`${platform.url}${path}`), path);
     for (const address of addresses) await fetch(address).then((answer) => answer.body?.cancel());
     await platform.untilReady();
