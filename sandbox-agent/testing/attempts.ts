@@ -99,6 +99,10 @@ const AT_GVISOR: Record<string, [line: string, expected: RegExp]> = {
     /^((PATH|HOME|USER|LANG)=[^\n]*\n){4}\[exit 0\]$/,
   ],
   'writes the image': ['touch /usr/bin/x /etc/x /x /dev/x', /((Read-only file system|Permission denied).*){4}/s],
+  "replaces the warden's socket": [
+    'touch /run/guest/guest.sock; ln -s /x /run/guest/y',
+    /((Read-only file system|Permission denied).*){2}/s,
+  ],
   'makes a device': ['mknod /tmp/d b 7 0; cat /tmp/d', /No such device|Permission denied|not permitted/],
   'has suid mounts': ['cp /usr/bin/id ~/j; chmod 4755 ~/j; ~/j -u; grep -c NoNewPrivs /proc/self/status', /^1000\n/],
   'has capabilities': [
