@@ -34,8 +34,8 @@ import {
 import { type FakeExec, runFake } from './fake-exec.ts';
 import { fakeFilesOf, fakePathsOf } from './fake-files.ts';
 import { type FakeSecrets, fakeSecretsOf, newFakeSecrets } from './fake-secrets.ts';
-import { type FakeWatches, fakeWatchesOf, newFakeWatches } from './fake-watch.ts';
 import { fakeSnapshotsOf } from './fake-snapshots.ts';
+import { type FakeWatches, fakeWatchesOf, newFakeWatches } from './fake-watch.ts';
 
 type JobInit = MessageInitShape<typeof JobSchema>;
 type SandboxInit = MessageInitShape<typeof SandboxSchema>;
