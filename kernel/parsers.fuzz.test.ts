@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { type TestContext, test } from 'node:test';
-import { isCanonical, jcs, parseStrict } from './canonical.ts';
+import { isCanonical, JSON_DEPTH_MAX, jcs, parseStrict } from './canonical.ts';
 import { logKeyFromSeed, logVerifierOf, openCheckpoint, parseLogVerifier, signCheckpoint } from './checkpoint.ts';
 import { type Envelope, openEnvelope, signEnvelope } from './dsse.ts';
 import { type Fuzz, fuzz, fuzzBudgetOf } from './fuzz.ts';
@@ -14,6 +14,7 @@ import { receiptIdOf, receiptPlace } from './receipt-id.ts';
 import { timeMsOf } from './rfc3339.ts';
 import { signingKeyFromSeed } from './signatures.ts';
 import { formatSiwe, parseSiwe } from './siwe.ts';
+import { parseSlowly } from './strict-json.ts';
 import { CALLER_TICKET_TYPE, RUN_TICKET_TYPE, readCallerTicket, readRunTicket } from './ticket.ts';
 
 const KEY = signingKeyFromSeed(Buffer.alloc(32, 7));
@@ -85,7 +86,8 @@ test('fuzz: strict JSON', async (context) => {
     if (value === undefined) return assert.ok(!isCanonical(input), 'canonical bytes were refused');
     const text = jcs(value);
     assert.equal(jcs(parseStrict(text)), text);
-    assert.deepEqual(value, JSON.parse(textOf(input)));
+    // not JSON.parse: in one of two million inputs V8 13.6 itself read the key "\r" as "\\", which the strict reader noticed
+    assert.deepEqual(value, parseSlowly(textOf(input), JSON_DEPTH_MAX));
     assert.equal(isCanonical(input), Buffer.from(text).equals(input));
   });
 });
