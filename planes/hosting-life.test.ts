@@ -1,6 +1,7 @@
 // Lives of jobs and sandboxes: what is sold, what stops them, what goes back.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { type FundingState, fundingStream, WAITING_MAX } from '@tallystick/hosting';
 import type { JsonObject } from '@tallystick/kernel';
 import { type Bench, funded, JOB, OWNER, SANDBOX, START_US } from './testing.ts';
 
@@ -226,8 +227,7 @@ test('[I-05] without money it waits, freezes, thaws when money comes, and ends w
   assert.equal(b.sandbox().status, 'frozen');
   const more = { deposit_id: 'dep_2', amount_micros: '600', source: 'development', reference: '' };
   b.ask('platform', `account:${OWNER}`, 'CreditDeposit', more);
-  b.pass(3_000);
-  assert.deepEqual([story(b), b.sandbox().is_unfunded], [['frozen', '', 2], false]);
+  assert.deepEqual([story(b), b.sandbox().is_unfunded], [['frozen', '', 2], false], 'money is heard of at once');
   assert.ok(seconds(b.sandbox().open_steps.at(-1)!.starts_at_us) > 62, 'the gap is not sold');
   b.report('ReportThawed', { at_us: String(b.nowUs) });
   assert.deepEqual([story(b), b.sandbox().frozen_at_us], [['running', '', 2], null]);
@@ -239,6 +239,36 @@ test('[I-05] without money it waits, freezes, thaws when money comes, and ends w
   b.ended('lease_ended', 120_000);
   assert.deepEqual([b.sandbox().stop_reason, b.sandbox().refunded_micros], ['insufficient_funds', '0']);
   assert.deepEqual(money(b), { user: 280n, escrow: 0n, provider: 720n, job: 999_280n });
+});
+
+test('whoever is still short when money comes is told of the next money, too', () => {
+  const b = running('400', {}, { grace_ms: 60_000 });
+  b.pass(62_000);
+  b.report('ReportFrozen', { at_us: b.sandbox().paid_until_us });
+  const credit = (id: string, amount: string) =>
+    b.ask('platform', `account:${OWNER}`, 'CreditDeposit', {
+      deposit_id: id,
+      amount_micros: amount,
+      source: 'development',
+      reference: '',
+    });
+  credit('dep_2', '100');
+  const waiting = () => (b.world.state(fundingStream(OWNER)) as FundingState).waiting.map(({ sandbox }) => sandbox);
+  assert.deepEqual([story(b), waiting()], [['frozen', '', 1], [SANDBOX]]);
+  credit('dep_3', '500');
+  assert.deepEqual([story(b), waiting()], [['frozen', '', 2], []]);
+});
+
+test('nobody but the platform’s own reactions keeps the list of who waits', () => {
+  const b = funded('1');
+  for (const principal of [OWNER, 'platform', 'timer'])
+    assert.equal(b.ask(principal, fundingStream(OWNER), 'TellFunds').rejection, 'NOT_FOUND');
+  const wait = (n: number) =>
+    b.ask('reaction', fundingStream(OWNER), 'AwaitFunds', { sandbox: `sbx_${n}`, job: JOB, provider: 'local' });
+  assert.equal(wait(0).rejection, undefined);
+  assert.equal(wait(0).rejection, 'NOTHING_TO_CHANGE');
+  for (let n = 1; n < WAITING_MAX; n++) assert.equal(wait(n).rejection, undefined);
+  assert.equal(wait(WAITING_MAX).rejection, 'NOTHING_TO_CHANGE');
 });
 
 test('the machine may say that its lease ended before anybody decided it', () => {

@@ -2,12 +2,23 @@
  * The one list of all deciders and reactions: api, meter, simulator and verifier are wired from it.
  * Promise: what does not stand here is not a rule.
  */
-import { HOSTING_REACTIONS, job, POLICY, provider, sandbox, snapshot } from '@tallystick/hosting';
+import { funding, HOSTING_REACTIONS, job, POLICY, provider, sandbox, snapshot } from '@tallystick/hosting';
 import { key, login, standing } from '@tallystick/identity';
 import type { Decider, Rules } from '@tallystick/kernel';
 import { account, ledger } from '@tallystick/treasury';
 
-const DECIDERS = [ledger, account, login, key, standing, job, sandbox, snapshot, provider] as unknown as Decider[];
+const DECIDERS = [
+  ledger,
+  account,
+  login,
+  key,
+  standing,
+  job,
+  sandbox,
+  funding,
+  snapshot,
+  provider,
+] as unknown as Decider[];
 
 export const RULES: Rules = {
   deciders: new Map(DECIDERS.map((decider) => [decider.kind, decider])),

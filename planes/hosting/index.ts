@@ -5,6 +5,7 @@
 export type { ClampState } from './clamp.ts';
 export type { EgressState } from './egress-state.ts';
 export type { StopReason } from './ending.ts';
+export { type FundingState, funding, fundingStream, WAITING_MAX, type WaitingSandbox } from './funding.ts';
 export { IMAGES, type Image } from './images.ts';
 export { job } from './job.ts';
 export type { AttachedSandbox, JobState, JobStatus } from './job-state.ts';

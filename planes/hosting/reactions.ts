@@ -4,6 +4,8 @@
  */
 import { type EventPlace, flagIn, type JsonObject, type Reaction, textIn, textsIn } from '@tallystick/kernel';
 
+import { fundingStream, type WaitingSandbox } from './funding.ts';
+
 const SANDBOX_PREFIX = 'sandbox:';
 const SNAPSHOT_PREFIX = 'snapshot:';
 
@@ -29,7 +31,35 @@ const touching = (on: string): Reaction => ({
   },
 });
 
+/** Money has come: whoever stands still for want of it is asked again. */
+const telling = (on: string): Reaction => ({
+  on,
+  commands: (_event, { owner }) =>
+    owner === null ? [] : [{ stream: fundingStream(owner), type: 'TellFunds', body: {} }],
+});
+
+const sellAgain =
+  (payer: string, day: string) =>
+  ({ sandbox, job, provider }: WaitingSandbox): Ask => ({
+    stream: `${SANDBOX_PREFIX}${sandbox}`,
+    type: 'SellMinute',
+    body: { job, payer, provider, day },
+  });
+
 export const HOSTING_REACTIONS: readonly Reaction[] = [
+  {
+    on: 'FundsMissing',
+    commands({ body }, place) {
+      const waiting = { sandbox: sandboxAt(place), job: textIn(body, 'job'), provider: textIn(body, 'provider') };
+      return [{ stream: fundingStream(place.owner ?? ''), type: 'AwaitFunds', body: waiting }];
+    },
+  },
+  {
+    on: 'FundsTold',
+    commands: ({ body }, { owner }) =>
+      (body['waiting'] as WaitingSandbox[]).map(sellAgain(owner ?? '', textIn(body, 'day'))),
+  },
+  ...['DepositCredited', 'DepositClaimed'].map(telling),
   {
     on: 'SandboxOpened',
     commands: ({ body }, place) => [

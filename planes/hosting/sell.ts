@@ -87,7 +87,8 @@ export const soldEvent = (
 
 /** Sells the next step, or says why none will be sold any more, or waits for money within the grace time. */
 export function sellMinute(state: SandboxState, command: Command, seen: Seen): Decision {
-  if (command.principal !== 'timer' || !isAbout(state, command)) return NOT_FOUND;
+  const isAsked = command.principal === 'timer' || command.principal === 'reaction';
+  if (!isAsked || !isAbout(state, command)) return NOT_FOUND;
   const refused = notRunning(state, 'running', 'frozen');
   if (refused) return refused;
   const isOfToday = optionalIn(command.body, 'day', textIn) === dayOf(seen.atUs);
@@ -101,7 +102,8 @@ export function sellMinute(state: SandboxState, command: Command, seen: Seen): D
   if (stop) return stopping(state, seen, stop.reason, smallerOf(stop.latestUs ?? paidUntilUs, paidUntilUs), stop.rule);
   const available = seen.availableMicros(userAccount(state.owner)) ?? 0n;
   const priceMicros = BigInt(state.price_micros_per_quantum);
-  return available < priceMicros ? waitForFunds(state, seen, available) : sold(state, seen, sale);
+  if (available >= priceMicros) return sold(state, seen, sale);
+  return waitForFunds(state, seen, { available, isNews: !state.is_unfunded || command.principal === 'reaction' });
 }
 
 const isAbout = (state: SandboxState, { body }: Command): boolean =>
@@ -164,16 +166,23 @@ function capReasonOf(state: SandboxState, seen: Seen): StopReason | undefined {
   return isJobShort ? 'job_cap' : undefined;
 }
 
-function waitForFunds(state: SandboxState, seen: Seen, available: bigint): Accepted {
+/** `isNews`: whoever brings money has to be told that this one waits (again). */
+function waitForFunds(
+  state: SandboxState,
+  seen: Seen,
+  { available, isNews }: { available: bigint; isNews: boolean },
+): Accepted {
   const required = BigInt(state.price_micros_per_quantum);
   const body = {
     required_micros: String(required),
     available_micros: String(available),
     shortfall_micros: String(required - available),
     paid_until_us: state.paid_until_us,
+    job: state.job,
+    provider: state.provider,
   };
   return {
-    events: state.is_unfunded ? [] : [{ type: 'FundsMissing', body }],
+    events: isNews ? [{ type: 'FundsMissing', body }] : [],
     timers: [retryTimer(state, seen.atUs)],
     rule: 'insufficient_funds',
   };

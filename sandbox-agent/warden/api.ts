@@ -338,11 +338,13 @@ function send(response: ServerResponse, status: number, body: object, type: stri
   response.writeHead(status, { 'content-type': type, 'content-length': bytes.length }).end(bytes);
 }
 
-function sendFault(request: IncomingMessage, response: ServerResponse, cause: unknown): void {
+async function sendFault(request: IncomingMessage, response: ServerResponse, cause: unknown): Promise<void> {
   if (response.destroyed) return;
   if (response.headersSent) return void response.destroy();
   const fault = cause instanceof Fault ? cause : new Fault('fault', 'fault', 'the warden could not do that');
   if (fault !== cause) console.error(cause);
+  await read.drain(request);
+  if (response.destroyed) return;
   // A body that nobody reads on would block the connection.
   if (!request.complete) response.setHeader('connection', 'close');
   send(response, fault.status, fault, 'application/problem+json');

@@ -36,6 +36,25 @@ export async function readBytes(request: IncomingMessage, bytesMax: number): Pro
   return Buffer.concat(chunks);
 }
 
+/** Of a body that is refused so much is read on and thrown away: a caller who still sends would not hear why. */
+const DRAINED_BYTES_MAX = 64 * 1024 * 1024;
+const DRAIN_MS_MAX = 2_000;
+
+/** Resolves when the body is over, or when it is too long or too slow to wait for. */
+export async function drain(request: IncomingMessage): Promise<void> {
+  if (request.complete || request.destroyed) return;
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, DRAIN_MS_MAX);
+  let bytes = 0;
+  request.on('data', (chunk: Buffer) => {
+    bytes += chunk.length;
+    if (bytes > DRAINED_BYTES_MAX) resolve();
+  });
+  for (const end of ['end', 'close', 'error']) request.once(end, () => resolve());
+  await promise;
+  clearTimeout(timer);
+}
+
 /** Says what is wrong with a value, or undefined. */
 export type Check = (value: Json | undefined) => string | undefined;
 
