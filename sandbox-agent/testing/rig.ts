@@ -15,6 +15,8 @@ import type { Level } from '../warden/image.ts';
 import type { Runsc } from '../warden/runsc.ts';
 import { Sandbox, type Shape } from '../warden/sandbox.ts';
 
+const START_ROOM_MS = 10_000;
+
 export const leaseKey = signingKeyFromSeed(Buffer.alloc(32, 11));
 export const callerKey = signingKeyFromSeed(Buffer.alloc(32, 12));
 export const SHAPE: Shape = {
@@ -93,6 +95,10 @@ export async function inside(sandbox: Sandbox, line: string): Promise<string> {
   const { end, out, err } = await execInside(sandbox, ['sh', '-c', line]);
   return `${out}${err}[${end['end'] === 'exited' ? `exit ${end['code']}` : (end['end'] ?? end['fault'])}]`;
 }
+
+/** Paid for `paidMs` from ready; the wall clock leaves room for the start. */
+export const slackTicket = (paidMs: number): Envelope =>
+  ticketOf(paidMs, { paid_until_us: String((Date.now() + paidMs + START_ROOM_MS) * 1_000) });
 
 /** Paid for `paidMs` from now, by the wall clock and as duration. */
 export function ticketOf(paidMs: number, changes: Partial<RunTicket> = {}, nowMs = Date.now()): Envelope {

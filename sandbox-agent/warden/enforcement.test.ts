@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
-import { isGone, temporaryFolder, ticketOf, until } from '../testing/rig.ts';
+import { isGone, slackTicket, temporaryFolder, ticketOf, until } from '../testing/rig.ts';
 import { type WardenProcess, wardenFor } from '../testing/warden-process.ts';
 
 /** A start takes a tenth of a second, and much more on a loaded machine; a lease that ends during it would test nothing. */
@@ -27,9 +27,9 @@ interface Started {
 
 async function ticking(context: TestContext, graceMs: number, paidMs = PAID_MS): Promise<Started> {
   const warden = await wardenFor(context);
-  const paidUntilMs = Date.now() + paidMs;
-  const made = await warden.create(paidMs, { grace_ms: graceMs });
+  const made = await warden.create(paidMs, { grace_ms: graceMs }, slackTicket(paidMs));
   assert.equal(made.status, 200, made.bytes.toString());
+  const paidUntilMs = Number(made.json.started_at_us) / 1_000 + paidMs;
   const { tree } = warden;
   await warden.call('POST', '/v1/sandboxes/s0/execs', { exec_id: 'ticker', argv: TICKER });
   await until(async () => (await ticks(warden)).length > 0);
@@ -185,7 +185,7 @@ describe('the warden dies', { concurrency: 2 }, () => {
     await until(() => isGone(warden.process.pid as number));
     assert.ok(!existsSync(tree));
     const kept = readdirSync(join(folder, 'state')).map((name) => name.replace(/^events-.*/, 'events'));
-    assert.deepEqual(kept.sort(), ['events', 'used-names', 'warden.key']);
+    assert.deepEqual(kept.sort(), ['events', 'snapshots', 'used-names', 'warden.key']);
     const [file = ''] = readdirSync(join(folder, 'state')).filter((name) => name.startsWith('events-'));
     assert.match(readFileSync(join(folder, 'state', file), 'utf8'), /"event":"ended".*"reason":"stopped"/);
   });

@@ -5,7 +5,7 @@ import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { reasonAgainst } from '../testing/levels.ts';
-import { isGone, temporaryFolder, ticketOf, until } from '../testing/rig.ts';
+import { isGone, slackTicket, temporaryFolder, ticketOf, until } from '../testing/rig.ts';
 import { spawnWarden, type WardenProcess, wardenFor } from '../testing/warden-process.ts';
 
 const GVISOR = ['--isolation', 'gvisor'];
@@ -20,10 +20,6 @@ async function say(warden: WardenProcess, execId: string, line: string): Promise
   const { json } = await warden.call('GET', `/v1/sandboxes/s0/execs/${execId}/output?after=0`);
   return json.chunks.map((one: { bytes_base64: string }) => Buffer.from(one.bytes_base64, 'base64')).join('');
 }
-
-/** Paid for `paidMs` from ready; the wall clock leaves room for the start. */
-const slackTicket = (paidMs: number) =>
-  ticketOf(paidMs, { paid_until_us: String((Date.now() + paidMs + 10_000) * 1_000) });
 
 /** What the machine says of terminals it keeps to. */
 async function assertTerminals(warden: WardenProcess): Promise<void> {
