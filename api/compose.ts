@@ -3,6 +3,7 @@
  * Promise: the only place where the parts of this program meet.
  */
 import { createEngine, type Engine, readStream } from '@tallystick/engine';
+import { ChainLink } from '@tallystick/engine/adapters/chain';
 import { localProvider, type Provider } from '@tallystick/engine/adapters/provider';
 import { openDatabase } from '@tallystick/engine/database';
 import type { SandboxState } from '@tallystick/hosting';
@@ -19,11 +20,13 @@ import {
 } from '@tallystick/surface';
 import type { Logger } from 'pino';
 import { authenticate } from './authenticate.ts';
+import type { Desk } from './deposits/desk.ts';
 import { registerFrontPage } from './front-page.ts';
 import { openGenesis } from './genesis.ts';
 import { adminHandlers } from './handlers/admin.ts';
 import { billingHandlers } from './handlers/billing.ts';
 import { egressHandlers } from './handlers/egress.ts';
+import { depositHandlers } from './handlers/deposits.ts';
 import { execHandlers } from './handlers/execs.ts';
 import { fileHandlers } from './handlers/files.ts';
 import { jobHandlers } from './handlers/jobs.ts';
@@ -66,7 +69,8 @@ export async function startApi(settings: ApiSettings, log: Logger): Promise<Api>
     localProvider({ socketPath: settings.wardenSocket, callerKey: signingKeyFromSeed(settings.callerSeed) });
   const [provider, watching] = [reach(), reach()];
   const activity = watchActivity(engine);
-  const server = await serve(settings, { engine, provider, watching, activity }, log);
+  const desk = await openDesk(settings, engine);
+  const server = await serve(settings, { engine, provider, watching, activity, desk }, log);
   return {
     url: server.url,
     portsUrl: server.portsUrl,
@@ -85,6 +89,15 @@ interface Parts {
   /** The same machine over connections of its own: whoever waits for output holds up nobody's commands. */
   watching: Provider;
   activity: WatchActivity;
+  desk: Desk | undefined;
+}
+
+/** @errors throws when the chain that is set is not what the settings say */
+async function openDesk({ chain: settings }: ApiSettings, engine: Engine): Promise<Desk | undefined> {
+  if (!settings) return undefined;
+  const link = new ChainLink(settings.config);
+  await link.check();
+  return { engine, link, settings };
 }
 
 async function serve(
@@ -138,11 +151,12 @@ async function serve(
   };
 }
 
-function implementations(settings: ApiSettings, { engine, provider, watching, activity }: Parts) {
+function implementations(settings: ApiSettings, { engine, provider, watching, activity, desk }: Parts) {
   const { development, chainIds, admins, leaseKeys, quantumMsDefault, graceMs, provider: providerName } = settings;
   return [
     loginHandlers({ engine, chainIds, admins, siteOf: siteRule(settings.host, settings.publicUrl) }),
-    billingHandlers({ engine, development }),
+    billingHandlers({ engine, development, desk }),
+    depositHandlers(desk),
     jobHandlers(engine),
     sandboxHandlers({ engine, provider, providerName, quantumMsDefault, graceMs }),
     execHandlers(engine, provider, watching),

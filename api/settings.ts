@@ -2,6 +2,7 @@
  * What the api program is told by its environment.
  * Promise: every value is checked before anything starts.
  */
+import { type ChainSettings, readChainSettings } from '@tallystick/engine/adapters/chain';
 import { type Environment, integerSetting, seedSetting, switchSetting, textSetting } from '@tallystick/engine/program';
 import type { RatesPerMinute } from './rate-limits.ts';
 import { isLoopbackAddress } from './site.ts';
@@ -36,6 +37,8 @@ export interface ApiSettings {
   quantumMsDefault: number;
   graceMs: number;
   chainIds: number[];
+  /** Where deposits come from; undefined where no chain is connected. */
+  chain: ChainSettings | undefined;
   /** Under which URL callers reach the api; needed when it does not listen on loopback. */
   publicUrl: string | undefined;
   /** The listener for the ports of sandboxes; `publicUrl` is the one above all of theirs. */
@@ -76,6 +79,7 @@ function readAll(env: Environment): ApiSettings {
     }),
     graceMs: integerSetting(env, 'TALLY_GRACE_MS', { fallback: GRACE_MS_DEFAULT, min: 0, max: HOUR_MS }),
     chainIds: textSetting(env, 'TALLY_CHAIN_IDS', String(MAINNET)).split(',').map(Number),
+    chain: readChainSettings(env),
     publicUrl: env['TALLY_PUBLIC_URL'] || undefined,
     ports: portsIn(env),
     admins: adminsIn(env),

@@ -44,3 +44,14 @@ export const userStoredAccount = (principal: string): string => `user-stored:${p
 export const providerAccount = (provider: string): string => `provider:${provider}`;
 /** Marks a deposit as credited; never moves, exists once. */
 export const depositAccount = (deposit: string): string => `deposit:${deposit}`;
+/** Whose account holds deposits of nobody known; not a principal that anybody can log in as. */
+export const SUSPENSE = 'suspense';
+/** What is ours on a chain: in the treasury, or still at depositors' addresses. Its debits are what the chain says we have. */
+export const chainAccount = (rail: string, part: 'treasury' | 'forwarders'): string => `chain:${rail}:${part}`;
+/** Whether money that comes from there was deposited: by the world, on a chain, or by somebody who was not known yet. */
+export const isDepositSource = (account: string): boolean =>
+  account === WORLD_DEPOSITS || account.startsWith('chain:') || account === userAccount(SUSPENSE);
+/** What the platform lost to deposits that a chain took back after they were credited. */
+export const reorgLossAccount = (rail: string): string => `reorg-loss:${rail}`;
+/** Marks a deposit of nobody known as claimed; never moves, exists once. */
+export const claimAccount = (deposit: string): string => `claim:${deposit}`;

@@ -1,13 +1,15 @@
 /**
- * The meter program, wired: timers that sell minutes, the outbox that delivers them, reports that come back.
+ * The meter program, wired: timers that sell minutes, the outbox that delivers them, reports that come back, deposits.
  * Promise: any number of these may run at once; each minute is sold once and each lease delivered at least once.
  */
 import { createEngine, runOutbox, runTimers, statusReader, ticketKeeper } from '@tallystick/engine';
+import { ChainLink, type ChainSettings } from '@tallystick/engine/adapters/chain';
 import { localProvider, type Provider } from '@tallystick/engine/adapters/provider';
 import { openDatabase } from '@tallystick/engine/database';
 import { logKeyFromSeed, signingKeyFromSeed } from '@tallystick/kernel';
 import { RULES } from '@tallystick/planes';
 import type { Logger } from 'pino';
+import { watchForEver } from './chain/watcher.ts';
 import { leaseHandlers, startHandlers } from './deliveries.ts';
 import { reconcileForEver } from './reconcile.ts';
 import { followReports } from './reports.ts';
@@ -32,6 +34,8 @@ export async function startMeter(settings: MeterSettings, log: Logger): Promise<
     keepTicket: ticketKeeper(engine),
     statusOf: statusReader(engine),
   };
+  const link = settings.chain && new ChainLink(settings.chain.config);
+  await link?.check();
   const end = new AbortController();
   const { signal } = end;
   const onError = (fault: unknown): void => log.warn({ fault: String(fault) }, 'will be tried again');
@@ -43,6 +47,9 @@ export async function startMeter(settings: MeterSettings, log: Logger): Promise<
     reconcileForEver(parts, signal),
     runOutbox(engine, snapshotHandlers({ ...parts, provider: keeping }), { signal, onError, leaseMs: TAKE_LEASE_MS }),
     reconcileSnapshots({ ...parts, provider: keeping }, signal),
+    ...(link && settings.chain
+      ? [watchForEver({ engine, link, ...watching(settings.chain), chainIds: settings.chainIds, log }, signal)]
+      : []),
   ];
   return {
     async [Symbol.asyncDispose]() {
@@ -54,3 +61,9 @@ export async function startMeter(settings: MeterSettings, log: Logger): Promise<
     },
   };
 }
+
+const watching = ({ confirmations, startBlock, pollMs }: ChainSettings) => ({
+  confirmations,
+  startBlock,
+  everyMs: pollMs,
+});

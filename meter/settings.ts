@@ -2,7 +2,10 @@
  * What the meter program is told by its environment.
  * Promise: every value is checked before anything starts.
  */
+import { type ChainSettings, readChainSettings } from '@tallystick/engine/adapters/chain';
 import { type Environment, seedSetting, textSetting } from '@tallystick/engine/program';
+
+const MAINNET = 1;
 
 export interface MeterSettings {
   dataFolder: string;
@@ -13,6 +16,10 @@ export interface MeterSettings {
   callerSeed: Buffer;
   wardenSocket: string;
   provider: string;
+  /** Principals of these chains are known by their payments. */
+  chainIds: number[];
+  /** Where deposits come from; undefined where no chain is connected. */
+  chain: ChainSettings | undefined;
 }
 
 export function readMeterSettings(env: Environment): MeterSettings {
@@ -24,5 +31,7 @@ export function readMeterSettings(env: Environment): MeterSettings {
     callerSeed: seedSetting(env, 'TALLY_CALLER_KEY_FILE'),
     wardenSocket: textSetting(env, 'TALLY_WARDEN_SOCKET'),
     provider: textSetting(env, 'TALLY_PROVIDER', 'local'),
+    chainIds: textSetting(env, 'TALLY_CHAIN_IDS', String(MAINNET)).split(',').map(Number),
+    chain: readChainSettings(env),
   };
 }

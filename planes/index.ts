@@ -5,11 +5,14 @@
 import { funding, HOSTING_REACTIONS, job, POLICY, provider, sandbox, snapshot } from '@tallystick/hosting';
 import { key, login, standing } from '@tallystick/identity';
 import type { Decider, Rules } from '@tallystick/kernel';
-import { account, ledger } from '@tallystick/treasury';
+import { account, address, deposit, ledger, rail, TREASURY_REACTIONS } from '@tallystick/treasury';
 
 const DECIDERS = [
   ledger,
   account,
+  rail,
+  address,
+  deposit,
   login,
   key,
   standing,
@@ -22,6 +25,6 @@ const DECIDERS = [
 
 export const RULES: Rules = {
   deciders: new Map(DECIDERS.map((decider) => [decider.kind, decider])),
-  reactions: HOSTING_REACTIONS,
+  reactions: [...HOSTING_REACTIONS, ...TREASURY_REACTIONS],
   policy: POLICY,
 };

@@ -3,6 +3,7 @@
  * Promise: connecting sends nothing; every call says who asks by its API key alone.
  */
 import type { ApiKey, Balance, Deposit, Sandbox as SandboxState } from '@tallystick/proto';
+import { type Deposits, depositsOf } from './deposits.ts';
 import { type Asked, askedOf, type Keyed, keyOf } from './ids.ts';
 import { type Jobs, jobsOf } from './job.ts';
 import { type Live, liveOf } from './live.ts';
@@ -36,6 +37,7 @@ export interface Tally {
   balance(options?: Asked): Promise<Balance>;
   /** Credits development money. @errors ApiError `development_only` elsewhere than on a development platform on loopback */
   depositDevelopment(amountMicros: bigint, options?: Keyed): Promise<Deposit>;
+  readonly deposits: Deposits;
   readonly jobs: Jobs;
   readonly sandboxes: Sandboxes;
   readonly snapshots: Snapshots;
@@ -64,6 +66,7 @@ export function connect(connection: Connection & { apiKey: string }): Tally {
     baseUrl: new URL(connection.baseUrl).origin,
     balance: (options) => billing.getBalance({}, askedOf(options)),
     depositDevelopment: (amountMicros, options) => billing.createDevelopmentDeposit({ amountMicros }, keyOf(options)),
+    deposits: depositsOf(link),
     jobs: jobsOf(link),
     sandboxes: sandboxesOf(link),
     snapshots: snapshotsOf(link),

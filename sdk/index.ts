@@ -8,9 +8,14 @@ export {
   ApiKeySchema,
   type Balance,
   BalanceSchema,
+  type ChainDeposit,
+  ChainDepositSchema,
   type Clamp,
   type Deposit,
+  type DepositAddress,
+  DepositAddressSchema,
   DepositSchema,
+  DepositStatus,
   type Egress,
   type EgressDecision,
   EgressDecisionSchema,
@@ -31,6 +36,9 @@ export {
   PortSchema,
   type Receipt,
   ReceiptSchema,
+  ReserveSchema,
+  type Reserves,
+  ReservesSchema,
   type Sandbox as SandboxState,
   SandboxSchema,
   SandboxStatus,
@@ -43,6 +51,7 @@ export {
   UploadedFileSchema,
 } from '@tallystick/proto';
 export { connect, type Keys, type Sandboxes, type Tally } from './connect.ts';
+export type { Deposits } from './deposits.ts';
 export type { EgressQuery, EgressWish } from './egress.ts';
 export { type ExecOptions, type ExecStream, STDIN_BYTES_MAX, type Terminal, type TerminalOptions } from './exec.ts';
 export type { Source, TreeContent, TreeProgress } from './files.ts';

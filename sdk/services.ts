@@ -6,6 +6,7 @@ import {
   AdminService,
   AuthService,
   BillingService,
+  DepositService,
   type DownloadFileRequest,
   EgressService,
   ExecService,
@@ -39,6 +40,7 @@ export { ApiError, type Problem, type RefusalWords, type Retry, refuseHere } fro
 export const ALL_SERVICES = [
   AuthService,
   BillingService,
+  DepositService,
   JobService,
   SandboxService,
   ExecService,
@@ -81,6 +83,7 @@ export interface Services {
   snapshots: RestClient<typeof SnapshotService>;
   receipts: RestClient<typeof ReceiptService>;
   billing: RestClient<typeof BillingService>;
+  deposits: RestClient<typeof DepositService>;
   policy: RestClient<typeof PolicyService>;
   admin: RestClient<typeof AdminService>;
 }
@@ -150,6 +153,7 @@ export function servicesOf(connection: Connection): Services {
     snapshots: createRestClient(SnapshotService, options),
     receipts: createRestClient(ReceiptService, options),
     billing: createRestClient(BillingService, options),
+    deposits: createRestClient(DepositService, options),
     policy: createRestClient(PolicyService, options),
     admin: createRestClient(AdminService, options),
   };

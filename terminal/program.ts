@@ -7,6 +7,7 @@ import { addAccountCommands } from './commands/account.ts';
 import { addPolicyCommands } from './commands/admin.ts';
 import type { World } from './commands/command.ts';
 import { addCopyCommands } from './commands/copy.ts';
+import { addDepositCommands } from './commands/deposits.ts';
 import { addDoctorCommand } from './commands/doctor.ts';
 import { addExecCommand } from './commands/exec.ts';
 import { addFsCommands } from './commands/fs.ts';
@@ -43,6 +44,7 @@ export function createProgram(world: World): Command {
     .enablePositionalOptions()
     .showSuggestionAfterError();
   addAccountCommands(program, world);
+  addDepositCommands(program, world);
   addWalletCommands(program, world);
   addJobCommands(program, world);
   addSandboxCommands(program, world);

@@ -2,7 +2,7 @@
  * The books of an export: what only the sum of all receipts can show.
  * Promise: money is conserved, and what a user deposited is the balance that is left plus the minutes that were sold.
  */
-import { type Receipt, userAccount, WORLD_DEPOSITS, type World } from '@tallystick/kernel';
+import { isDepositSource, type Receipt, SUSPENSE, userAccount, type World } from '@tallystick/kernel';
 
 export interface BookFinding {
   stream?: string;
@@ -23,6 +23,8 @@ interface User {
 }
 
 const USER = userAccount('');
+/** It only passes on what was claimed. */
+const NOBODY = userAccount(SUSPENSE);
 
 export function createBookCheck(world: World): BookCheck {
   const users = new Map<string, User>();
@@ -34,7 +36,7 @@ export function createBookCheck(world: World): BookCheck {
   return {
     enter(receipt) {
       for (const { kind, debit, credit, amount_micros } of receipt.postings)
-        if (debit === WORLD_DEPOSITS && credit.startsWith(USER) && (kind === 'posted' || kind === 'post'))
+        if (isDepositSource(debit) && credit.startsWith(USER) && (kind === 'posted' || kind === 'post'))
           userOf(credit).depositedMicros += BigInt(amount_micros);
       if (receipt.owner !== null) userOf(userAccount(receipt.owner)).spentMicros += spentIn(receipt);
     },
@@ -58,6 +60,7 @@ const judgeAssets = (world: World): BookFinding[] =>
 
 function judgeUser(world: World, account: string, { depositedMicros, spentMicros }: User): BookFinding[] {
   const findings: BookFinding[] = [];
+  if (account === NOBODY) return findings;
   const stream = `account:${account.slice(USER.length)}`;
   const known = world.ledger.accounts.get(account);
   const balanceMicros = known ? known.creditsMicros - known.debitsMicros : 0n;

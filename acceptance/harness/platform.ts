@@ -17,7 +17,7 @@ const STOP_MS_MAX = 45_000;
 const SAID_CHARS_MAX = 8_000;
 const COMPLAINTS_MAX = 40;
 
-export type ProgramName = 'database' | 'warden' | 'meter' | 'api';
+export type ProgramName = 'database' | 'warden' | 'chain' | 'meter' | 'api';
 
 export interface PlatformOptions {
   /** Absent: a new folder, which goes with the platform. */

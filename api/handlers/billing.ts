@@ -3,10 +3,11 @@
  * Promise: a development deposit takes the ledger path of a real one, and exists only where it is allowed.
  */
 import { type Engine, readBalances, readStream } from '@tallystick/engine';
-import { userAccount } from '@tallystick/kernel';
+import { type JsonObject, userAccount } from '@tallystick/kernel';
 import { BillingService } from '@tallystick/proto';
-import { implement, refuse } from '@tallystick/surface';
+import { type Call, implement, refuse } from '@tallystick/surface';
 import type { AccountState } from '@tallystick/treasury';
+import { creditOf, type Desk, giveDevelopmentMoney } from '../deposits/desk.ts';
 import { freshId } from '../ids.ts';
 import { executeFor } from '../outcome.ts';
 import { timestampFromUs } from '../view-parts.ts';
@@ -14,9 +15,11 @@ import { timestampFromUs } from '../view-parts.ts';
 export interface BillingOptions {
   engine: Engine;
   development: boolean;
+  /** Absent where no chain is connected. */
+  desk: Desk | undefined;
 }
 
-export const billingHandlers = ({ engine, development }: BillingOptions) =>
+export const billingHandlers = ({ engine, development, desk }: BillingOptions) =>
   implement(BillingService, {
     async getBalance(_request, call) {
       const principal = call.principal!.id;
@@ -38,31 +41,57 @@ export const billingHandlers = ({ engine, development }: BillingOptions) =>
     },
     async createDevelopmentDeposit({ amountMicros }, call) {
       if (!development || !call.remoteIsLoopback) throw refuse('DEVELOPMENT_ONLY');
-      const principal = call.principal!.id;
-      const id = freshId('dep');
-      const body = {
-        deposit_id: id,
-        amount_micros: String(amountMicros),
-        source: 'development',
-        reference: call.principal!.keyId,
-      };
-      const { answer, receiptId } = await executeFor(engine, call, {
-        principal: 'platform',
-        key: `deposit:${principal}:${call.idempotencyKey}`,
-        fingerprint: call.fingerprint,
-        grant: call.principal!.keyId,
-        stream: `account:${principal}`,
-        type: 'CreditDeposit',
-        body,
-      });
-      return {
-        id: String(answer['deposit_id']),
-        principal,
-        amountMicros: BigInt(String(answer['amount_micros'])),
-        source: String(answer['source']),
-        creditedAt: timestampFromUs(String(answer['credited_at_us'])),
-        balanceMicros: BigInt(String(answer['balance_micros'])),
-        receiptId,
-      };
+      return desk ? onChain(desk, call, amountMicros) : fromNowhere(engine, call, amountMicros);
     },
   });
+
+/** A transfer on the development chain, credited as any other is. */
+async function onChain(desk: Desk, call: Call, amountMicros: bigint) {
+  const principal = call.principal!.id;
+  const reference = `${principal} ${call.idempotencyKey}`;
+  const deposit = await giveDevelopmentMoney(desk, { principal, micros: amountMicros, reference });
+  const { receiptId, atUs } = await creditOf(desk.engine, deposit);
+  if (BigInt(deposit.amount_micros) !== amountMicros)
+    throw refuse('IDEMPOTENCY_KEY_REUSED', { first_command: 'CreditDeposit', first_receipt: receiptId });
+  const [balance] = await readBalances(desk.engine, [userAccount(principal)]);
+  return {
+    id: deposit.id,
+    principal,
+    amountMicros,
+    source: deposit.rail,
+    creditedAt: timestampFromUs(atUs),
+    balanceMicros: (balance?.creditsPostedMicros ?? 0n) - (balance?.debitsPostedMicros ?? 0n),
+    receiptId,
+  };
+}
+
+/** On a platform without a chain. */
+async function fromNowhere(engine: Engine, call: Call, amountMicros: bigint) {
+  const principal = call.principal!.id;
+  const body = {
+    deposit_id: freshId('dep'),
+    amount_micros: String(amountMicros),
+    source: 'development',
+    reference: call.principal!.keyId,
+  };
+  const { answer, receiptId } = await executeFor(engine, call, {
+    principal: 'platform',
+    key: `deposit:${principal}:${call.idempotencyKey}`,
+    fingerprint: call.fingerprint,
+    grant: call.principal!.keyId,
+    stream: `account:${principal}`,
+    type: 'CreditDeposit',
+    body,
+  });
+  return { ...depositMessage(answer, principal), receiptId };
+}
+
+/** What a credit or a claim answers, as a message. */
+export const depositMessage = (answer: JsonObject, principal: string) => ({
+  id: String(answer['deposit_id']),
+  principal,
+  amountMicros: BigInt(String(answer['amount_micros'])),
+  source: String(answer['source']),
+  creditedAt: timestampFromUs(String(answer['credited_at_us'])),
+  balanceMicros: BigInt(String(answer['balance_micros'])),
+});

@@ -15,11 +15,14 @@ export interface KeyFiles {
   lease: string;
   /** Signs the tickets with which api and meter call wardens. */
   caller: string;
+  /** Holds the money of the platform's chain; a secp256k1 key. */
+  treasury: string;
 }
 
 export function ensureKeys(folder: string): KeyFiles {
   mkdirSync(folder, { recursive: true, mode: 0o700 });
-  return { log: ensureSeed(folder, 'log'), lease: ensureSeed(folder, 'lease'), caller: ensureSeed(folder, 'caller') };
+  const of = (name: string): string => ensureSeed(folder, name);
+  return { log: of('log'), lease: of('lease'), caller: of('caller'), treasury: of('treasury') };
 }
 
 function ensureSeed(folder: string, name: string): string {

@@ -7,6 +7,7 @@ import { chmodSync, lstatSync, mkdirSync, readFileSync, renameSync, rmSync, writ
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { addressOfRunning } from './already-running.ts';
+import { chainEnvironment, chainProgram } from './chain.ts';
 import { Child, type Program, type ReadyFacts } from './child.ts';
 import { ensureKeys, type KeyFiles } from './keys.ts';
 import { choosePorts, type Ports, rememberPorts } from './remembered-ports.ts';
@@ -71,7 +72,10 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
     say(`database ready: ${facts.database}`);
     facts.isolation = String((await startProgram(wardenProgram(options, run, keys)))['isolation']);
     say(`warden ready: isolation ${facts.isolation}`);
-    const shared = sharedEnvironment(options, run, keys);
+    const shared = {
+      ...sharedEnvironment(options, run, keys),
+      ...(await startChain(options, keys, startProgram, say)),
+    };
     await startProgram(meterProgram(options, keys, shared));
     say('meter ready');
     const api = apiProgram(options, keys, shared);
@@ -89,6 +93,21 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
     await stopAll(children);
     throw fault;
   }
+}
+
+/** What the others are told of it; nothing where another chain is set, or none. */
+async function startChain(
+  options: PlatformOptions,
+  keys: KeyFiles,
+  start: (program: Program) => Promise<ReadyFacts>,
+  say: (line: string) => void,
+): Promise<Record<string, string>> {
+  const program = chainProgram({ ...options, logFile: logFile(options, 'chain') });
+  if (!program) return {};
+  const ready = await start(program);
+  program.env['TALLY_CHAIN_PORT'] = new URL(String(ready['url'])).port; // a restart must be found where it was
+  say(`chain ready: ${ready['url']}, a development chain with id ${ready['chain_id']}`);
+  return chainEnvironment(ready, keys.treasury);
 }
 
 type PlatformFacts = Pick<Platform, 'url' | 'portsUrl' | 'isolation' | 'database' | 'addressFile'>;

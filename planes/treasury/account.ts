@@ -1,19 +1,27 @@
 /**
  * A principal's money account.
- * Promise: only the platform credits, and a deposit is credited once, whatever is repeated.
+ * Promise: only the platform credits, and a deposit is credited once, whatever is repeated; what nobody was known for goes to
+ * whoever proves to have sent it, once.
  */
 import {
   type Command,
+  chainAccount,
+  claimAccount,
   type Decider,
   type Decision,
   depositAccount,
+  type JsonObject,
   microsIn,
+  type Reads,
+  type Rejection,
   SAFE_MICROS_MAX,
   type Seen,
+  SUSPENSE,
   textIn,
   userAccount,
   WORLD_DEPOSITS,
 } from '@tallystick/kernel';
+import { type DepositState, depositStream } from './deposit.ts';
 
 export type AccountState = {
   principal: string;
@@ -28,11 +36,9 @@ const PREFIX = 'account:';
 export const account: Decider<AccountState> = {
   kind: 'account',
   initial: { principal: '', is_open: false, deposited_micros: '0', deposits: 0 },
-  reads: (command) =>
-    command.type === 'CreditDeposit'
-      ? { accounts: [userAccount(principalOf(command)), depositAccount(textIn(command.body, 'deposit_id'))] }
-      : {},
+  reads,
   decide(state, command, seen) {
+    if (command.type === 'ClaimDeposit') return claimDeposit(state, command, seen);
     if (command.principal !== 'platform') return { rejection: 'NOT_FOUND' };
     if (command.type === 'OpenAccount') return openAccount(state, command);
     if (command.type === 'CreditDeposit') return creditDeposit(state, command, seen);
@@ -48,6 +54,19 @@ export const account: Decider<AccountState> = {
         },
   owner: (state) => state.principal || null,
 };
+
+function reads(command: Command): Reads {
+  const { type, body } = command;
+  if (type !== 'CreditDeposit' && type !== 'ClaimDeposit') return {};
+  const [id, user] = [textIn(body, 'deposit_id'), userAccount(principalOf(command))];
+  if (type === 'ClaimDeposit')
+    return { streams: [depositStream(id)], accounts: [user, userAccount(SUSPENSE), claimAccount(id)] };
+  const accounts = [user, depositAccount(id)];
+  return isOnChain(body) ? { streams: [depositStream(id)], accounts } : { accounts };
+}
+
+/** Development money comes from nowhere; everything else was seen on a chain, and its deposit says what. */
+const isOnChain = (body: JsonObject): boolean => textIn(body, 'source') !== 'development';
 
 const principalOf = (command: Command): string => command.stream.slice(PREFIX.length);
 
@@ -66,28 +85,76 @@ function creditDeposit(state: AccountState, command: Command, seen: Seen): Decis
   const [depositId, amountMicros] = [textIn(body, 'deposit_id'), microsIn(body, 'amount_micros')];
   const [source, reference] = [textIn(body, 'source'), textIn(body, 'reference')];
   if (!state.is_open) return { rejection: 'NOT_FOUND' };
-  if (amountMicros <= 0n) return { rejection: 'AMOUNT_NOT_POSITIVE', facts: { amount_micros: String(amountMicros) } };
-  const capMicros = SAFE_MICROS_MAX - BigInt(state.deposited_micros);
-  if (amountMicros > capMicros)
-    return {
-      rejection: 'AMOUNT_TOO_LARGE',
-      facts: { cap_micros: String(capMicros), asked_micros: String(amountMicros) },
-    };
+  const refusal = amountRefusal(state, amountMicros);
+  if (refusal) return refusal;
   const marker = depositAccount(depositId);
   if (seen.availableMicros(marker) !== undefined) return { rejection: 'ALREADY_EXISTS', facts: { id: depositId } };
+  const debit = sourceAccount(state, command, seen);
+  if (debit === undefined) return { rejection: 'NOT_FOUND' };
   const user = userAccount(state.principal);
   const balanceMicros = (seen.availableMicros(user) ?? 0n) + amountMicros;
   const credited = { deposit_id: depositId, amount_micros: String(amountMicros), source };
   const creditedAtUs = String(seen.atUs);
   return {
-    events: [{ type: 'DepositCredited', body: { ...credited, reference, credited_at_us: creditedAtUs } }],
+    events: [
+      {
+        type: 'DepositCredited',
+        body: { ...credited, reference, principal: state.principal, credited_at_us: creditedAtUs },
+      },
+    ],
     opens: [{ account: marker, asset: 'usd', noOverdraft: true }],
-    postings: [{ asset: 'usd', debit: WORLD_DEPOSITS, credit: user, amountMicros }],
+    postings: [{ asset: 'usd', debit, credit: user, amountMicros }],
     answer: {
       ...credited,
       principal: state.principal,
       credited_at_us: creditedAtUs,
       balance_micros: String(balanceMicros),
     },
+  };
+}
+
+function amountRefusal(state: AccountState, amountMicros: bigint): Rejection | undefined {
+  if (amountMicros <= 0n) return { rejection: 'AMOUNT_NOT_POSITIVE', facts: { amount_micros: String(amountMicros) } };
+  const capMicros = SAFE_MICROS_MAX - BigInt(state.deposited_micros);
+  if (amountMicros <= capMicros) return undefined;
+  return {
+    rejection: 'AMOUNT_TOO_LARGE',
+    facts: { cap_micros: String(capMicros), asked_micros: String(amountMicros) },
+  };
+}
+
+/** Undefined when the chain's deposit is not there, or is another amount, or somebody else's. */
+function sourceAccount(state: AccountState, { body }: Command, seen: Seen): string | undefined {
+  if (!isOnChain(body)) return WORLD_DEPOSITS;
+  const found = seen.state(depositStream(textIn(body, 'deposit_id'))) as DepositState;
+  const isIt =
+    found.status === 'seen' &&
+    found.principal === state.principal &&
+    found.amount_micros === textIn(body, 'amount_micros');
+  return isIt ? chainAccount(found.rail, found.door) : undefined;
+}
+
+/** The caller proved its address when it logged in. */
+function claimDeposit(state: AccountState, command: Command, seen: Seen): Decision {
+  const id = textIn(command.body, 'deposit_id');
+  const found = seen.state(depositStream(id)) as DepositState;
+  const isTheirs = command.principal === principalOf(command) && command.principal.endsWith(`:${found.payer}`);
+  if (!state.is_open || found.status !== 'parked' || !isTheirs) return { rejection: 'NOT_FOUND' };
+  const marker = claimAccount(id);
+  if (seen.availableMicros(marker) !== undefined) return { rejection: 'ALREADY_EXISTS', facts: { id } };
+  const amountMicros = BigInt(found.amount_micros);
+  const refusal = amountRefusal(state, amountMicros);
+  if (refusal) return refusal;
+  const [debit, credit] = [userAccount(SUSPENSE), userAccount(state.principal)];
+  const claimed = { deposit_id: id, amount_micros: String(amountMicros), source: found.rail };
+  const creditedAtUs = String(seen.atUs);
+  const balanceMicros = String((seen.availableMicros(credit) ?? 0n) + amountMicros);
+  return {
+    events: [
+      { type: 'DepositClaimed', body: { ...claimed, principal: state.principal, credited_at_us: creditedAtUs } },
+    ],
+    opens: [{ account: marker, asset: 'usd', noOverdraft: true }],
+    postings: [{ asset: 'usd', debit, credit, amountMicros }],
+    answer: { ...claimed, principal: state.principal, credited_at_us: creditedAtUs, balance_micros: balanceMicros },
   };
 }

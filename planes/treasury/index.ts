@@ -3,4 +3,8 @@
  * Promise: nothing here reads a clock or the world.
  */
 export { type AccountState, account } from './account.ts';
+export { type AddressState, address, addressStream } from './address.ts';
+export { type DepositState, type DepositStatus, type Door, deposit, depositIdOf, depositStream } from './deposit.ts';
 export { type LedgerState, ledger } from './ledger.ts';
+export { type RailState, rail, railStream, type ScanMark } from './rail.ts';
+export { TREASURY_REACTIONS } from './reactions.ts';

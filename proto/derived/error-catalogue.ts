@@ -81,7 +81,10 @@ export type ErrorCodeName =
   | 'DISK_OUT_OF_RANGE'
   | 'EGRESS_NOT_OFFERED'
   | 'EGRESS_RULE_INVALID'
-  | 'EGRESS_REFUSED';
+  | 'EGRESS_REFUSED'
+  | 'NO_CHAIN'
+  | 'CHAIN_UNREACHABLE'
+  | 'DEPOSIT_PENDING';
 
 /** What is fixed about a code. `facts` names the members its problem body may carry. */
 export interface ErrorEntry {
@@ -159,6 +162,9 @@ export const ERROR_CATALOGUE: Readonly<Record<ErrorCodeName, ErrorEntry>> = {
   EGRESS_NOT_OFFERED: {"family":"REFUSED","httpStatus":422,"sentence":"The provider does not let sandboxes out this way.","suggestion":"Ask for one of the available modes.","facts":["cap","asked","available","provider"]},
   EGRESS_RULE_INVALID: {"family":"INVALID","httpStatus":400,"sentence":"A rule of the allowlist cannot be read.","suggestion":"Write host:ports, e.g. packages.example.org:443, *.example.com:80,443 or 192.0.2.0/24:*; only an allowlist has rules.","facts":["asked","cause"]},
   EGRESS_REFUSED: {"family":"REFUSED","httpStatus":422,"sentence":"The machine did not take the new policy for ways out.","suggestion":"See cause; it is receipted and is carried there again until the machine takes it or ends.","facts":["cause"]},
+  NO_CHAIN: {"family":"REFUSED","httpStatus":422,"sentence":"This platform is connected to no chain.","suggestion":"Its operator sets CHAIN_RPC_URL to connect it.","facts":[]},
+  CHAIN_UNREACHABLE: {"family":"UNAVAILABLE","httpStatus":503,"sentence":"The chain does not answer, or its endpoints contradict each other.","suggestion":"Ask again with the same idempotency key.","facts":["retry_after_ms"]},
+  DEPOSIT_PENDING: {"family":"UNAVAILABLE","httpStatus":503,"sentence":"The transfer is on the chain and not credited yet.","suggestion":"Ask again with the same idempotency key: nothing is transferred twice.","facts":["tx","retry_after_ms"]},
 };
 
 export const isErrorCode = (text: string): text is ErrorCodeName => Object.hasOwn(ERROR_CATALOGUE, text);

@@ -7,6 +7,7 @@ import {
   AdminService,
   AuthService,
   BillingService,
+  DepositService,
   EgressService,
   ExecService,
   FileService,
@@ -24,6 +25,7 @@ import {
 export const ALL_SERVICES: readonly DescService[] = [
   AuthService,
   BillingService,
+  DepositService,
   JobService,
   SandboxService,
   ExecService,

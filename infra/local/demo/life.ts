@@ -84,7 +84,7 @@ async function begin({ url, say }: LifeOptions): Promise<{ tally: Tally; wallet:
 async function receiveMoney(tally: Tally, { budgetMicros, say }: LifeOptions): Promise<void> {
   say.chapter('It receives money and reads its balance');
   const deposit = await tally.depositDevelopment(budgetMicros * DEPOSIT_PER_BUDGET);
-  say.good(`${usd(deposit.amountMicros)} of development money credited, receipt ${deposit.receiptId}`);
+  say.good(`${usd(deposit.amountMicros)} arrived on ${deposit.source} and was credited, receipt ${deposit.receiptId}`);
   say.good(`balance ${usd((await tally.balance()).balanceMicros)}`);
 }
 

@@ -1,0 +1,82 @@
+/**
+ * Where the api and the chain meet: a caller's address, and development money that takes the way of real money.
+ * Promise: nothing here credits; that is the watcher's alone.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Engine, FROM_START, readReceipts, readStream } from '@tallystick/engine';
+import { askFaucet, type Chain, type ChainLink, type ChainSettings } from '@tallystick/engine/adapters/chain';
+import { parseStrict, type Receipt, receiptIdOf } from '@tallystick/kernel';
+import { refuse } from '@tallystick/surface';
+import { addressStream, type DepositState, depositIdOf, depositStream } from '@tallystick/treasury';
+
+const CREDIT_MS_MAX = 15_000;
+const LOOK_EVERY_MS = 50;
+const RETRY_AFTER_MS = 1_000;
+const RECEIPTS_PER_LOOK = 100;
+
+export interface Desk {
+  engine: Engine;
+  link: ChainLink;
+  settings: ChainSettings;
+}
+
+/** Assigned at the first question; the same for ever. */
+export async function depositAddressFor(
+  { engine, link }: Desk,
+  principal: string,
+): Promise<{ chain: Chain; address: `0x${string}` }> {
+  const chain = await link.chain();
+  const address = chain.depositAddress(principal).toLowerCase() as `0x${string}`;
+  const stream = addressStream(chain.key, address);
+  await engine.execute({
+    principal: 'platform',
+    key: `assign:${stream}`,
+    stream,
+    type: 'AssignAddress',
+    body: { rail: chain.key, address, principal },
+  });
+  return { chain, address };
+}
+
+export interface Gift {
+  principal: string;
+  micros: bigint;
+  /** The same one is paid once. */
+  reference: string;
+}
+
+/** From the faucet to the caller's address, credited by the watcher like anybody's. @errors refuses when it is not credited in time */
+export async function giveDevelopmentMoney(desk: Desk, { principal, micros, reference }: Gift): Promise<DepositState> {
+  const { chain, address } = await depositAddressFor(desk, principal);
+  const tx = await askFaucet(desk.settings.config.rpcUrls[0]!, { to: address, micros, reference });
+  const [transfer] = await chain.transfersIn(tx, address);
+  if (!transfer) throw refuse('DEPOSIT_PENDING', { tx, retry_after_ms: RETRY_AFTER_MS });
+  const stream = depositStream(depositIdOf(chain.key, transfer));
+  for (
+    const giveUpAtMs = performance.now() + CREDIT_MS_MAX;
+    performance.now() < giveUpAtMs;
+    await sleep(LOOK_EVERY_MS)
+  ) {
+    const state = (await readStream(desk.engine, stream))?.state as unknown as DepositState | undefined;
+    if (state?.status === 'credited') return state;
+  }
+  throw refuse('DEPOSIT_PENDING', { tx, retry_after_ms: RETRY_AFTER_MS });
+}
+
+/** Which receipt credited it, and when. */
+export async function creditOf(
+  engine: Engine,
+  { id, principal }: DepositState,
+): Promise<{ receiptId: string; atUs: bigint }> {
+  const seenPos = (await readStream(engine, depositStream(id)))?.createdPos ?? FROM_START;
+  for (let after = seenPos; ; ) {
+    const page = await readReceipts(engine, { stream: `account:${principal}`, after, limit: RECEIPTS_PER_LOOK });
+    for (const { pos, bytes } of page) {
+      const { events, at_us } = parseStrict(bytes.toString('utf8')) as unknown as Receipt;
+      const isIt = events.some(({ type, body }) => type === 'DepositCredited' && body['deposit_id'] === id);
+      if (isIt) return { receiptId: receiptIdOf(engine.shard, pos, BigInt(at_us)), atUs: BigInt(at_us) };
+    }
+    if (page.length < RECEIPTS_PER_LOOK) throw new Error(`no receipt of ${principal} credits ${id}`);
+    after = page.at(-1)!.pos;
+  }
+}

@@ -1,0 +1,30 @@
+/**
+ * The faucet of a development chain, from another program.
+ * Promise: the same reference is paid once, whatever is repeated.
+ */
+import type { Address, Hex } from 'viem';
+import { ChainFault } from './chain.ts';
+
+const FAUCET_MS_MAX = 10_000;
+
+export interface FaucetGift {
+  to: Address;
+  micros: bigint;
+  reference: string;
+}
+
+/** Hash of the transaction that carried it, also when it was given before. @errors rejects with ChainFault */
+export async function askFaucet(rpcUrl: string, { to, micros, reference }: FaucetGift): Promise<Hex> {
+  const params = [{ to, micros: String(micros), reference, with_gas: false }];
+  const body = JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'tally_fund', params });
+  const headers = { 'content-type': 'application/json' };
+  try {
+    const signal = AbortSignal.timeout(FAUCET_MS_MAX);
+    const response = await fetch(rpcUrl, { method: 'POST', headers, body, signal });
+    const { result, error } = (await response.json()) as { result?: Hex; error?: { message: string } };
+    if (result === undefined) throw new Error(error?.message ?? 'no answer');
+    return result;
+  } catch (cause) {
+    throw new ChainFault('unreachable', `the faucet does not give: ${(cause as Error).message}`, { cause });
+  }
+}

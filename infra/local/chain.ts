@@ -1,0 +1,44 @@
+/**
+ * The development chain as a part of the platform on this machine.
+ * Promise: used only where no other chain is set, and only for development.
+ */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { signerOfPrivateKey } from '@tallystick/sdk';
+import type { Program, ReadyFacts } from './child.ts';
+
+const ROOT = join(import.meta.dirname, '..', '..');
+const POLL_MS = '150';
+
+export interface ChainProgramOptions {
+  folder: string;
+  development: boolean;
+  logFile: string;
+}
+
+/** Undefined where a chain is set by CHAIN_RPC_URL, or none is wanted. */
+export function chainProgram({ folder, development, logFile }: ChainProgramOptions): Program | undefined {
+  if (!development || process.env['CHAIN_RPC_URL']) return undefined;
+  return {
+    name: 'chain',
+    main: join(ROOT, 'engine', 'adapters', 'chain', 'embedded', 'main.ts'),
+    arguments: [],
+    env: { TALLY_DATA: folder },
+    logFile,
+  };
+}
+
+/** What api and meter are told of it. */
+export function chainEnvironment(ready: ReadyFacts, treasurySeedFile: string): Record<string, string> {
+  const seed = Buffer.from(readFileSync(treasurySeedFile, 'utf8').trim(), 'base64');
+  return {
+    CHAIN_RPC_URL: String(ready['url']),
+    CHAIN_TOKEN: String(ready['token']),
+    CHAIN_TOKEN_NAME: String(ready['token_name']),
+    CHAIN_TOKEN_VERSION: String(ready['token_version']),
+    CHAIN_FACTORY: String(ready['factory']),
+    CHAIN_TREASURY: signerOfPrivateKey(seed).address,
+    CHAIN_CONFIRMATIONS: '1',
+    CHAIN_POLL_MS: POLL_MS,
+  };
+}

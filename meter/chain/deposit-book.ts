@@ -1,0 +1,182 @@
+/**
+ * What a watcher saw, as commands.
+ * Promise: every command has a key made of the chain's own names, so seeing the same again changes nothing.
+ */
+import { type Engine, PAGE_MAX, readStream, streamsOfStatus } from '@tallystick/engine';
+import type { BlockRef, Chain, TransferSeen } from '@tallystick/engine/adapters/chain';
+import { type JsonObject, SAFE_MICROS_MAX, SUSPENSE } from '@tallystick/kernel';
+import { type DepositState, deposit, depositIdOf, depositStream, railStream } from '@tallystick/treasury';
+import type { Logger } from 'pino';
+import type { Addresses } from './addresses.ts';
+import { markOf } from './marks.ts';
+
+/** Whoever comes first decides the details; they are the same for everybody who looks at the same block. */
+const ANY_BODY = '0'.repeat(64);
+const SETTLED = ['credited', 'parked'];
+
+export interface DepositBookOptions {
+  engine: Engine;
+  chain: Chain;
+  addresses: Addresses;
+  /** A payer is looked for among principals of these chains. */
+  chainIds: readonly number[];
+  log: Logger;
+}
+
+/** A deposit and how often it changed: part of every key, so that what happens again is a new command. */
+type Known = DepositState & { version: number };
+
+export class DepositBook {
+  readonly #options: DepositBookOptions;
+
+  constructor(options: DepositBookOptions) {
+    this.#options = options;
+  }
+
+  async open(): Promise<void> {
+    const { token, treasury, factory } = this.#options.chain.config;
+    const lower = { token: token.toLowerCase(), treasury: treasury.toLowerCase(), factory: factory.toLowerCase() };
+    const { rejection, facts } = await this.#ask(this.#rail, 'OpenRail', `open:${JSON.stringify(lower)}`, lower);
+    if (rejection === 'ALREADY_EXISTS')
+      throw new Error(`the ledger knows this chain with other addresses: ${JSON.stringify(facts)}`);
+    await this.#ask(`account:${SUSPENSE}`, 'OpenAccount', 'open', {});
+  }
+
+  /** Not deep enough yet: shown as pending. */
+  async see(transfer: TransferSeen): Promise<void> {
+    if (this.#isOurOwn(transfer) || !this.#isPossible(transfer)) return;
+    const { chain } = this.#options;
+    const id = depositIdOf(chain.key, transfer);
+    const known = await this.#find(id);
+    const isNews =
+      !SETTLED.includes(known.status) && !(known.status === 'seen' && known.block_hash === transfer.block.hash);
+    if (!isNews) return;
+    await this.#ask(depositStream(id), 'SeeDeposit', `${transfer.block.hash}:${known.version}`, {
+      rail: chain.key,
+      tx: transfer.tx,
+      ordinal: String(transfer.ordinal),
+      block: String(transfer.block.number),
+      block_hash: transfer.block.hash,
+      payer: transfer.payer,
+      payee: transfer.payee,
+      amount_micros: String(transfer.micros),
+      principal: await this.#principalOf(transfer),
+    });
+  }
+
+  /** Deep enough: it is somebody's money from here on. */
+  async mature(transfer: TransferSeen): Promise<void> {
+    if (!this.#isPossible(transfer)) return;
+    if (this.#isOurOwn(transfer)) return this.#sweep(transfer);
+    await this.see(transfer);
+    const known = await this.#find(depositIdOf(this.#options.chain.key, transfer));
+    if (known.status !== 'seen') return;
+    if (known.is_paid_out) await this.#ask(depositStream(known.id), 'RestoreDeposit', String(known.version), {});
+    else await this.#credit(known);
+  }
+
+  /** Pending ones whose block is no more. */
+  async loseGone(): Promise<void> {
+    await this.#loseMissing(await this.#depositsOf('seen', () => true));
+  }
+
+  /** After the chain changed deeper than the policy waits for: credited ones whose block is no more. */
+  async loseCredited(standing: BlockRef | undefined): Promise<void> {
+    const after = standing?.number ?? -1n;
+    for (const status of SETTLED) {
+      const later = await this.#depositsOf(status, (page) => page.some(({ block }) => BigInt(block) > after));
+      await this.#loseMissing(later.filter(({ block }) => BigInt(block) > after));
+    }
+  }
+
+  async recordScan(scanned: BlockRef, anchor: BlockRef): Promise<void> {
+    await this.#ask(this.#rail, 'RecordScan', `scan:${scanned.number}:${scanned.hash}`, {
+      scanned: markOf(scanned),
+      anchor: markOf(anchor),
+    });
+  }
+
+  get #rail(): string {
+    return railStream(this.#options.chain.key);
+  }
+
+  async #credit({ id, principal, amount_micros, tx, ordinal, rail, version }: Known): Promise<void> {
+    const body = { deposit_id: id, amount_micros, source: rail, reference: `${tx}#${ordinal}` };
+    const { rejection } = await this.#ask(`account:${principal}`, 'CreditDeposit', `${id}:${version}`, body);
+    if (rejection !== undefined && rejection !== 'ALREADY_EXISTS')
+      this.#options.log.error({ deposit: id, rejection }, 'a deposit could not be credited');
+  }
+
+  async #sweep(transfer: TransferSeen): Promise<void> {
+    const id = depositIdOf(this.#options.chain.key, transfer);
+    const body = { deposit_id: id, amount_micros: String(transfer.micros), tx: transfer.tx };
+    await this.#ask(this.#rail, 'RecordSweep', `sweep:${id}`, body);
+  }
+
+  async #loseMissing(deposits: readonly DepositState[]): Promise<void> {
+    for (const { id, block, block_hash } of deposits) {
+      if ((await this.#options.chain.header(BigInt(block)))?.hash === block_hash) continue;
+      this.#options.log.warn({ deposit: id, block }, 'the chain took a deposit back');
+      const { version } = await this.#find(id);
+      await this.#ask(depositStream(id), 'LoseDeposit', `${block_hash}:${version}`, { block_hash });
+    }
+  }
+
+  /** From one of our addresses to another. */
+  #isOurOwn({ payer, payee }: TransferSeen): boolean {
+    return this.#options.addresses.principalOf(payer) !== undefined && payee === this.#treasury;
+  }
+
+  get #treasury(): string {
+    return this.#options.chain.config.treasury.toLowerCase();
+  }
+
+  #isPossible({ micros, tx }: TransferSeen): boolean {
+    if (micros <= SAFE_MICROS_MAX) return true;
+    this.#options.log.error({ tx, micros: String(micros) }, 'a transfer is larger than any amount of the ledger');
+    return false;
+  }
+
+  async #principalOf({ payer, payee }: TransferSeen): Promise<string> {
+    const { engine, addresses, chainIds } = this.#options;
+    const assigned = addresses.principalOf(payee);
+    if (assigned !== undefined) return assigned;
+    for (const chainId of chainIds) {
+      const principal = `eip155:${chainId}:${payer}`;
+      if ((await readStream(engine, `account:${principal}`))?.state['is_open'] === true) return principal;
+    }
+    return SUSPENSE;
+  }
+
+  async #find(id: string): Promise<Known> {
+    const found = await readStream(this.#options.engine, depositStream(id));
+    if (!found) return { ...deposit.initial, id, version: 0 };
+    return { ...(found.state as unknown as DepositState), version: found.version };
+  }
+
+  /** Newest first, page by page while `goesOn` says so. */
+  async #depositsOf(status: string, goesOn: (page: DepositState[]) => boolean): Promise<DepositState[]> {
+    const { engine, chain } = this.#options;
+    const found: DepositState[] = [];
+    for (let after: number | undefined; ; ) {
+      const from = after === undefined ? {} : { after };
+      const rows = await streamsOfStatus(engine, { kind: 'deposit', status, limit: PAGE_MAX, ...from });
+      const page = rows.map(({ state }) => state as unknown as DepositState).filter(({ rail }) => rail === chain.key);
+      found.push(...page);
+      after = rows.at(-1)?.createdPos;
+      if (rows.length < PAGE_MAX || after === undefined || !goesOn(page)) return found;
+    }
+  }
+
+  #ask(stream: string, type: string, key: string, body: JsonObject) {
+    const { engine } = this.#options;
+    return engine.execute({
+      principal: 'platform',
+      key: `${stream}:${type}:${key}`,
+      fingerprint: ANY_BODY,
+      stream,
+      type,
+      body,
+    });
+  }
+}

@@ -1,0 +1,121 @@
+/**
+ * Looks at the chain again and again: what arrived is shown at once and credited when it is deep enough.
+ * Promise: the only one who credits deposits; any number may look at once; what one saw half, the next sees again.
+ */
+import { type Engine, readStream } from '@tallystick/engine';
+import { type BlockRef, type Chain, ChainFault, type ChainLink } from '@tallystick/engine/adapters/chain';
+import { type RailState, railStream } from '@tallystick/treasury';
+import type { Logger } from 'pino';
+import type { Address } from 'viem';
+import { pause } from '../reports.ts';
+import { Addresses } from './addresses.ts';
+import { DepositBook } from './deposit-book.ts';
+import { Marks } from './marks.ts';
+
+/** Blocks in one question for logs. */
+const RANGE_BLOCKS_MAX = 1_000n;
+/** So much is looked through again after a restart, at most. */
+const UNRECORDED_BLOCKS_MAX = 512n;
+
+export interface WatcherOptions {
+  engine: Engine;
+  chain: Chain;
+  /** A transfer in the newest block has one confirmation. */
+  confirmations: number;
+  /** Nothing before this block is looked at. */
+  startBlock: bigint;
+  chainIds: readonly number[];
+  log: Logger;
+}
+
+export class Watcher {
+  readonly #options: WatcherOptions;
+  readonly #addresses: Addresses;
+  readonly #book: DepositBook;
+  #marks: Marks | undefined;
+  #recorded = -1n;
+
+  constructor(options: WatcherOptions) {
+    this.#options = options;
+    this.#addresses = new Addresses(options.chain.key);
+    this.#book = new DepositBook({ ...options, addresses: this.#addresses });
+  }
+
+  /** One look. @errors rejects with ChainFault or Fault: the next look goes on where this one stopped */
+  async look(): Promise<void> {
+    const marks = await this.#begin();
+    const { chain, confirmations, startBlock } = this.#options;
+    if (await marks.rewind(chain)) {
+      this.#options.log.warn({ standing: String(marks.newest?.number) }, 'the chain changed');
+      await this.#book.loseCredited(marks.newest);
+    }
+    const head = await chain.head();
+    await this.#addresses.refresh(this.#options.engine); // whoever was told an address pays after the head is read, or is known here
+    const finalNumber = head.number - BigInt(confirmations) + 1n;
+    const first = (marks.newest?.number ?? startBlock - 1n) + 1n;
+    for (let from = first; from <= finalNumber; from += RANGE_BLOCKS_MAX)
+      await this.#scan(marks, from, least(from + RANGE_BLOCKS_MAX - 1n, finalNumber));
+    await this.#showPending(greatest(finalNumber + 1n, first), head.number);
+  }
+
+  async #begin(): Promise<Marks> {
+    if (this.#marks) return this.#marks;
+    const { engine, chain } = this.#options;
+    await this.#book.open();
+    const state = (await readStream(engine, railStream(chain.key)))!.state as unknown as RailState;
+    this.#recorded = BigInt(state.scanned.number);
+    this.#marks = new Marks(state);
+    return this.#marks;
+  }
+
+  async #scan(marks: Marks, from: bigint, to: bigint): Promise<void> {
+    const { chain } = this.#options;
+    const [transfers, end] = [await chain.transfers(from, to, this.#payees()), await chain.header(to)];
+    if (!end) throw new ChainFault('disagreement', `block ${to} was there and is not any more`);
+    for (const transfer of transfers) await this.#book.mature(transfer);
+    marks.add(end);
+    if (transfers.length > 0 || to - this.#recorded >= UNRECORDED_BLOCKS_MAX) await this.#record(marks, end);
+  }
+
+  async #record(marks: Marks, end: BlockRef): Promise<void> {
+    await this.#book.recordScan(end, marks.anchor!);
+    this.#recorded = end.number;
+  }
+
+  async #showPending(from: bigint, to: bigint): Promise<void> {
+    const transfers = from > to ? [] : await this.#options.chain.transfers(from, to, this.#payees());
+    for (const transfer of transfers) await this.#book.see(transfer);
+    await this.#book.loseGone();
+  }
+
+  #payees(): Address[] {
+    return [this.#options.chain.config.treasury, ...this.#addresses.all];
+  }
+}
+
+const least = (a: bigint, b: bigint): bigint => (a < b ? a : b);
+const greatest = (a: bigint, b: bigint): bigint => (a > b ? a : b);
+
+export interface WatchingOptions extends Omit<WatcherOptions, 'chain'> {
+  link: ChainLink;
+  everyMs: number;
+}
+
+/** Runs until the signal aborts; a chain that is away is asked again. */
+export async function watchForEver({ link, everyMs, ...options }: WatchingOptions, signal: AbortSignal): Promise<void> {
+  let watcher: Watcher | undefined;
+  let lastFault = '';
+  while (!signal.aborted) {
+    try {
+      watcher ??= new Watcher({ ...options, chain: await link.chain() });
+      await watcher.look();
+      lastFault = '';
+    } catch (fault) {
+      const { message } = fault as Error;
+      if (message !== lastFault)
+        options.log.warn({ fault: message }, 'the chain could not be looked through; tried again');
+      lastFault = message;
+    }
+    await pause(everyMs, signal);
+  }
+}

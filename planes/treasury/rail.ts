@@ -1,0 +1,101 @@
+/**
+ * A chain as the ledger knows it: what of its money is ours, and how far its blocks were looked through.
+ * Promise: an asset account moves only for what was seen on the chain; a sweep is recorded once.
+ */
+import {
+  type Command,
+  chainAccount,
+  type Decider,
+  type Decision,
+  depositAccount,
+  microsIn,
+  reorgLossAccount,
+  type Seen,
+  textIn,
+} from '@tallystick/kernel';
+
+/** Numbers of blocks are decimal text. */
+export type ScanMark = { number: string; hash: string };
+
+export type RailState = {
+  /** `eip155:<chain id>/<first digits of the genesis hash>`; empty before it is opened. */
+  rail: string;
+  token: string;
+  treasury: string;
+  factory: string;
+  /** Blocks up to this one were looked through. */
+  scanned: ScanMark;
+  /** An older block: when it is another one by now, the chain changed deeper than anybody looks back. */
+  anchor: ScanMark;
+};
+
+const PREFIX = 'rail:';
+const NO_MARK: ScanMark = { number: '-1', hash: '' };
+
+export const railStream = (rail: string): string => `${PREFIX}${rail}`;
+
+export const rail: Decider<RailState> = {
+  kind: 'rail',
+  initial: { rail: '', token: '', treasury: '', factory: '', scanned: NO_MARK, anchor: NO_MARK },
+  reads: (command) =>
+    command.type === 'RecordSweep' ? { accounts: [depositAccount(textIn(command.body, 'deposit_id'))] } : {},
+  decide(state, command, seen) {
+    if (command.principal !== 'platform') return { rejection: 'NOT_FOUND' };
+    if (command.type === 'OpenRail') return openRail(state, command);
+    if (state.rail === '') return { rejection: 'NOT_FOUND' };
+    if (command.type === 'RecordScan') return recordScan(command);
+    if (command.type === 'RecordSweep') return recordSweep(state, command, seen);
+    throw new TypeError(`a rail knows no command ${command.type}`);
+  },
+  evolve(state, { type, body }) {
+    if (type === 'RailOpened') {
+      const [token, treasury, factory] = [textIn(body, 'token'), textIn(body, 'treasury'), textIn(body, 'factory')];
+      return { ...state, rail: textIn(body, 'rail'), token, treasury, factory };
+    }
+    if (type === 'BlocksScanned')
+      return { ...state, scanned: body['scanned'] as ScanMark, anchor: body['anchor'] as ScanMark };
+    return state;
+  },
+  owner: () => null,
+};
+
+/** Opened again with other addresses, it would mix two treasuries in one account. */
+function openRail(state: RailState, { stream, body }: Command): Decision {
+  const [token, treasury, factory] = [textIn(body, 'token'), textIn(body, 'treasury'), textIn(body, 'factory')];
+  const isSame = state.token === token && state.treasury === treasury && state.factory === factory;
+  if (state.rail !== '' && isSame) return { rejection: 'NOTHING_TO_CHANGE' };
+  if (state.rail !== '') {
+    const { token: first_token, treasury: first_treasury, factory: first_factory } = state;
+    return { rejection: 'ALREADY_EXISTS', facts: { id: state.rail, first_token, first_treasury, first_factory } };
+  }
+  const name = stream.slice(PREFIX.length);
+  return {
+    events: [{ type: 'RailOpened', body: { rail: name, token, treasury, factory } }],
+    opens: [chainAccount(name, 'treasury'), chainAccount(name, 'forwarders'), reorgLossAccount(name)].map(
+      (account) => ({
+        account,
+        asset: 'usd',
+        noOverdraft: false,
+      }),
+    ),
+  };
+}
+
+const recordScan = ({ body }: Command): Decision => ({
+  events: [{ type: 'BlocksScanned', body: { scanned: body['scanned']!, anchor: body['anchor']! } }],
+});
+
+/** From depositors' addresses to the treasury: ours before and after. */
+function recordSweep(state: RailState, { body }: Command, seen: Seen): Decision {
+  const [id, amountMicros] = [textIn(body, 'deposit_id'), microsIn(body, 'amount_micros')];
+  if (amountMicros <= 0n) return { rejection: 'AMOUNT_NOT_POSITIVE', facts: { amount_micros: String(amountMicros) } };
+  const marker = depositAccount(id);
+  if (seen.availableMicros(marker) !== undefined) return { rejection: 'ALREADY_EXISTS', facts: { id } };
+  const [debit, credit] = [chainAccount(state.rail, 'treasury'), chainAccount(state.rail, 'forwarders')];
+  return {
+    events: [{ type: 'SweepRecorded', body: { deposit_id: id, amount_micros: String(amountMicros) } }],
+    opens: [{ account: marker, asset: 'usd', noOverdraft: true }],
+    postings: [{ asset: 'usd', debit, credit, amountMicros }],
+    evidence: [{ tx: textIn(body, 'tx') }],
+  };
+}

@@ -1,0 +1,91 @@
+/**
+ * `tally deposits` and `tally reserves`: money that arrives on a chain, and what the platform holds there.
+ * Promise: the figures of the chain and of the ledger stand side by side.
+ */
+import {
+  ChainDepositSchema,
+  DepositAddressSchema,
+  DepositSchema,
+  plain,
+  ReserveSchema,
+  ReservesSchema,
+} from '@tallystick/sdk';
+import { Argument, type Command } from 'commander';
+import type { Column } from '../output/render.ts';
+import { addCommand, given, idOf, onRun, type World, withKey } from './command.ts';
+
+const DEPOSIT_COLUMNS: Column[] = [
+  { field: 'id', heading: 'DEPOSIT' },
+  { field: 'status', heading: 'STATUS' },
+  { field: 'amount_micros', heading: 'AMOUNT' },
+  { field: 'confirmations', heading: 'CONFIRMATIONS' },
+  { field: 'payer', heading: 'FROM' },
+  { field: 'tx', heading: 'TRANSACTION' },
+];
+
+const RESERVE_COLUMNS: Column[] = [
+  { field: 'part', heading: 'PART' },
+  { field: 'ledger_micros', heading: 'LEDGER' },
+  { field: 'pending_micros', heading: 'PENDING' },
+  { field: 'chain_micros', heading: 'CHAIN' },
+];
+
+export function addDepositCommands(program: Command, world: World): void {
+  const deposits = program.command('deposits').summary('money that arrives on a chain');
+  addAddress(deposits, world);
+  addList(deposits, world);
+  addClaim(deposits, world);
+  addReserves(program, world);
+}
+
+function addAddress(deposits: Command, world: World): void {
+  const command = addCommand(deposits, {
+    usage: 'address',
+    summary: 'where to send dollars; what arrives there is yours, whoever sends it',
+    examples: ['tally deposits address'],
+  });
+  onRun(world, command, async ({ connect, out }) =>
+    out.record(plain(DepositAddressSchema, await (await connect()).deposits.address())),
+  );
+}
+
+function addList(deposits: Command, world: World): void {
+  const command = addCommand(deposits, {
+    usage: 'list',
+    summary: 'deposits, newest first, with those that wait for confirmations',
+    examples: ['tally deposits list', 'tally deposits list --json'],
+  });
+  onRun(world, command, async ({ connect, out }) => {
+    const found = await Array.fromAsync((await connect()).deposits.list(), (one) => plain(ChainDepositSchema, one));
+    await out.list('deposits', found, DEPOSIT_COLUMNS);
+  });
+}
+
+function addClaim(deposits: Command, world: World): void {
+  const command = addCommand(deposits, {
+    usage: 'claim',
+    summary: 'take a deposit that you sent before the platform knew your address',
+    examples: ['tally deposits claim dep_0192…'],
+  }).addArgument(new Argument('<deposit-id>', 'id of the deposit: dep_…').argParser(idOf('dep')));
+  onRun<{ key?: string }>(world, withKey(command), async ({ connect, out }, [id], { key }) =>
+    out.record(plain(DepositSchema, await (await connect()).deposits.claim(id!, given({ key })))),
+  );
+}
+
+function addReserves(program: Command, world: World): void {
+  const command = addCommand(program, {
+    usage: 'reserves',
+    summary: 'what the platform holds on its chain, beside what its ledger says',
+    examples: ['tally reserves', 'tally reserves --json'],
+  });
+  onRun(world, command, async ({ connect, out }) => {
+    const found = await (await connect()).deposits.reserves();
+    if (out.isJson) return out.record(plain(ReservesSchema, found));
+    await out.list(
+      'reserves',
+      found.reserves.map((one) => plain(ReserveSchema, one)),
+      RESERVE_COLUMNS,
+    );
+    return out.note(found.isEqual ? 'ledger and chain agree' : 'LEDGER AND CHAIN DIFFER');
+  });
+}
