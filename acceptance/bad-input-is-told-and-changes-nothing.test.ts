@@ -40,6 +40,9 @@ const VALID: Record<string, object> = {
   'POST /v1/sandboxes/{id}/exec': { argv: ['true'] },
   'POST /v1/sandboxes/{id}/execs/{exec_id}/signal': { signal: 'SIGTERM' },
   'POST /v1/sandboxes/{id}/execs/{exec_id}/resize': { columns: 80, rows: 24 },
+  'POST /v1/sandboxes/{id}/files/mkdir': { path: 'a' },
+  'POST /v1/sandboxes/{id}/files/move': { path: 'a', target: 'b' },
+  'POST /v1/sandboxes/{id}/files/remove': { path: 'a' },
   'POST /v1/sandboxes/{id}/secrets': {
     incarnation: 1,
     sealing_key: `${'A'.repeat(43)}=`,

@@ -89,7 +89,7 @@ describe('files are moved and watched', () => {
     await sandbox.exec([
       'sh',
       '-c',
-      'mkdir src/lib; sleep 0.1; mv src/a.ts src/lib/b.ts; sleep 0.1; echo two >> src/lib/b.ts',
+      'mkdir src/lib; sleep 0.1; mv src/a.ts src/lib/b.ts; sleep 0.1; echo two >> src/lib/b.ts; sleep 1',
     ]);
     await files.remove('src/lib/b.ts');
     assert.deepEqual(await seen, [
