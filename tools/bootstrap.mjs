@@ -4,7 +4,8 @@
  */
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -82,11 +83,43 @@ function outsideNode() {
   return process.execPath.startsWith(modules) ? findCommand('node', outside) || process.execPath : process.execPath;
 }
 
-function runNpm(args, folder) {
+function runNpm(node, args, folder) {
   const script = process.env.npm_execpath;
   const options = { cwd: folder, encoding: 'utf8', env: { ...process.env, npm_config_loglevel: 'error' } };
-  if (script && /\.c?js$/.test(script)) return spawnSync(outsideNode(), [script, ...args], options);
+  if (script && /\.c?js$/.test(script)) return spawnSync(node, [script, ...args], options);
   return spawnSync('npm', args, { ...options, shell: process.platform === 'win32' });
+}
+
+function isRecent(version) {
+  const [major = 0, minor = 0] = version.replace(/^v/, '').split('.').map(Number);
+  return major > NODE_MIN[0] || (major === NODE_MIN[0] && minor >= NODE_MIN[1]);
+}
+
+let installer;
+
+/**
+ * The Node under which packages are installed. npm leaves out optional packages that do not run on the Node it runs on
+ * itself, without a word: an old one would leave out those that the platform's own Node needs.
+ */
+function installingNode() {
+  installer ??= recentNode();
+  return installer;
+}
+
+function recentNode() {
+  const here = outsideNode();
+  const version = spawnSync(here, ['--version'], { encoding: 'utf8' }).stdout.trim();
+  const name = `node-${process.platform === 'win32' ? 'win' : process.platform}-${process.arch}`;
+  const wanted = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')).optionalDependencies[name];
+  if (isRecent(version) || wanted === undefined) return here;
+  say(`fetching Node ${wanted} to install with: the one here is ${version} ...`);
+  const folder = mkdtempSync(join(tmpdir(), 'tally-node-'));
+  process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
+  const ran = runNpm(here, ['install', '--prefix', folder, '--ignore-scripts', `${name}@${wanted}`], folder);
+  const fetched = findCommand('node', [join(folder, 'node_modules', name, 'bin')]);
+  if (ran.status === 0 && fetched) return fetched;
+  say(`it could not be fetched (${ran.stderr.trim().split('\n')[0]}); installing with the one here`);
+  return here;
 }
 
 function fail(text) {
@@ -134,7 +167,7 @@ function installPackages(folder, name) {
   for (let attempt = 1; ; attempt++) {
     const startMs = Date.now();
     say(`installing ${name} as locked (npm ci --ignore-scripts), this needs the network once ...`);
-    const ran = runNpm(['ci', '--ignore-scripts', '--no-audit', '--no-fund'], folder);
+    const ran = runNpm(installingNode(), ['ci', '--ignore-scripts', '--no-audit', '--no-fund'], folder);
     if (ran.status === 0) return say(`installed ${name} in ${seconds(startMs)}`);
     const cause = ran.error ? ran.error.message : `${ran.stderr}${ran.stdout}`.trim();
     if (attempt === INSTALL_ATTEMPTS_MAX) fail(`npm ci failed ${attempt} times for ${name}:\n${cause}`);
@@ -151,8 +184,7 @@ function ensurePackages(folder, name) {
 
 function ensureRuntime() {
   const version = runtimeVersion();
-  const [major = 0, minor = 0] = version.replace(/^v/, '').split('.').map(Number);
-  if (major > NODE_MIN[0] || (major === NODE_MIN[0] && minor >= NODE_MIN[1])) return;
+  if (isRecent(version)) return;
   const found = version || 'none that runs';
   fail(
     `Node ${NODE_MIN.join('.')} or newer is needed, found ${found}. ` +
