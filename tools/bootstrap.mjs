@@ -106,11 +106,20 @@ function installingNode() {
   return installer;
 }
 
+/** Undefined where there is no such package for this machine; a file that cannot be read is npm's to complain about. */
+function lockedVersion(name) {
+  try {
+    return JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')).optionalDependencies[name];
+  } catch {
+    return undefined;
+  }
+}
+
 function recentNode() {
   const here = outsideNode();
   const version = spawnSync(here, ['--version'], { encoding: 'utf8' }).stdout.trim();
   const name = `node-${process.platform === 'win32' ? 'win' : process.platform}-${process.arch}`;
-  const wanted = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')).optionalDependencies[name];
+  const wanted = lockedVersion(name);
   if (isRecent(version) || wanted === undefined) return here;
   say(`fetching Node ${wanted} to install with: the one here is ${version} ...`);
   const folder = mkdtempSync(join(tmpdir(), 'tally-node-'));
