@@ -5,11 +5,15 @@
 import assert from 'node:assert/strict';
 import { randomBytes, randomUUID } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
+import { ExecEndKind } from '@tallystick/proto';
 import type { ApiError, Sandbox } from '@tallystick/sdk';
 import { bookProblems, receiptsOf } from './harness/books.ts';
 import { SMALL } from './harness/lease.ts';
 import { newcomer } from './harness/newcomer.ts';
 import { type Platform, startPlatform } from './harness/platform.ts';
+import { until } from './harness/until.ts';
+
+const ENDED_MS_MAX = 60_000;
 
 const newExecId = (): string => `exec_${randomBytes(16).toString('hex')}`;
 
@@ -59,5 +63,20 @@ describe('a command has one life', () => {
       [['platform', 'not_started', null]],
     );
     assert.equal((await sandbox.exec(['echo', 'on'])).stdout, 'on\n');
+  });
+
+  test('[I-05] commands are still told after their machine died: how each ended, and which were lost with it', async () => {
+    const [done, lost] = [newExecId(), newExecId()];
+    assert.equal((await sandbox.exec(['sh', '-c', 'echo twelve; exit 12'], { execId: done })).exitCode, 12);
+    const stream = await sandbox.execStream(['sleep', '1000'], { execId: lost });
+    const dead = platform.pid('warden');
+    await platform.kill('warden');
+    await platform.untilReady([dead]);
+    await until('the sandbox has ended', async () => (await sandbox.refresh()).stoppedAt !== undefined, ENDED_MS_MAX);
+    const told = new Map((await sandbox.execs()).map((exec) => [exec.execId, exec]));
+    const [first, last] = [told.get(done)!, told.get(lost)!];
+    assert.deepEqual([first.end, first.exitCode, first.stdoutBytes], [ExecEndKind.EXITED, 12, 7n]);
+    assert.deepEqual([last.end, last.running, last.program], [ExecEndKind.SANDBOX_LOST, false, 'sleep']);
+    assert.equal((await stream.outcome).end, 'sandbox_lost');
   });
 });

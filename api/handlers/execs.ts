@@ -4,9 +4,10 @@
  */
 import { createHash } from 'node:crypto';
 import type { Engine } from '@tallystick/engine';
-import type { ExecView, Provider } from '@tallystick/engine/adapters/provider';
+import { type ExecView, type Provider, ProviderFault } from '@tallystick/engine/adapters/provider';
 import { ExecService } from '@tallystick/proto';
-import { implement } from '@tallystick/surface';
+import { implement, refuse } from '@tallystick/surface';
+import { recordedExecs } from '../exec-records.ts';
 import { execIdOf } from '../ids.ts';
 import { askProvider } from '../provider-refusal.ts';
 import { execMessage } from '../views/exec.ts';
@@ -55,14 +56,19 @@ export const execHandlers = (engine: Engine, provider: Provider, watching: Provi
       return execMessage(id, view, page, receiptId);
     },
     async getExec({ id, execId, after, waitMs }, call) {
-      await readySandbox(engine, call, id);
+      const { stopped_at_us } = await readySandbox(engine, call, id);
       const query = { after: Number(after), waitMs: Number(waitMs), maxBytes: OUTPUT_BYTES_MAX };
-      const page = await askProvider('NOT_FOUND', {}, () => watching.output(id, execId, query));
-      return execMessage(id, page, page, '');
+      const page = await askProvider('NOT_FOUND', {}, () => unlessGone(watching.output(id, execId, query)));
+      if (page) return execMessage(id, page, page, '');
+      const recorded = await recordedExecs(engine, id, stopped_at_us);
+      const view = recorded.find(({ exec_id }) => exec_id === execId);
+      if (!view) throw refuse('NOT_FOUND', {}, `there is no command ${execId} in ${id}`);
+      return execMessage(id, view, undefined, '');
     },
     async listExecs({ id }, call) {
-      await readySandbox(engine, call, id);
-      const views = await askProvider('NOT_FOUND', {}, () => provider.listExecs(id));
+      const { stopped_at_us } = await readySandbox(engine, call, id);
+      const kept = await askProvider('NOT_FOUND', {}, () => unlessGone(provider.listExecs(id)));
+      const views = kept ?? (await recordedExecs(engine, id, stopped_at_us));
       return { execs: views.map((view) => execMessage(id, view, undefined, '')) };
     },
     ...execInputHandlers(engine, provider),
@@ -73,6 +79,17 @@ export const execHandlers = (engine: Engine, provider: Provider, watching: Provi
     },
   });
 
+/** Undefined when the machine does not know the sandbox any more: it has died, or forgotten. */
+async function unlessGone<T>(asking: Promise<T>): Promise<T | undefined> {
+  try {
+    return await asking;
+  } catch (fault) {
+    if (fault instanceof ProviderFault && fault.code === UNKNOWN_SANDBOX) return undefined;
+    throw fault;
+  }
+}
+
+const UNKNOWN_SANDBOX = 'unknown_sandbox';
 const PROGRAM_CHARS_MAX = 128;
 
 async function untilEnded(provider: Provider, sandbox: string, execId: string, waitMs: number): Promise<ExecView> {
