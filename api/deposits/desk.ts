@@ -5,7 +5,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Engine, FROM_START, readReceipts, readStream } from '@tallystick/engine';
 import { askFaucet, type Chain, type ChainLink, type ChainSettings } from '@tallystick/engine/adapters/chain';
-import { parseStrict, type Receipt, receiptIdOf } from '@tallystick/kernel';
+import { microsIn, parseStrict, type Receipt, receiptIdOf } from '@tallystick/kernel';
 import { refuse } from '@tallystick/surface';
 import { addressStream, type DepositState, depositIdOf, depositStream } from '@tallystick/treasury';
 
@@ -63,18 +63,24 @@ export async function giveDevelopmentMoney(desk: Desk, { principal, micros, refe
   throw refuse('DEPOSIT_PENDING', { tx, retry_after_ms: RETRY_AFTER_MS });
 }
 
-/** Which receipt credited it, and when. */
-export async function creditOf(
-  engine: Engine,
-  { id, principal }: DepositState,
-): Promise<{ receiptId: string; atUs: bigint }> {
+export interface Credit {
+  receiptId: string;
+  atUs: bigint;
+  /** Of the account, right after it. */
+  balanceMicros: bigint;
+}
+
+/** The receipt that credited it. @errors rejects when there is none, which a credited deposit always has */
+export async function creditOf(engine: Engine, { id, principal }: DepositState): Promise<Credit> {
   const seenPos = (await readStream(engine, depositStream(id)))?.createdPos ?? FROM_START;
   for (let after = seenPos; ; ) {
     const page = await readReceipts(engine, { stream: `account:${principal}`, after, limit: RECEIPTS_PER_LOOK });
     for (const { pos, bytes } of page) {
       const { events, at_us } = parseStrict(bytes.toString('utf8')) as unknown as Receipt;
-      const isIt = events.some(({ type, body }) => type === 'DepositCredited' && body['deposit_id'] === id);
-      if (isIt) return { receiptId: receiptIdOf(engine.shard, pos, BigInt(at_us)), atUs: BigInt(at_us) };
+      const credited = events.find(({ type, body }) => type === 'DepositCredited' && body['deposit_id'] === id);
+      if (!credited) continue;
+      const balanceMicros = microsIn(credited.body, 'balance_micros');
+      return { receiptId: receiptIdOf(engine.shard, pos, BigInt(at_us)), atUs: BigInt(at_us), balanceMicros };
     }
     if (page.length < RECEIPTS_PER_LOOK) throw new Error(`no receipt of ${principal} credits ${id}`);
     after = page.at(-1)!.pos;

@@ -49,18 +49,24 @@ export const billingHandlers = ({ engine, development, desk }: BillingOptions) =
 async function onChain(desk: Desk, call: Call, amountMicros: bigint) {
   const principal = call.principal!.id;
   const reference = `${principal} ${call.idempotencyKey}`;
+  await executeFor(desk.engine, call, {
+    principal: 'platform',
+    key: `gift:${reference}`,
+    fingerprint: call.fingerprint,
+    grant: call.principal!.keyId,
+    stream: `account:${principal}`,
+    type: 'RequestGift',
+    body: { amount_micros: String(amountMicros), reference },
+  });
   const deposit = await giveDevelopmentMoney(desk, { principal, micros: amountMicros, reference });
-  const { receiptId, atUs } = await creditOf(desk.engine, deposit);
-  if (BigInt(deposit.amount_micros) !== amountMicros)
-    throw refuse('IDEMPOTENCY_KEY_REUSED', { first_command: 'CreditDeposit', first_receipt: receiptId });
-  const [balance] = await readBalances(desk.engine, [userAccount(principal)]);
+  const { receiptId, atUs, balanceMicros } = await creditOf(desk.engine, deposit);
   return {
     id: deposit.id,
     principal,
     amountMicros,
     source: deposit.rail,
     creditedAt: timestampFromUs(atUs),
-    balanceMicros: (balance?.creditsPostedMicros ?? 0n) - (balance?.debitsPostedMicros ?? 0n),
+    balanceMicros,
     receiptId,
   };
 }

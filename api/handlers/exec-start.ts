@@ -24,7 +24,7 @@ export async function receiptAndStart(
   const first = isKnown ? { first_receipt: await firstReceiptOf(engine, id, spec.exec_id) } : {};
   const command = commandFrom(call, { stream: `sandbox:${id}`, type: 'StartExec', body: { ...body, ...first } });
   const { receiptId, replayed, answer } = await executeFor(engine, call, command);
-  if (replayed && !isKnown) await checkNotOver(engine, id, spec.exec_id, answer);
+  if (replayed && !isKnown) await checkNotOver(engine, provider, { id, execId: spec.exec_id, answer });
   await start(engine, provider, id, spec);
   return receiptId;
 }
@@ -56,10 +56,15 @@ async function firstReceiptOf(engine: Engine, id: string, execId: string): Promi
 }
 
 /** A repetition goes on where the first try may have stopped, but never starts what was receipted as never started. */
-async function checkNotOver(engine: Engine, id: string, execId: string, answer: JsonObject): Promise<void> {
+async function checkNotOver(
+  engine: Engine,
+  provider: Provider,
+  { id, execId, answer }: { id: string; execId: string; answer: JsonObject },
+): Promise<void> {
   const { incarnation } = answer['sandbox'] as unknown as SandboxState;
   const state = (await readStream(engine, `sandbox:${id}`))?.state as unknown as SandboxState | undefined;
   if (state?.incarnation === incarnation && state.execs.includes(execId)) return;
+  if (await isOnMachine(provider, id, execId)) return; // it was started, and ended, since we looked first
   throw refuse('EXEC_REFUSED', { cause: NOT_STARTED }, 'the machine refused to start this command before');
 }
 

@@ -106,7 +106,7 @@ async function startChain(
   if (!program) return {};
   const ready = await start(program);
   program.env['TALLY_CHAIN_PORT'] = new URL(String(ready['url'])).port; // a restart must be found where it was
-  say(`chain ready: ${ready['url']}, a development chain with id ${ready['chain_id']}`);
+  say(`chain ready: ${ready['url']} (a development chain, id ${ready['chain_id']})`);
   return chainEnvironment(ready, keys.treasury);
 }
 

@@ -9,6 +9,7 @@ import {
   claimAccount,
   type Decider,
   type Decision,
+  type DomainEvent,
   depositAccount,
   type JsonObject,
   microsIn,
@@ -41,19 +42,20 @@ export const account: Decider<AccountState> = {
     if (command.type === 'ClaimDeposit') return claimDeposit(state, command, seen);
     if (command.principal !== 'platform') return { rejection: 'NOT_FOUND' };
     if (command.type === 'OpenAccount') return openAccount(state, command);
+    if (command.type === 'RequestGift') return requestGift(state, command);
     if (command.type === 'CreditDeposit') return creditDeposit(state, command, seen);
     throw new TypeError(`an account knows no command ${command.type}`);
   },
-  evolve: (state, event) =>
-    event.type === 'AccountOpened'
-      ? { ...state, principal: textIn(event.body, 'principal'), is_open: true }
-      : {
-          ...state,
-          deposited_micros: String(BigInt(state.deposited_micros) + microsIn(event.body, 'amount_micros')),
-          deposits: state.deposits + 1,
-        },
+  evolve,
   owner: (state) => state.principal || null,
 };
+
+function evolve(state: AccountState, { type, body }: DomainEvent): AccountState {
+  if (type === 'AccountOpened') return { ...state, principal: textIn(body, 'principal'), is_open: true };
+  if (type === 'GiftRequested') return state;
+  const deposited = BigInt(state.deposited_micros) + microsIn(body, 'amount_micros');
+  return { ...state, deposited_micros: String(deposited), deposits: state.deposits + 1 };
+}
 
 function reads(command: Command): Reads {
   const { type, body } = command;
@@ -80,6 +82,15 @@ function openAccount(state: AccountState, command: Command): Decision {
   };
 }
 
+/** Development money is asked for once; the transfer that it leads to is credited like any other. */
+function requestGift(state: AccountState, { body }: Command): Decision {
+  const [amountMicros, reference] = [microsIn(body, 'amount_micros'), textIn(body, 'reference')];
+  if (!state.is_open) return { rejection: 'NOT_FOUND' };
+  const refusal = amountRefusal(state, amountMicros);
+  if (refusal) return refusal;
+  return { events: [{ type: 'GiftRequested', body: { amount_micros: String(amountMicros), reference } }] };
+}
+
 function creditDeposit(state: AccountState, command: Command, seen: Seen): Decision {
   const { body } = command;
   const [depositId, amountMicros] = [textIn(body, 'deposit_id'), microsIn(body, 'amount_micros')];
@@ -99,7 +110,13 @@ function creditDeposit(state: AccountState, command: Command, seen: Seen): Decis
     events: [
       {
         type: 'DepositCredited',
-        body: { ...credited, reference, principal: state.principal, credited_at_us: creditedAtUs },
+        body: {
+          ...credited,
+          reference,
+          principal: state.principal,
+          credited_at_us: creditedAtUs,
+          balance_micros: String(balanceMicros),
+        },
       },
     ],
     opens: [{ account: marker, asset: 'usd', noOverdraft: true }],

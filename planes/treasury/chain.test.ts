@@ -8,6 +8,7 @@ import {
   memoryWorld,
   type Rules,
   reorgLossAccount,
+  SAFE_MICROS_MAX,
   SUSPENSE,
   userAccount,
   type World,
@@ -85,6 +86,8 @@ const credit = (who = ANN, amount = '700', id = 'dep_1') =>
     source: RAIL,
     reference: '0x7#0',
   });
+const gift = (amount: string, by = 'platform') =>
+  command(`account:${ANN}`, 'RequestGift', { amount_micros: amount, reference: 'r' }, by);
 const lose = (hash = '0xb5', id = 'dep_1') => command(depositStream(id), 'LoseDeposit', { block_hash: hash });
 const restore = (id = 'dep_1') => command(depositStream(id), 'RestoreDeposit', {});
 const claim = (by = ANN, who = by, id = 'dep_1') => command(`account:${who}`, 'ClaimDeposit', { deposit_id: id }, by);
@@ -120,6 +123,9 @@ const REFUSALS: [string, LawCommand[], string][] = [
     [...SETUP, assign(), see({ payee: MINE, payer: BOB_ADDRESS, principal: BOB })],
     'NOT_FOUND',
   ],
+  ['a stranger asks for a gift', [...SETUP, gift('5', ANN)], 'NOT_FOUND'],
+  ['a gift of nothing', [...SETUP, gift('0')], 'AMOUNT_NOT_POSITIVE'],
+  ['a gift beyond every amount', [...SETUP, see(), credit(), gift(String(SAFE_MICROS_MAX))], 'AMOUNT_TOO_LARGE'],
   ['an unseen deposit is credited', [...SETUP, credit()], 'NOT_FOUND'],
   ['[I-14] a deposit is credited again', [...SETUP, see(), credit(), credit()], 'ALREADY_EXISTS'],
   ['it is credited with another amount', [...SETUP, see(), credit(ANN, '701')], 'NOT_FOUND'],
