@@ -59,7 +59,7 @@ describe('deposits on a chain', { concurrency: 1 }, () => {
     const { tally: other } = await newcomer(platform.url, { attemptsMax: 40 });
     const give = (key: string) => other.depositDevelopment(GIFT_MICROS, { key }).catch(() => undefined);
     const gifts = Array.from({ length: GIFTS }, (_, n) =>
-      until(`gift ${n} is credited`, () => give(`gift ${n}`), GIFT_MS_MAX).then(({ id }) => id),
+      until(`gift ${n} is credited`, () => give(`gift-${n}`), GIFT_MS_MAX).then(({ id }) => id),
     );
     for (const name of ['chain', 'meter', 'chain', 'api', 'database'] as const) {
       const died = platform.pid(name);

@@ -96,7 +96,7 @@ export async function assertKept(platform: Platform, { who: { tally }, told }: C
   assert.equal(spentMicros, spent, 'conservation per user');
   const [row] = await query<{ n: bigint }>(
     platform.folder,
-    `select count(*) as n from engine.posting where credit = $1 and debit = 'world:deposits'`,
+    `select count(*) as n from engine.posting where credit = $1 and debit like 'chain:%'`,
     [`user:${principal}`],
   );
   assert.equal(row!.n, BigInt(told.deposits.length), 'a deposit was credited twice');
