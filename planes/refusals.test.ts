@@ -62,6 +62,15 @@ const SALE = { job: JOB, payer: OWNER };
 const NOT_RUNNING = { status: 'stopping', stop_reason: 'stopped_by_owner' };
 const STOPPED_JOB = { status: 'stopped', reason: 'stopped_by_owner' };
 
+const touchJob = (b: Bench, at_pos: number, is_busy: boolean) =>
+  b.ask('reaction', `job:${JOB}`, 'TouchJob', {
+    sandbox: SANDBOX,
+    at_pos,
+    cause: 'exec',
+    is_busy,
+    active_until_us: '0',
+  });
+
 const ROWS: [string, Scene | undefined, Act, string, JsonObject?][] = [
   [
     'OpenJob: nothing to spend',
@@ -112,6 +121,15 @@ const ROWS: [string, Scene | undefined, Act, string, JsonObject?][] = [
   ],
   ['DetachSandbox: not attached', job, askJob('DetachSandbox', { sandbox: 's' }, 'reaction'), 'NOT_FOUND'],
   ['TouchJob: not attached', job, askJob('TouchJob', { sandbox: 's' }, 'reaction'), 'NOT_FOUND'],
+  [
+    'TouchJob: told late of what came before',
+    (b) => {
+      starting(b);
+      touchJob(b, 901, false);
+    },
+    (b) => touchJob(b, 900, true),
+    'NOTHING_TO_CHANGE',
+  ],
 
   ['OpenSandbox: no job', undefined, open(), 'NOT_FOUND'],
   [

@@ -5,6 +5,7 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { ExecOutcome, Sandbox } from '@tallystick/sdk';
 import { until } from './until.ts';
 
@@ -16,6 +17,8 @@ const LAUNCHER_PROCESSES = 1;
 /** A frozen tree that is killed dies unfrozen: fewer looks than these are its death, not its life. */
 const DYING_LOOKS = 4;
 /** Output of a machine that has ended comes within this time, or never. */
+const LASTING_LOOKS = 6;
+const LASTING_EVERY_MS = 47;
 const LATE_OUTPUT_MS_MAX = 2_000;
 const TICKER = 'while :; do date +%s%3N; sleep 0.03; done';
 
@@ -62,6 +65,17 @@ interface Stretch {
   toMs: number;
   looks: number;
   isOpen: boolean;
+}
+
+/** Pids that are there at every one of some looks: a shell that is about to become a clock's `sleep` is not among them. */
+export async function lastingPids(machine: MachineWatch): Promise<string[]> {
+  let lasting = machine.pids().split(' ');
+  for (let looks = 1; looks < LASTING_LOOKS; looks++) {
+    await sleep(LASTING_EVERY_MS);
+    const now = machine.pids().split(' ');
+    lasting = lasting.filter((pid) => now.includes(pid));
+  }
+  return lasting;
 }
 
 /** Looks at a machine's cgroup until disposed. @errors rejects when it has none */

@@ -14,6 +14,8 @@ export type AttachedSandbox = {
   is_busy: boolean;
   /** It was said to be active until then. */
   active_until_us: string;
+  /** Where in the log what was told last stands: what is told later of an earlier moment changes nothing. */
+  touched_pos: number;
 };
 
 export type JobState = {
@@ -117,6 +119,7 @@ const attached = (body: JsonObject): AttachedSandbox => ({
   id: textIn(body, 'sandbox'),
   is_busy: false,
   active_until_us: '0',
+  touched_pos: -1,
 });
 
 const others = (job: JobState, body: JsonObject): AttachedSandbox[] =>
@@ -126,5 +129,10 @@ const touched = (job: JobState, body: JsonObject): JobState => ({ ...job, last_a
 
 const touchedIn = (one: AttachedSandbox, body: JsonObject): AttachedSandbox =>
   one.id === textIn(body, 'sandbox')
-    ? { ...one, is_busy: flagIn(body, 'is_busy'), active_until_us: textIn(body, 'active_until_us') }
+    ? {
+        ...one,
+        is_busy: flagIn(body, 'is_busy'),
+        active_until_us: textIn(body, 'active_until_us'),
+        touched_pos: countIn(body, 'at_pos'),
+      }
     : one;

@@ -249,13 +249,18 @@ function detachSandbox(state: JobState, command: Command, seen: Seen): Decision 
   return { events: [{ type: 'SandboxDetached', body: { sandbox, at_us: String(seen.atUs) } }] };
 }
 
+/** Told of the end of a command before its start, as may happen under load, a job would take it for running for ever. */
 function touchJob(state: JobState, command: Command, seen: Seen): Decision {
   const { body, principal } = command;
   const sandbox = textIn(body, 'sandbox');
-  if (principal !== 'reaction' || !state.sandboxes.some(({ id }) => id === sandbox)) return NOT_FOUND;
+  const attached = state.sandboxes.find(({ id }) => id === sandbox);
+  if (principal !== 'reaction' || !attached) return NOT_FOUND;
   if (state.status !== 'active') return notActive(state);
+  const atPos = countIn(body, 'at_pos');
+  if (atPos <= attached.touched_pos) return { rejection: 'NOTHING_TO_CHANGE' };
   const touched = {
     sandbox,
+    at_pos: atPos,
     cause: textIn(body, 'cause'),
     is_busy: flagIn(body, 'is_busy'),
     active_until_us: textIn(body, 'active_until_us'),

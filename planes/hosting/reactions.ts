@@ -26,7 +26,7 @@ const touching = (on: string): Reaction => ({
   commands({ body }, place) {
     if (!flagIn(body, 'touches_job')) return [];
     const { cause, is_busy, active_until_us } = body as { cause: string; is_busy: boolean; active_until_us: string };
-    const touch = { sandbox: sandboxAt(place), cause, is_busy, active_until_us };
+    const touch = { sandbox: sandboxAt(place), at_pos: place.pos, cause, is_busy, active_until_us };
     return [{ stream: ofJob(body), type: 'TouchJob', body: touch }];
   },
 });
