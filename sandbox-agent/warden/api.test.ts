@@ -2,8 +2,10 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { rmSync, statSync } from 'node:fs';
+import { type IncomingMessage, request } from 'node:http';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
 import { leaseKey, temporaryFolder, ticketOf } from '../testing/rig.ts';
 import {
   authorization,
@@ -117,6 +119,20 @@ describe('the warden answers', () => {
       );
     });
   }
+
+  test('who is still sending when the refusal is clear hears it at the end', async () => {
+    const headers = { authorization: authorization(warden.ready.public_key) };
+    const sent = request({ socketPath: socket(), method: 'POST', path: '/v1/sandboxes', headers });
+    const answered = once(sent, 'response');
+    for (let mebibytes = 0; mebibytes < 3; mebibytes += 1) {
+      sent.write(Buffer.alloc(1 << 20, ' '));
+      await setTimeout(100);
+    }
+    sent.end();
+    const [response] = (await answered) as [IncomingMessage];
+    assert.equal(response.statusCode, 413);
+    assert.equal(JSON.parse(Buffer.concat(await response.toArray()).toString()).code, 'too_large');
+  });
 
   test('all violations are named at once', async () => {
     const { json } = await warden.call('POST', '/v1/sandboxes/s0/execs', { exec_id: '', argv: 'x', more: 1 });

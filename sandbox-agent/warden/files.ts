@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Fault, invalid, refused } from './fault.ts';
 import type { Call, CallEvents, GuestLink, Verb } from './guest-link.ts';
+import { partsOf } from './request.ts';
 
 const LIST_BYTES_MAX = 8 * 1024 * 1024;
 const COMPLAINT_BYTES_MAX = 4_096;
@@ -98,7 +99,7 @@ export async function textOf(link: GuestLink, verb: Verb, request: object, bytes
 /** Returns false when the call ended first: its outcome says why. @errors rejects when the caller goes away. */
 async function sendBody(request: IncomingMessage, call: Call, onBytes: (bytes: Buffer) => void): Promise<boolean> {
   try {
-    for await (const bytes of request as AsyncIterable<Buffer>) {
+    for await (const bytes of partsOf(request)) {
       onBytes(bytes);
       if (!(await call.write(bytes))) return false;
     }

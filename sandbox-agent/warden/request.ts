@@ -20,10 +20,14 @@ export async function readJson(request: IncomingMessage): Promise<JsonObject> {
   throw invalid('the body is not an object');
 }
 
+/** The parts of a body; who stops reading leaves the connection open: the refusal goes over it. */
+export const partsOf = (request: IncomingMessage): AsyncIterable<Buffer> =>
+  request.iterator({ destroyOnReturn: false });
+
 export async function readBytes(request: IncomingMessage, bytesMax: number): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let total = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
+  for await (const chunk of partsOf(request)) {
     total += chunk.length;
     if (total > bytesMax) {
       throw new Fault('too_large', 'too_large', `a body has at most ${bytesMax} bytes`, {
