@@ -55,3 +55,11 @@ export const isDepositSource = (account: string): boolean =>
 export const reorgLossAccount = (rail: string): string => `reorg-loss:${rail}`;
 /** Marks a deposit of nobody known as claimed; never moves, exists once. */
 export const claimAccount = (deposit: string): string => `claim:${deposit}`;
+/** Marks a nonce of a signer on a chain as used; never moves, exists once. */
+export const nonceAccount = (rail: string, signer: string, nonce: string): string => `nonce:${rail}/${signer}/${nonce}`;
+/** On its way out of a principal's account to a chain; empty once it arrived there or came back. */
+export const withdrawalAccount = (withdrawal: string): string => `withdrawal:${withdrawal}`;
+/** What a principal may still withdraw in that month; months are UTC, `yyyy-mm`. */
+export const monthOutCapAccount = (principal: string, month: string): string => `month-out-cap:${principal}:${month}`;
+/** What a principal has withdrawn in that month, net of what came back. */
+export const monthOutAccount = (principal: string, month: string): string => `month-out:${principal}:${month}`;

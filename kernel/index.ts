@@ -14,6 +14,9 @@ export {
   isDepositSource,
   jobCapAccount,
   jobSlotAccount,
+  monthOutAccount,
+  monthOutCapAccount,
+  nonceAccount,
   providerAccount,
   reorgLossAccount,
   SLOT_ISSUER,
@@ -28,6 +31,7 @@ export {
   userStoreAccount,
   userStoredAccount,
   WORLD_DEPOSITS,
+  withdrawalAccount,
 } from './accounts.ts';
 export { base64Bytes } from './base64.ts';
 export { isCanonical, JSON_DEPTH_MAX, jcs, parseStrict } from './canonical.ts';

@@ -5,7 +5,7 @@
 import { funding, HOSTING_REACTIONS, job, POLICY, provider, sandbox, snapshot } from '@tallystick/hosting';
 import { key, login, standing } from '@tallystick/identity';
 import type { Decider, Rules } from '@tallystick/kernel';
-import { account, address, deposit, ledger, rail, TREASURY_REACTIONS } from '@tallystick/treasury';
+import { account, address, deposit, ledger, rail, signer, TREASURY_REACTIONS } from '@tallystick/treasury';
 
 const DECIDERS = [
   ledger,
@@ -13,6 +13,7 @@ const DECIDERS = [
   rail,
   address,
   deposit,
+  signer,
   login,
   key,
   standing,
