@@ -24,7 +24,11 @@ export function checksumAddress(address: string): string {
  * Who signed the message with `personal_sign`, as an EIP-55 address; undefined for a malformed signature, a high s,
  * or a v other than 0, 1, 27, 28. A signature of other text recovers another address: compare it.
  */
-export function verifyPersonalSignature(message: string | Uint8Array, signatureHex: string): string | undefined {
+export const verifyPersonalSignature = (message: string | Uint8Array, signatureHex: string): string | undefined =>
+  recoverSigner(personalHash(message), signatureHex);
+
+/** Who signed these 32 bytes; undefined as above. */
+export function recoverSigner(digest: Uint8Array, signatureHex: string): string | undefined {
   if (!SIGNATURE.test(signatureHex)) return undefined;
   const bytes = Buffer.from(signatureHex.slice(2), 'hex');
   const v = bytes[COMPACT_BYTES]!;
@@ -33,7 +37,7 @@ export function verifyPersonalSignature(message: string | Uint8Array, signatureH
   try {
     const signature = secp256k1.Signature.fromBytes(Uint8Array.from(bytes.subarray(0, COMPACT_BYTES)), 'compact');
     if (signature.hasHighS()) return undefined;
-    const point = signature.addRecoveryBit(recovery).recoverPublicKey(personalHash(message));
+    const point = signature.addRecoveryBit(recovery).recoverPublicKey(digest);
     return addressOfPoint(point.toBytes(false));
   } catch {
     return undefined;
@@ -41,9 +45,13 @@ export function verifyPersonalSignature(message: string | Uint8Array, signatureH
 }
 
 /** `personal_sign` of a wallet: 65 bytes in hex with v 27 or 28; deterministic (RFC 6979). */
-export function signPersonal(message: string | Uint8Array, privateKey: Uint8Array): string {
+export const signPersonal = (message: string | Uint8Array, privateKey: Uint8Array): string =>
+  signDigest(personalHash(message), privateKey);
+
+/** 65 bytes in hex over these 32, as above. For named messages only: who signs any digest signs anything. */
+export function signDigest(digest: Uint8Array, privateKey: Uint8Array): string {
   const options = { prehash: false, format: 'recovered' } as const;
-  const recovered = Buffer.from(secp256k1.sign(personalHash(message), privateKey, options));
+  const recovered = Buffer.from(secp256k1.sign(digest, privateKey, options));
   const v = RECOVERY_OFFSET + recovered[0]!;
   return `0x${recovered.toString('hex', 1)}${v.toString(16)}`;
 }

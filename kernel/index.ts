@@ -152,6 +152,13 @@ export {
   readRunTicket,
 } from './ticket.ts';
 export {
+  recoverTransferAuthorization,
+  signTransferAuthorization,
+  type TokenDomain,
+  type TransferAuthorization,
+  transferAuthorizationHash,
+} from './transfer-authorization.ts';
+export {
   memoryWorld,
   type Outcome,
   reactionsTo,
