@@ -5,7 +5,8 @@ import type { AddressInfo } from 'node:net';
 import { after, before, test } from 'node:test';
 import { createPublicClient, http } from 'viem';
 import { artifactOf } from './artifacts.ts';
-import { ChainFault, depositAddressOf, openChain, saltOf } from './chain.ts';
+import { depositAddressOf, openChain, saltOf } from './chain.ts';
+import { ChainFault } from './endpoints.ts';
 import { newAddress, startTestChain, type TestChain } from './testing.ts';
 
 const ANN = 'eip155:31337:0x00000000000000000000000000000000000000aa';

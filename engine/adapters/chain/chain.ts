@@ -4,12 +4,10 @@
  */
 import {
   type Address,
-  createPublicClient,
   encodeAbiParameters,
   getAddress,
   getContractAddress,
   type Hex,
-  http,
   keccak256,
   type PublicClient,
   parseAbi,
@@ -17,10 +15,11 @@ import {
   toEventSelector,
 } from 'viem';
 import { artifactOf } from './artifacts.ts';
+import { agreed, type BlockRef, ChainFault, clientsOf, commonHead, headerOf } from './endpoints.ts';
+import { type ChainSender, senderOf } from './sender.ts';
 
 /** Addresses in one question for logs; more are asked in parts. */
 const PAYEES_PER_QUESTION_MAX = 500;
-const RPC_MS_MAX = 10_000;
 const GENESIS_DIGITS = 16;
 const HEX_PREFIX_CHARS = 2;
 export const TOKEN_DECIMALS = 6;
@@ -36,21 +35,6 @@ const TOKEN_ABI = parseAbi([
 const TRANSFER = TOKEN_ABI[4];
 const AUTHORIZATION_USED_TOPIC = toEventSelector(TOKEN_ABI[5]);
 
-/**
- * `unreachable`: no endpoint answered, or not in time; `disagreement`: endpoints, or logs and headers, say different things
- * (both: ask again later); `misconfigured`: the chain or its token is not what the settings say.
- */
-export type ChainFaultKind = 'unreachable' | 'disagreement' | 'misconfigured';
-
-export class ChainFault extends Error {
-  readonly kind: ChainFaultKind;
-
-  constructor(kind: ChainFaultKind, detail: string, options?: ErrorOptions) {
-    super(detail, options);
-    this.kind = kind;
-  }
-}
-
 export interface ChainConfig {
   /** JSON-RPC endpoints; all of them are asked, and must agree. */
   rpcUrls: readonly string[];
@@ -62,11 +46,6 @@ export interface ChainConfig {
   treasury: Address;
   /** Makes depositors' addresses. */
   factory: Address;
-}
-
-export interface BlockRef {
-  number: bigint;
-  hash: Hex;
 }
 
 /** Dollars that arrived at one of our addresses. */
@@ -82,7 +61,7 @@ export interface TransferSeen {
   authorization: Hex | undefined;
 }
 
-export interface Chain {
+export interface Chain extends ChainSender {
   /** `eip155:<chain id>/<first digits of the genesis hash>`: a chain that was reset is another chain. */
   readonly key: string;
   readonly chainId: number;
@@ -104,10 +83,7 @@ export interface Chain {
 
 /** @errors rejects with ChainFault: `misconfigured` names what the token says and what the settings say */
 export async function openChain(config: ChainConfig): Promise<Chain> {
-  if (config.rpcUrls.length === 0) throw new ChainFault('misconfigured', 'no JSON-RPC endpoint is set');
-  const clients = config.rpcUrls.map((url) =>
-    createPublicClient({ transport: http(url, { retryCount: 0, timeout: RPC_MS_MAX, batch: true }), cacheTime: 0 }),
-  );
+  const clients = clientsOf(config.rpcUrls);
   const chainId = await agreed(clients, 'chain id', (client) => client.getChainId());
   const genesis = await agreed(
     clients,
@@ -126,6 +102,7 @@ function chainOf(
 ): Chain {
   const token = { address: config.token, abi: TOKEN_ABI } as const;
   return {
+    ...senderOf(clients, config),
     key,
     chainId,
     config,
@@ -156,46 +133,6 @@ export function depositAddressOf(
 }
 
 export const saltOf = (principal: string): Hex => keccak256(toBytes(principal));
-
-/** One that is behind is not one that lies: the chain is as long as all of them know it. */
-async function commonHead(clients: PublicClient[]): Promise<BlockRef> {
-  const numbers = await Promise.all(clients.map((client) => reached(() => client.getBlockNumber({ cacheTime: 0 }))));
-  const lowest = numbers.reduce((least, number) => (number < least ? number : least));
-  const header = await agreed(clients, `header ${lowest}`, (client) => headerOf(client, lowest));
-  if (!header) throw new ChainFault('disagreement', `block ${lowest} was there and is not any more`);
-  return header;
-}
-
-async function headerOf(client: PublicClient, number: bigint): Promise<BlockRef | undefined> {
-  try {
-    const { hash } = await client.getBlock({ blockNumber: number });
-    return { number, hash };
-  } catch (fault) {
-    if ((fault as Error).name === 'BlockNotFoundError') return undefined;
-    throw fault;
-  }
-}
-
-/** @errors rejects with ChainFault when one does not answer or two differ */
-async function agreed<T>(clients: PublicClient[], what: string, ask: (client: PublicClient) => Promise<T>): Promise<T> {
-  const answers = await Promise.all(clients.map((client) => reached(() => ask(client))));
-  const [first, ...others] = answers.map(textOf);
-  if (others.some((other) => other !== first))
-    throw new ChainFault('disagreement', `the endpoints differ in the ${what}`);
-  return answers[0]!;
-}
-
-const textOf = (value: unknown): string =>
-  JSON.stringify(value, (_name, member: unknown) => (typeof member === 'bigint' ? `${member}n` : member)) ?? '';
-
-async function reached<T>(ask: () => Promise<T>): Promise<T> {
-  try {
-    return await ask();
-  } catch (cause) {
-    if (cause instanceof ChainFault) throw cause;
-    throw new ChainFault('unreachable', `the chain does not answer: ${(cause as Error).message}`, { cause });
-  }
-}
 
 interface Range {
   from: bigint;

@@ -3,7 +3,7 @@
  * Promise: the same reference is paid once, whatever is repeated.
  */
 import type { Address, Hex } from 'viem';
-import { ChainFault } from './chain.ts';
+import { ChainFault } from './endpoints.ts';
 
 const FAUCET_MS_MAX = 10_000;
 

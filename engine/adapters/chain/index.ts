@@ -2,17 +2,19 @@
  * The one door to chains.
  * Promise: whoever reads a chain reads it through here.
  */
+export { type Authorization, type ChainCall, SETTLEMENT_GAS } from './calls.ts';
 export {
-  type BlockRef,
   type Chain,
   type ChainConfig,
-  ChainFault,
-  type ChainFaultKind,
   depositAddressOf,
   openChain,
   saltOf,
   type TransferSeen,
 } from './chain.ts';
+export { type BlockRef, ChainFault, type ChainFaultKind } from './endpoints.ts';
 export { askFaucet, type FaucetGift } from './faucet-client.ts';
+export { bumpedFees, FEE_WEI_MAX, type Fees } from './fees.ts';
 export { ChainLink } from './link.ts';
+export { type RoleSigner, roleSigner, type SignedTransaction, type SignerRole } from './role-signer.ts';
+export type { ChainSender, MinedTransaction } from './sender.ts';
 export { type ChainSettings, readChainSettings } from './settings.ts';

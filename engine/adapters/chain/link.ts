@@ -2,7 +2,8 @@
  * A chain that may be away when the program starts.
  * Promise: opened once, when it first answers; a chain that is not what the settings say stops the program at its start.
  */
-import { type Chain, type ChainConfig, ChainFault, openChain } from './chain.ts';
+import { type Chain, type ChainConfig, openChain } from './chain.ts';
+import { ChainFault } from './endpoints.ts';
 
 export class ChainLink {
   readonly config: ChainConfig;

@@ -1,0 +1,57 @@
+/**
+ * What a transaction offers for being mined (EIP-1559).
+ * Promise: never more than the caps, whatever an endpoint says; a replacement offers enough more to be taken for one.
+ */
+import type { PublicClient } from 'viem';
+import { ChainFault, reached } from './endpoints.ts';
+
+export interface Fees {
+  /** Of one unit of gas, in wei. */
+  maxFeeWei: bigint;
+  /** What of it goes to whoever builds the block. */
+  priorityWei: bigint;
+}
+
+const GWEI = 1_000_000_000n;
+/** No transaction offers more for a unit of gas. */
+export const FEE_WEI_MAX = 500n * GWEI;
+export const PRIORITY_WEI_MAX = 20n * GWEI;
+/** The base fee rises by an eighth in a block at most: twice of it lasts for six full ones. */
+const BASE_FEE_TIMES = 2n;
+/** Nodes take a replacement that offers a tenth more of both; an eighth is known to pass everywhere, a quarter is sure. */
+const BUMP_QUARTERS = 5n;
+const QUARTERS = 4n;
+
+/** The dearest base fee that an endpoint names, within the caps. @errors rejects with ChainFault; `misconfigured` on a chain without EIP-1559 */
+export async function suggestedFees(clients: PublicClient[]): Promise<Fees> {
+  const named = await Promise.all(clients.map((client) => reached(() => feesNamedBy(client))));
+  const base = named.reduce((most, { base }) => greater(most, base), 0n);
+  const priorityWei = least(
+    PRIORITY_WEI_MAX,
+    named.reduce((most, { priority }) => greater(most, priority), 0n),
+  );
+  return { maxFeeWei: least(FEE_WEI_MAX, base * BASE_FEE_TIMES + priorityWei), priorityWei };
+}
+
+async function feesNamedBy(client: PublicClient): Promise<{ base: bigint; priority: bigint }> {
+  const [{ baseFeePerGas: base }, priority] = await Promise.all([
+    client.getBlock({ blockTag: 'latest' }),
+    client.estimateMaxPriorityFeePerGas().catch(() => GWEI),
+  ]);
+  if (base === null) throw new ChainFault('misconfigured', 'the chain has no base fee (EIP-1559)');
+  return { base, priority };
+}
+
+/** A quarter more than before, or what is asked now if that is more; undefined when the cap leaves no room. */
+export function bumpedFees(before: Fees, now: Fees): Fees | undefined {
+  const [maxFeeWei, priorityWei] = [
+    greater(raised(before.maxFeeWei), now.maxFeeWei),
+    greater(raised(before.priorityWei), now.priorityWei),
+  ];
+  if (maxFeeWei > FEE_WEI_MAX) return undefined;
+  return { maxFeeWei, priorityWei: least(priorityWei, maxFeeWei) };
+}
+
+const raised = (wei: bigint): bigint => (wei * BUMP_QUARTERS + QUARTERS - 1n) / QUARTERS;
+const least = (a: bigint, b: bigint): bigint => (a < b ? a : b);
+const greater = (a: bigint, b: bigint): bigint => (a > b ? a : b);
