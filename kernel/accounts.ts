@@ -63,3 +63,7 @@ export const withdrawalAccount = (withdrawal: string): string => `withdrawal:${w
 export const monthOutCapAccount = (principal: string, month: string): string => `month-out-cap:${principal}:${month}`;
 /** What a principal has withdrawn in that month, net of what came back. */
 export const monthOutAccount = (principal: string, month: string): string => `month-out:${principal}:${month}`;
+/** What a principal has on its way out, over all its withdrawals: a count of micros, not money. */
+export const withdrawingAccount = (principal: string): string => `withdrawing:${principal}`;
+/** What of a principal's money has left for good: a count of micros, not money. */
+export const withdrawnAccount = (principal: string): string => `withdrawn:${principal}`;

@@ -32,7 +32,10 @@ export {
   userStoredAccount,
   WORLD_DEPOSITS,
   withdrawalAccount,
+  withdrawingAccount,
+  withdrawnAccount,
 } from './accounts.ts';
+export { type Allowance, allowanceSeen, allowanceUnder, overPolicy, suspended } from './allowance.ts';
 export { base64Bytes } from './base64.ts';
 export { isCanonical, JSON_DEPTH_MAX, jcs, parseStrict } from './canonical.ts';
 export {
@@ -110,6 +113,15 @@ export {
   verifyInclusion,
 } from './merkle.ts';
 export { formatUsd, MICROS_PER_USD, mulDivCeil, mulDivFloor, parseMicros, SAFE_MICROS_MAX } from './money.ts';
+export {
+  type Quota,
+  type QuotaPair,
+  quotaAccounts,
+  quotaGivenBack,
+  quotaLeft,
+  quotaOf,
+  quotaTaken,
+} from './quota.ts';
 export { RECEIPT_SCHEMA, RECEIPT_TYPE, type Receipt, type ReceiptPosting } from './receipt.ts';
 export {
   commandIdOf,
@@ -125,7 +137,7 @@ export {
 } from './receipt-form.ts';
 export { type ReceiptIdPlace, receiptIdOf, receiptPlace, SHARD_MAX } from './receipt-id.ts';
 export { type Applied, applyReceipt, firstDifference, type Problem, type ReceiptAt } from './replay.ts';
-export { dayOf, timeMsOf, timeTextOf } from './rfc3339.ts';
+export { dayOf, monthEndUs, monthOf, timeMsOf, timeTextOf } from './rfc3339.ts';
 export { type SeenSource, type WatchedSeen, watchSeen } from './seen.ts';
 export {
   assertGoodPublicKey,

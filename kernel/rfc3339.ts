@@ -54,9 +54,22 @@ export function timeTextOf(atUs: bigint): string {
 }
 
 const DAY_CHARS = 10;
+const MONTH_CHARS = 7;
+/** A day of the next month, whatever the day before it. */
+const DAYS_OF_LONGEST_MONTH = 31;
 
 /** The UTC day of a moment in microseconds since 1970, `yyyy-mm-dd`. */
 export const dayOf = (atUs: bigint): string => timeTextOf(atUs).slice(0, DAY_CHARS);
+/** The UTC month of a moment in microseconds since 1970, `yyyy-mm`. */
+export const monthOf = (atUs: bigint): string => timeTextOf(atUs).slice(0, MONTH_CHARS);
+
+/** When the month after a month `yyyy-mm` begins, in microseconds since 1970. @errors throws TypeError for what is no month */
+export function monthEndUs(month: string): bigint {
+  const startMs = timeMsOf(`${month}-01T00:00:00Z`);
+  if (startMs === undefined) throw new TypeError(`${month} is no month`);
+  const within = (BigInt(startMs) + BigInt(DAYS_OF_LONGEST_MONTH * DAY_MS)) * US_PER_MS;
+  return BigInt(timeMsOf(`${monthOf(within)}-01T00:00:00Z`)!) * US_PER_MS;
+}
 
 /** Counts years from March, so that the leap day is the last one. */
 function dateTextOf(days: number): string {

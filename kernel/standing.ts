@@ -1,6 +1,6 @@
 /**
  * How the platform stands to a principal: the words that the plane which decides it and the planes that obey it share.
- * Promise: names and shape only; who changes a standing is decided in identity, what it allows in hosting.
+ * Promise: names and shape only; who changes a standing is decided in identity, what it allows in the planes that have caps.
  */
 
 /** Tiers of trust, lowest first. */

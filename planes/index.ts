@@ -2,10 +2,13 @@
  * The one list of all deciders and reactions: api, meter, simulator and verifier are wired from it.
  * Promise: what does not stand here is not a rule.
  */
-import { funding, HOSTING_REACTIONS, job, POLICY, provider, sandbox, snapshot } from '@tallystick/hosting';
+import { funding, HOSTING_REACTIONS, job, provider, sandbox, snapshot } from '@tallystick/hosting';
 import { key, login, standing } from '@tallystick/identity';
 import type { Decider, Rules } from '@tallystick/kernel';
-import { account, address, deposit, ledger, rail, signer, TREASURY_REACTIONS } from '@tallystick/treasury';
+import { account, address, authorization, deposit, ledger, quote, rail, signer, TREASURY_REACTIONS } from '@tallystick/treasury';
+import { POLICY } from './policy.ts';
+
+export { POLICY } from './policy.ts';
 
 const DECIDERS = [
   ledger,
@@ -14,6 +17,8 @@ const DECIDERS = [
   address,
   deposit,
   signer,
+  authorization,
+  quote,
   login,
   key,
   standing,

@@ -3,17 +3,19 @@
  * Promise: the tier and the accounts are those that the rules decide with; nothing is counted here.
  */
 import { type Engine, readBalances, readStream } from '@tallystick/engine';
-import { type Allowance, allowanceOf, POLICY, quotaLeft, type Tier } from '@tallystick/hosting';
+import { type Allowance, allowanceOf, type Tier } from '@tallystick/hosting';
 import { standing } from '@tallystick/identity';
 import {
   dayOf,
   daySpentAccount,
+  quotaLeft,
   type Standing,
   standingStream,
   userRunningAccount,
   userSnapshotsAccount,
   userStoredAccount,
 } from '@tallystick/kernel';
+import { POLICY } from '@tallystick/planes';
 import { PolicyService } from '@tallystick/proto';
 import { implement } from '@tallystick/surface';
 import { tierOf } from '../views/tier.ts';

@@ -7,17 +7,19 @@ import {
   type Decision,
   type JsonObject,
   type OutboxMessage,
+  overPolicy,
   type Reads,
   type Rejection,
   type Seen,
   standingStream,
+  suspended,
   textIn,
   textsIn,
 } from '@tallystick/kernel';
 import { readEgressRules } from '@tallystick/kernel/egress';
 import { notOwner, notRunning } from './access.ts';
 import type { EgressState } from './egress-state.ts';
-import { type Allowance, allowanceIn, overPolicy, suspended } from './policy.ts';
+import { type Allowance, allowanceIn } from './policy.ts';
 import { evolveSandbox, type SandboxState } from './sandbox-state.ts';
 
 const NOWHERE = 'none';

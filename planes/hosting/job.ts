@@ -16,18 +16,20 @@ import {
   jobSlotAccount,
   microsIn,
   optionalIn,
+  overPolicy,
   type Posting,
   type Reads,
   type Rejection,
   type Seen,
   SLOT_ISSUER,
   standingStream,
+  suspended,
   type Timer,
   textIn,
 } from '@tallystick/kernel';
 import { type Clamped, type ClampState, clamp, countClamp, ruleOf, spendClamp } from './clamp.ts';
 import { evolveJob, type JobState, type JobStatus, jobIdleAtUs, NO_JOB } from './job-state.ts';
-import { allowanceIn, overPolicy, suspended, type Tier } from './policy.ts';
+import { allowanceIn, type Tier } from './policy.ts';
 
 const PREFIX = 'job:';
 const US_PER_MS = 1_000n;

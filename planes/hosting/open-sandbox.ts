@@ -16,12 +16,15 @@ import {
   microsIn,
   type OutboxMessage,
   optionalIn,
+  overPolicy,
+  type Quota,
   type Reads,
   type Rejection,
   type Seen,
   SLOT_RUNNING,
   sandboxCapAccount,
   standingStream,
+  suspended,
   textIn,
   timeTextOf,
   userAccount,
@@ -32,10 +35,10 @@ import { egressMember, notLetOut } from './egress.ts';
 import { type ChosenImage, imageOf } from './images.ts';
 import type { JobState } from './job-state.ts';
 import { firstStep, smallerOf, stepUsMin, ticketOf } from './lease.ts';
-import { type Allowance, allowanceIn, isAsStrong, overPolicy, suspended, type Tier } from './policy.ts';
+import { type Allowance, allowanceIn, isAsStrong, type Tier } from './policy.ts';
 import { pricePerMinute, pricePerQuantum } from './price.ts';
 import { closedFor, providerIn, providerStream } from './provider.ts';
-import { dayAccounts, dayAfter, dayQuota, type Quota, slotAccounts, slotQuota, slotTaking } from './quota.ts';
+import { dayAccounts, dayAfter, dayQuota, slotAccounts, slotQuota, slotTaking } from './quota.ts';
 import { endSnapshotOf, evolveSandbox, type SandboxState, type Step } from './sandbox-state.ts';
 import { paymentOf, soldEvent } from './sell.ts';
 import { notStartable, startingReads, startMembers } from './start-from.ts';

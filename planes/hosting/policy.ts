@@ -1,15 +1,13 @@
 /**
- * What an account may ask for, and what a minute costs: data with a version and a hash.
- * Promise: the one place where limits stand and are looked up; every receipt names the hash it was decided under.
+ * What an account may ask for of machines, and what a minute costs: data.
+ * Promise: the one place where these limits stand and are looked up; every receipt names the hash of all policies together.
  */
 import {
-  jcs,
-  type Policy,
-  type Rejection,
+  type Allowance as AllowanceUnder,
+  allowanceSeen,
+  allowanceUnder,
   type Seen,
   type Standing,
-  sha256Hex,
-  standingStream,
   type TierName,
 } from '@tallystick/kernel';
 
@@ -49,7 +47,6 @@ export type Prices = {
 };
 
 export type HostingPolicy = {
-  version: string;
   tiers: Record<TierName, Tier>;
   /** All isolation levels, strongest first. */
   isolation: string[];
@@ -59,7 +56,6 @@ export type HostingPolicy = {
 const ISOLATION = ['vm', 'gvisor', 'ns', 'ns-lite', 'mock'];
 
 export const DEFAULT_POLICY: HostingPolicy = {
-  version: '3',
   tiers: {
     new: {
       spend_micros_per_job_max: '2000000',
@@ -126,38 +122,14 @@ export const DEFAULT_POLICY: HostingPolicy = {
   prices: { core_minute_micros: '400', gib_ram_minute_micros: '100', gib_disk_minute_micros: '5' },
 };
 
-/** Name and hash of the policy, for receipts. */
-export const POLICY: Policy = { version: DEFAULT_POLICY.version, hash: sha256Hex(jcs(DEFAULT_POLICY)) };
-
 /** What holds for one principal. */
-export interface Allowance {
-  tierName: TierName;
-  tier: Tier;
-  /** Why nothing may be opened and no further step is sold; undefined while it is not suspended. */
-  suspendedFor: string | undefined;
-}
+export type Allowance = AllowanceUnder<Tier>;
 
-export const allowanceOf = ({ tier, suspended, reason }: Standing): Allowance => ({
-  tierName: tier,
-  tier: DEFAULT_POLICY.tiers[tier],
-  suspendedFor: suspended ? reason : undefined,
-});
+export const allowanceOf = (standing: Standing): Allowance => allowanceUnder(DEFAULT_POLICY.tiers, standing);
 
 /** What holds for the principal now; its standing must be among the reads. */
 export const allowanceIn = (seen: Seen, principal: string): Allowance =>
-  allowanceOf(seen.state(standingStream(principal)) as Standing);
-
-/** Undefined when the principal may open and extend. */
-export const suspended = ({ suspendedFor }: Allowance): Rejection | undefined =>
-  suspendedFor === undefined ? undefined : { rejection: 'ACCOUNT_SUSPENDED', facts: { reason: suspendedFor } };
-
-/** A cap of the tier says no; a higher tier may say yes. */
-export const overPolicy = (
-  { tierName }: Allowance,
-  cap: string,
-  asked: string | number,
-  available: string | number,
-): Rejection => ({ rejection: 'POLICY_CAP_EXCEEDED', facts: { cap, asked, available, tier: tierName } });
+  allowanceSeen(DEFAULT_POLICY.tiers, seen, principal);
 
 /** What a sandbox is sold as. */
 export interface Shape {

@@ -8,14 +8,16 @@ import {
   type Decision,
   type DomainEvent,
   optionalIn,
+  overPolicy,
   type Reads,
   type Rejection,
   type Seen,
   standingStream,
+  suspended,
   textIn,
 } from '@tallystick/kernel';
 import { NOT_FOUND, notOwner, notRunning } from './access.ts';
-import { allowanceIn, overPolicy, suspended } from './policy.ts';
+import { allowanceIn } from './policy.ts';
 import { openPortsAt } from './reach-state.ts';
 import { evolveSandbox, type SandboxState } from './sandbox-state.ts';
 

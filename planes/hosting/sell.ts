@@ -15,6 +15,7 @@ import {
   optionalIn,
   type Posting,
   providerAccount,
+  type Quota,
   type Reads,
   type Seen,
   sandboxCapAccount,
@@ -38,7 +39,7 @@ import {
 } from './lease.ts';
 import { type Allowance, allowanceIn, allowsShape } from './policy.ts';
 import { providerIn, providerStream } from './provider.ts';
-import { dayAccounts, dayQuota, daySpending, type Quota } from './quota.ts';
+import { dayAccounts, dayQuota, daySpending } from './quota.ts';
 import { evolveSandbox, type SandboxState, type Step } from './sandbox-state.ts';
 import { leaseTimer, retryTimer } from './timers.ts';
 

@@ -12,17 +12,20 @@ import {
   type JsonObject,
   type OutboxMessage,
   optionalIn,
+  overPolicy,
+  type Quota,
   type Reads,
   type Rejection,
   type Seen,
   standingStream,
+  suspended,
   type Timer,
   textIn,
 } from '@tallystick/kernel';
 import { NOT_FOUND, notRunning } from './access.ts';
 import { clamp, countClamp, ruleOf } from './clamp.ts';
-import { type Allowance, allowanceIn, overPolicy, suspended } from './policy.ts';
-import { type Quota, snapshotAccounts, snapshotQuotas, storeChange } from './quota.ts';
+import { type Allowance, allowanceIn } from './policy.ts';
+import { snapshotAccounts, snapshotQuotas, storeChange } from './quota.ts';
 import { endSnapshotOf, type SandboxState } from './sandbox-state.ts';
 import { evolveSnapshot, NO_SNAPSHOT, type SnapshotState, type SnapshotStatus } from './snapshot-state.ts';
 

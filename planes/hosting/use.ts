@@ -13,11 +13,13 @@ import {
   jobCapAccount,
   microsIn,
   optionalIn,
+  overPolicy,
   type Reads,
   type Rejection,
   type Seen,
   sandboxCapAccount,
   standingStream,
+  suspended,
   textIn,
 } from '@tallystick/kernel';
 import { NOT_FOUND, notOwner, notProvider, notRunning } from './access.ts';
@@ -25,7 +27,7 @@ import { type Bound, type Clamped, clamp, countClamp, ruleOf, spendClamp } from 
 import { stopping } from './ending.ts';
 import type { JobState } from './job-state.ts';
 import { largerOf } from './lease.ts';
-import { type Allowance, allowanceIn, overPolicy, suspended } from './policy.ts';
+import { type Allowance, allowanceIn } from './policy.ts';
 import { evolveSandbox, type SandboxState } from './sandbox-state.ts';
 import { ttlTimer } from './timers.ts';
 

@@ -4,6 +4,7 @@
  */
 export { type AccountState, account } from './account.ts';
 export { type AddressState, address, addressStream } from './address.ts';
+export { type AuthorizationState, authorization, authorizationStream } from './authorization.ts';
 export {
   ATTEMPTS_MAX,
   type Attempt,
@@ -18,6 +19,29 @@ export {
 } from './broadcast.ts';
 export { type DepositState, type DepositStatus, type Door, deposit, depositIdOf, depositStream } from './deposit.ts';
 export { type LedgerState, ledger } from './ledger.ts';
+export {
+  PAYOUT_POLICY,
+  type PayoutAllowance,
+  type PayoutTier,
+  payoutAllowanceOf,
+  type TreasuryPolicy,
+} from './policy.ts';
+export {
+  type Payment,
+  type PaymentProblem,
+  paymentProblem,
+  VALID_AHEAD_S_MAX,
+  VALID_AHEAD_S_MIN,
+} from './payment.ts';
+export { OPTIONS_MAX, QUOTE_MS, quote, SETTLE_TRIES_MAX } from './quote.ts';
+export {
+  authNonceOf,
+  type QuoteOption,
+  type QuoteState,
+  type QuoteStatus,
+  quoteIdOf,
+  quoteStream,
+} from './quote-state.ts';
 export { type RailState, rail, railStream, type ScanMark } from './rail.ts';
 export { TREASURY_REACTIONS } from './reactions.ts';
 export { type SignerState, signer, signerStream } from './signer.ts';
