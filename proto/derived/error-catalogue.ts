@@ -84,7 +84,14 @@ export type ErrorCodeName =
   | 'EGRESS_REFUSED'
   | 'NO_CHAIN'
   | 'CHAIN_UNREACHABLE'
-  | 'DEPOSIT_PENDING';
+  | 'DEPOSIT_PENDING'
+  | 'NONCE_TAKEN'
+  | 'SWEEP_UNDER_WAY'
+  | 'PAYMENT_ABOVE_LIMIT'
+  | 'PAYMENT_PAYEE_REFUSED'
+  | 'PAYMENT_UNRESOLVED'
+  | 'PAYMENT_OFFER_INVALID'
+  | 'PAYMENT_DECLINED';
 
 /** What is fixed about a code. `facts` names the members its problem body may carry. */
 export interface ErrorEntry {
@@ -165,6 +172,13 @@ export const ERROR_CATALOGUE: Readonly<Record<ErrorCodeName, ErrorEntry>> = {
   NO_CHAIN: {"family":"REFUSED","httpStatus":422,"sentence":"This platform is connected to no chain.","suggestion":"Its operator sets CHAIN_RPC_URL to connect it.","facts":[]},
   CHAIN_UNREACHABLE: {"family":"UNAVAILABLE","httpStatus":503,"sentence":"The chain does not answer, or its endpoints contradict each other.","suggestion":"Ask again with the same idempotency key.","facts":["retry_after_ms"]},
   DEPOSIT_PENDING: {"family":"UNAVAILABLE","httpStatus":503,"sentence":"The transfer is on the chain and not credited yet.","suggestion":"Ask again with the same idempotency key: nothing is transferred twice.","facts":["tx","retry_after_ms"]},
+  NONCE_TAKEN: {"family":"CONFLICT","httpStatus":409,"sentence":"Another transaction of the same key has this nonce, or one before it is missing.","suggestion":"Sign with the next nonce.","facts":["nonce"]},
+  SWEEP_UNDER_WAY: {"family":"CONFLICT","httpStatus":409,"sentence":"The sweep before this one is not over.","suggestion":"Plan the next one after it.","facts":["id"]},
+  PAYMENT_ABOVE_LIMIT: {"family":"FORBIDDEN","httpStatus":403,"sentence":"A payment that the call needs is above what this wallet may pay by itself.","suggestion":"Ask whoever owns the wallet to allow it, then repeat with the same key.","facts":["cap","cap_micros","asked_micros","available_micros","payment_id","quote_id","idempotency_key"]},
+  PAYMENT_PAYEE_REFUSED: {"family":"FORBIDDEN","httpStatus":403,"sentence":"The payment would go where this wallet does not pay to.","suggestion":"Nothing was paid. If the platform's address has changed and you know why, allow the new one.","facts":["cap","asked","available"]},
+  PAYMENT_UNRESOLVED: {"family":"REFUSED","httpStatus":422,"sentence":"An earlier payment for the same call may still be taken.","suggestion":"Repeat with the same key after the time named: only then is the earlier payment surely dead.","facts":["payment_id","quote_id","retry_after_ms"]},
+  PAYMENT_OFFER_INVALID: {"family":"REFUSED","httpStatus":422,"sentence":"The platform's request for a payment cannot be trusted.","suggestion":"Nothing was paid. Report it to the operator of the platform.","facts":["cause"]},
+  PAYMENT_DECLINED: {"family":"FORBIDDEN","httpStatus":403,"sentence":"The payment was not allowed, or there is no wallet at hand that could sign it.","suggestion":"Nothing was paid. Deposit the shortfall, or allow the payment, and repeat with the same key.","facts":["asked_micros","payment_id","idempotency_key","cause"]},
 };
 
 export const isErrorCode = (text: string): text is ErrorCodeName => Object.hasOwn(ERROR_CATALOGUE, text);
