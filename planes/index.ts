@@ -5,7 +5,18 @@
 import { funding, HOSTING_REACTIONS, job, provider, sandbox, snapshot } from '@tallystick/hosting';
 import { key, login, standing } from '@tallystick/identity';
 import type { Decider, Rules } from '@tallystick/kernel';
-import { account, address, authorization, deposit, ledger, quote, rail, signer, TREASURY_REACTIONS } from '@tallystick/treasury';
+import {
+  account,
+  address,
+  authorization,
+  deposit,
+  ledger,
+  quote,
+  rail,
+  signer,
+  sweep,
+  TREASURY_REACTIONS,
+} from '@tallystick/treasury';
 import { POLICY } from './policy.ts';
 
 export { POLICY } from './policy.ts';
@@ -17,6 +28,7 @@ const DECIDERS = [
   address,
   deposit,
   signer,
+  sweep,
   authorization,
   quote,
   login,

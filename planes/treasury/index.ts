@@ -20,19 +20,19 @@ export {
 export { type DepositState, type DepositStatus, type Door, deposit, depositIdOf, depositStream } from './deposit.ts';
 export { type LedgerState, ledger } from './ledger.ts';
 export {
-  PAYOUT_POLICY,
-  type PayoutAllowance,
-  type PayoutTier,
-  payoutAllowanceOf,
-  type TreasuryPolicy,
-} from './policy.ts';
-export {
   type Payment,
   type PaymentProblem,
   paymentProblem,
   VALID_AHEAD_S_MAX,
   VALID_AHEAD_S_MIN,
 } from './payment.ts';
+export {
+  PAYOUT_POLICY,
+  type PayoutAllowance,
+  type PayoutTier,
+  payoutAllowanceOf,
+  type TreasuryPolicy,
+} from './policy.ts';
 export { OPTIONS_MAX, QUOTE_MS, quote, SETTLE_TRIES_MAX } from './quote.ts';
 export {
   authNonceOf,
@@ -45,3 +45,4 @@ export {
 export { type RailState, rail, railStream, type ScanMark } from './rail.ts';
 export { TREASURY_REACTIONS } from './reactions.ts';
 export { type SignerState, signer, signerStream } from './signer.ts';
+export { SWEEP_ADDRESSES_MAX, type SweepState, type SweepStatus, sweep, sweepStream } from './sweep.ts';
