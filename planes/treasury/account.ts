@@ -13,6 +13,7 @@ import {
   depositAccount,
   type JsonObject,
   microsIn,
+  optionalIn,
   type Reads,
   type Rejection,
   SAFE_MICROS_MAX,
@@ -40,6 +41,7 @@ export const account: Decider<AccountState> = {
   reads,
   decide(state, command, seen) {
     if (command.type === 'ClaimDeposit') return claimDeposit(state, command, seen);
+    if (command.type === 'RequestTopUp') return requestTopUp(state, command);
     if (command.principal !== 'platform') return { rejection: 'NOT_FOUND' };
     if (command.type === 'OpenAccount') return openAccount(state, command);
     if (command.type === 'RequestGift') return requestGift(state, command);
@@ -52,7 +54,7 @@ export const account: Decider<AccountState> = {
 
 function evolve(state: AccountState, { type, body }: DomainEvent): AccountState {
   if (type === 'AccountOpened') return { ...state, principal: textIn(body, 'principal'), is_open: true };
-  if (type === 'GiftRequested') return state;
+  if (type === 'GiftRequested' || type === 'TopUpRequested') return state;
   const deposited = BigInt(state.deposited_micros) + microsIn(body, 'amount_micros');
   return { ...state, deposited_micros: String(deposited), deposits: state.deposits + 1 };
 }
@@ -91,6 +93,16 @@ function requestGift(state: AccountState, { body }: Command): Decision {
   return { events: [{ type: 'GiftRequested', body: { amount_micros: String(amountMicros), reference } }] };
 }
 
+/** Its principal asks what to pay; the deposit that it leads to is credited like any other. */
+function requestTopUp(state: AccountState, command: Command): Decision {
+  const amountMicros = microsIn(command.body, 'amount_micros');
+  if (!state.is_open || command.principal !== principalOf(command)) return { rejection: 'NOT_FOUND' };
+  const refusal = amountRefusal(state, amountMicros);
+  if (refusal) return refusal;
+  const asked = { amount_micros: String(amountMicros) };
+  return { events: [{ type: 'TopUpRequested', body: asked }], answer: asked };
+}
+
 function creditDeposit(state: AccountState, command: Command, seen: Seen): Decision {
   const { body } = command;
   const [depositId, amountMicros] = [textIn(body, 'deposit_id'), microsIn(body, 'amount_micros')];
@@ -102,6 +114,7 @@ function creditDeposit(state: AccountState, command: Command, seen: Seen): Decis
   if (seen.availableMicros(marker) !== undefined) return { rejection: 'ALREADY_EXISTS', facts: { id: depositId } };
   const debit = sourceAccount(state, command, seen);
   if (debit === undefined) return { rejection: 'NOT_FOUND' };
+  const quoted = optionalIn(body, 'quote_id', textIn) === null ? {} : quotedOf(command, seen);
   const user = userAccount(state.principal);
   const balanceMicros = (seen.availableMicros(user) ?? 0n) + amountMicros;
   const credited = { deposit_id: depositId, amount_micros: String(amountMicros), source };
@@ -112,6 +125,7 @@ function creditDeposit(state: AccountState, command: Command, seen: Seen): Decis
         type: 'DepositCredited',
         body: {
           ...credited,
+          ...quoted,
           reference,
           principal: state.principal,
           credited_at_us: creditedAtUs,
@@ -147,8 +161,19 @@ function sourceAccount(state: AccountState, { body }: Command, seen: Seen): stri
   const isIt =
     found.status === 'seen' &&
     found.principal === state.principal &&
-    found.amount_micros === textIn(body, 'amount_micros');
+    found.amount_micros === textIn(body, 'amount_micros') &&
+    (found.quote_id ?? null) === optionalIn(body, 'quote_id', textIn);
   return isIt ? chainAccount(found.rail, found.door) : undefined;
+}
+
+/** For whoever waits for this payment: the quote, and which authorization paid it. */
+function quotedOf({ body }: Command, seen: Seen): JsonObject {
+  const {
+    quote_id = '',
+    payer,
+    authorization = '',
+  } = seen.state(depositStream(textIn(body, 'deposit_id'))) as DepositState;
+  return { quote_id, payer, authorization };
 }
 
 /** The caller proved its address when it logged in. */

@@ -10,7 +10,9 @@ import {
   type Decision,
   type JsonObject,
   microsIn,
+  optionalIn,
   type Posting,
+  type Reads,
   reorgLossAccount,
   type Seen,
   SUSPENSE,
@@ -18,6 +20,7 @@ import {
   textIn,
 } from '@tallystick/kernel';
 import { type AddressState, addressStream } from './address.ts';
+import { type AuthorizationState, authorizationStream } from './authorization.ts';
 
 /** `seen`: waits for confirmations; `gone`: the chain forgot it first; `reversed`: the chain forgot it after it was credited. */
 export type DepositStatus = '' | 'seen' | 'gone' | 'credited' | 'parked' | 'reversed';
@@ -38,6 +41,9 @@ export type DepositState = {
   amount_micros: string;
   /** Whom it is for; `suspense` when nobody is known. */
   principal: string;
+  /** The quote that it pays, and the nonce of the authorization that says so; absent when it pays none. */
+  quote_id?: string;
+  authorization?: string;
   /** An account has its amount, whatever the chain says by now. */
   is_paid_out: boolean;
   seen_at_us: string;
@@ -72,8 +78,7 @@ const INITIAL: DepositState = {
 export const deposit: Decider<DepositState> = {
   kind: 'deposit',
   initial: INITIAL,
-  reads: ({ type, body }) =>
-    type === 'SeeDeposit' ? { streams: [addressStream(textIn(body, 'rail'), textIn(body, 'payee'))] } : {},
+  reads,
   decide(state, command, seen) {
     if (command.principal !== 'platform' && command.principal !== 'reaction') return { rejection: 'NOT_FOUND' };
     if (command.type === 'SeeDeposit') return see(state, command, seen);
@@ -86,6 +91,13 @@ export const deposit: Decider<DepositState> = {
   evolve,
   owner: ({ principal }) => (principal === '' || principal === SUSPENSE ? null : principal),
 };
+
+function reads({ type, body }: Command): Reads {
+  if (type !== 'SeeDeposit') return {};
+  const [rail, nonce] = [textIn(body, 'rail'), optionalIn(body, 'authorization', textIn)];
+  const paid = nonce === null ? [] : [authorizationStream(rail, textIn(body, 'payer'), nonce)];
+  return { streams: [addressStream(rail, textIn(body, 'payee')), ...paid] };
+}
 
 function evolve(state: DepositState, { type, body }: { type: string; body: JsonObject }): DepositState {
   if (type === 'DepositSeen') return { ...state, ...(body as Partial<DepositState>), status: 'seen' };
@@ -102,7 +114,10 @@ function evolve(state: DepositState, { type, body }: { type: string; body: JsonO
 
 const settledStatus = (principal: string): DepositStatus => (principal === SUSPENSE ? 'parked' : 'credited');
 
-/** An address of ours says for whom it is; elsewhere the payer's own address does, when it belongs to a principal. */
+/**
+ * An address of ours says for whom it is; at the treasury the authorization that moved it does, when a quote has it; else the payer's
+ * own address, when it belongs to a principal.
+ */
 function see(state: DepositState, { stream, body }: Command, seen: Seen): Decision {
   const amountMicros = microsIn(body, 'amount_micros');
   if (amountMicros <= 0n) return { rejection: 'AMOUNT_NOT_POSITIVE', facts: { amount_micros: String(amountMicros) } };
@@ -112,8 +127,10 @@ function see(state: DepositState, { stream, body }: Command, seen: Seen): Decisi
   const assigned = seen.state(addressStream(textIn(body, 'rail'), payee)) as AddressState;
   const door: Door = assigned.principal === '' ? 'treasury' : 'forwarders';
   const asked = textIn(body, 'principal');
+  const quoted = door === 'treasury' ? quotedBy(body, seen) : undefined;
   const isPayers = asked.toLowerCase().endsWith(`:${payer}`);
-  if (asked !== SUSPENSE && asked !== assigned.principal && !(door === 'treasury' && isPayers))
+  const isTheirs = quoted ? asked === quoted.principal : door === 'treasury' && (isPayers || asked === SUSPENSE);
+  if (!isTheirs && !(door === 'forwarders' && (asked === assigned.principal || asked === SUSPENSE)))
     return { rejection: 'NOT_FOUND' };
   const event = {
     id: stream.slice(PREFIX.length),
@@ -127,10 +144,21 @@ function see(state: DepositState, { stream, body }: Command, seen: Seen): Decisi
     door,
     amount_micros: String(amountMicros),
     principal: state.is_paid_out ? state.principal : asked,
+    ...(quoted ? { quote_id: quoted.quote, authorization: quoted.nonce } : {}),
     seen_at_us: String(seen.atUs),
   };
   const { tx, block_hash } = event;
   return { events: [{ type: 'DepositSeen', body: event }], evidence: [{ tx, block_hash }] };
+}
+
+/** Undefined when no authorization moved it, or one that no quote has. */
+function quotedBy(body: JsonObject, seen: Seen): AuthorizationState | undefined {
+  const nonce = optionalIn(body, 'authorization', textIn);
+  if (nonce === null) return undefined;
+  const found = seen.state(
+    authorizationStream(textIn(body, 'rail'), textIn(body, 'payer'), nonce),
+  ) as AuthorizationState;
+  return found.quote === '' ? undefined : found;
 }
 
 /** What was credited stays credited: somebody's minutes were bought with it. */

@@ -1,9 +1,10 @@
 /**
- * What a deposit learns from the account that has its money.
+ * What a deposit, and the quote that it pays, learn from the account that has its money.
  * Promise: pure; each event leads to its command once, however often it is delivered.
  */
-import { type Reaction, textIn } from '@tallystick/kernel';
+import { optionalIn, type Reaction, textIn } from '@tallystick/kernel';
 import { depositStream } from './deposit.ts';
+import { quoteStream } from './quote-state.ts';
 
 const settling = (on: string): Reaction => ({
   on,
@@ -19,4 +20,15 @@ const settling = (on: string): Reaction => ({
         ],
 });
 
-export const TREASURY_REACTIONS: readonly Reaction[] = ['DepositCredited', 'DepositClaimed'].map(settling);
+const paying: Reaction = {
+  on: 'DepositCredited',
+  commands({ body }) {
+    const quote = optionalIn(body, 'quote_id', textIn);
+    if (quote === null) return [];
+    const { deposit_id, amount_micros, payer, authorization: nonce } = body as Record<string, string>;
+    const told = { deposit_id: deposit_id!, amount_micros: amount_micros!, payer: payer!, nonce: nonce! };
+    return [{ stream: quoteStream(quote), type: 'SettleQuote', body: told }];
+  },
+};
+
+export const TREASURY_REACTIONS: readonly Reaction[] = [...['DepositCredited', 'DepositClaimed'].map(settling), paying];

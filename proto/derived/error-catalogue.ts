@@ -87,6 +87,9 @@ export type ErrorCodeName =
   | 'DEPOSIT_PENDING'
   | 'NONCE_TAKEN'
   | 'SWEEP_UNDER_WAY'
+  | 'PAYMENT_INVALID'
+  | 'PAYMENT_SETTLING'
+  | 'QUOTES_OFF'
   | 'PAYMENT_ABOVE_LIMIT'
   | 'PAYMENT_PAYEE_REFUSED'
   | 'PAYMENT_UNRESOLVED'
@@ -116,7 +119,7 @@ export const ERROR_CATALOGUE: Readonly<Record<ErrorCodeName, ErrorEntry>> = {
   LOGIN_TIME_REFUSED: {"family":"UNAUTHENTICATED","httpStatus":401,"sentence":"The message is not valid at this moment.","suggestion":"Sign a fresh message.","facts":["issued_at","expires_at","not_before","now"]},
   LOGIN_ADDRESS_REFUSED: {"family":"UNAUTHENTICATED","httpStatus":401,"sentence":"The nonce was made for another address.","suggestion":"Sign with the wallet that asked for the nonce.","facts":[]},
   LOGIN_SIGNATURE_REFUSED: {"family":"UNAUTHENTICATED","httpStatus":401,"sentence":"The signature is not the address's signature of this message.","suggestion":"Sign with personal_sign.","facts":[]},
-  INSUFFICIENT_FUNDS: {"family":"PAYMENT_REQUIRED","httpStatus":402,"sentence":"The available balance does not cover the next minute.","suggestion":"Deposit at least the shortfall and repeat with the same key.","facts":["required_micros","available_micros","shortfall_micros"]},
+  INSUFFICIENT_FUNDS: {"family":"PAYMENT_REQUIRED","httpStatus":402,"sentence":"The available balance does not cover the next minute.","suggestion":"Deposit at least the shortfall, or pay one of the options, and repeat with the same key.","facts":["required_micros","available_micros","shortfall_micros","quote_id","expires_at","options"]},
   SCOPE_MISSING: {"family":"FORBIDDEN","httpStatus":403,"sentence":"The API key lacks a scope.","suggestion":"Use a key with the scopes named.","facts":["missing"]},
   DEVELOPMENT_ONLY: {"family":"FORBIDDEN","httpStatus":403,"sentence":"This call exists only on a development platform that listens on loopback.","suggestion":"Deposit on chain instead.","facts":[]},
   NOT_FOUND: {"family":"NOT_FOUND","httpStatus":404,"sentence":"There is nothing here under this name for you.","suggestion":"Check the id.","facts":[]},
@@ -174,6 +177,9 @@ export const ERROR_CATALOGUE: Readonly<Record<ErrorCodeName, ErrorEntry>> = {
   DEPOSIT_PENDING: {"family":"UNAVAILABLE","httpStatus":503,"sentence":"The transfer is on the chain and not credited yet.","suggestion":"Ask again with the same idempotency key: nothing is transferred twice.","facts":["tx","retry_after_ms"]},
   NONCE_TAKEN: {"family":"CONFLICT","httpStatus":409,"sentence":"Another transaction of the same key has this nonce, or one before it is missing.","suggestion":"Sign with the next nonce.","facts":["nonce"]},
   SWEEP_UNDER_WAY: {"family":"CONFLICT","httpStatus":409,"sentence":"The sweep before this one is not over.","suggestion":"Plan the next one after it.","facts":["id"]},
+  PAYMENT_INVALID: {"family":"INVALID","httpStatus":400,"sentence":"The payment cannot be taken; nothing of it was used.","suggestion":"Repeat without the payment header to be told what can be paid, and sign that.","facts":["field","cause"]},
+  PAYMENT_SETTLING: {"family":"UNAVAILABLE","httpStatus":503,"sentence":"A payment for this request is under way.","suggestion":"Do not pay again; repeat with the same idempotency key.","facts":["quote_id","tx","retry_after_ms"]},
+  QUOTES_OFF: {"family":"REFUSED","httpStatus":422,"sentence":"This platform takes no payments for requests.","suggestion":"Deposit on its chain; its operator sets CHAIN_RELAYER_KEY_FILE to take payments.","facts":[]},
   PAYMENT_ABOVE_LIMIT: {"family":"FORBIDDEN","httpStatus":403,"sentence":"A payment that the call needs is above what this wallet may pay by itself.","suggestion":"Ask whoever owns the wallet to allow it, then repeat with the same key.","facts":["cap","cap_micros","asked_micros","available_micros","payment_id","quote_id","idempotency_key"]},
   PAYMENT_PAYEE_REFUSED: {"family":"FORBIDDEN","httpStatus":403,"sentence":"The payment would go where this wallet does not pay to.","suggestion":"Nothing was paid. If the platform's address has changed and you know why, allow the new one.","facts":["cap","asked","available"]},
   PAYMENT_UNRESOLVED: {"family":"REFUSED","httpStatus":422,"sentence":"An earlier payment for the same call may still be taken.","suggestion":"Repeat with the same key after the time named: only then is the earlier payment surely dead.","facts":["payment_id","quote_id","retry_after_ms"]},

@@ -1,0 +1,57 @@
+/**
+ * Which quote a payment by ERC-3009 is for, by its payer and the nonce that the payer chose.
+ * Promise: said before anything of it leaves for the chain; the first quote has it, for ever.
+ */
+import { type Command, type Decider, type Decision, type Seen, textIn } from '@tallystick/kernel';
+import { type QuoteState, quoteStream } from './quote-state.ts';
+
+export type AuthorizationState = {
+  /** `assigned`, or empty before. */
+  status: string;
+  rail: string;
+  /** Lower case, as the nonce. */
+  payer: string;
+  nonce: string;
+  quote: string;
+  /** Whose quote it is: whoever pays, the money is theirs. */
+  principal: string;
+};
+
+/** `authorization:<rail>/<payer>/<nonce>`, lower case. */
+export const authorizationStream = (rail: string, payer: string, nonce: string): string =>
+  `authorization:${rail}/${payer}/${nonce}`;
+
+export const authorization: Decider<AuthorizationState> = {
+  kind: 'authorization',
+  initial: { status: '', rail: '', payer: '', nonce: '', quote: '', principal: '' },
+  reads: ({ body }) => ({ streams: [quoteStream(textIn(body, 'quote'))] }),
+  decide(state, command, seen) {
+    if (command.type !== 'AssignAuthorization')
+      throw new TypeError(`an authorization knows no command ${command.type}`);
+    return assign(state, command, seen);
+  },
+  evolve: (_state, { body }) => ({
+    status: 'assigned',
+    rail: textIn(body, 'rail'),
+    payer: textIn(body, 'payer'),
+    nonce: textIn(body, 'nonce'),
+    quote: textIn(body, 'quote'),
+    principal: textIn(body, 'principal'),
+  }),
+  owner: (state) => state.principal || null,
+};
+
+/** By the quote's own principal, while the quote waits for a payment. */
+function assign(state: AuthorizationState, { stream, body, principal }: Command, seen: Seen): Decision {
+  const [rail, payer, nonce] = [textIn(body, 'rail'), textIn(body, 'payer'), textIn(body, 'nonce')];
+  if (stream !== authorizationStream(rail, payer, nonce))
+    throw new TypeError(`${payer} ${nonce} of ${rail} is not what ${stream} stands for`);
+  const quote = textIn(body, 'quote');
+  const found = seen.state(quoteStream(quote)) as QuoteState;
+  if (found.status === '' || found.principal !== principal || found.rail !== rail) return { rejection: 'NOT_FOUND' };
+  if (state.quote === quote) return { rejection: 'NOTHING_TO_CHANGE' };
+  if (state.quote !== '') return { rejection: 'ALREADY_EXISTS', facts: { id: nonce } };
+  if (found.status !== 'open') return { rejection: 'NOTHING_TO_CHANGE' };
+  const answer = { rail, payer, nonce, quote, principal };
+  return { events: [{ type: 'AuthorizationAssigned', body: answer }], answer };
+}
