@@ -20,6 +20,7 @@ import {
 } from '@tallystick/surface';
 import type { Logger } from 'pino';
 import { authenticate } from './authenticate.ts';
+import { signatureJudge } from './contract-signatures.ts';
 import type { Desk } from './deposits/desk.ts';
 import { registerFrontPage } from './front-page.ts';
 import { openGenesis } from './genesis.ts';
@@ -154,7 +155,13 @@ async function serve(
 function implementations(settings: ApiSettings, { engine, provider, watching, activity, desk }: Parts) {
   const { development, chainIds, admins, leaseKeys, quantumMsDefault, graceMs, provider: providerName } = settings;
   return [
-    loginHandlers({ engine, chainIds, admins, siteOf: siteRule(settings.host, settings.publicUrl) }),
+    loginHandlers({
+      engine,
+      chainIds,
+      admins,
+      siteOf: siteRule(settings.host, settings.publicUrl),
+      judge: desk && signatureJudge(desk.link),
+    }),
     billingHandlers({ engine, development, desk }),
     depositHandlers(desk),
     jobHandlers(engine),

@@ -1,13 +1,15 @@
 /**
  * Wallet login and API keys.
- * Promise: a nonce serves one attempt; the secret of a key exists only in the answer that makes it.
+ * Promise: a nonce serves one attempt; no chain is asked where the address's own key signed; the secret of a key exists only in the
+ * answer that makes it.
  */
 import { createHash, randomBytes } from 'node:crypto';
-import { type Engine, listStreams, readStream } from '@tallystick/engine';
+import { type Engine, listStreams, type Outcome, readStream } from '@tallystick/engine';
 import type { KeyState } from '@tallystick/identity';
-import type { JsonObject } from '@tallystick/kernel';
+import { type JsonObject, parseSiwe } from '@tallystick/kernel';
 import { AuthService, type ErrorCodeName, isErrorCode } from '@tallystick/proto';
 import { implement, refuse } from '@tallystick/surface';
+import type { JudgeSignature } from '../contract-signatures.ts';
 import { freshId } from '../ids.ts';
 import { accepted, commandFrom, executeFor } from '../outcome.ts';
 import { nextToken, pageOf } from '../page.ts';
@@ -28,10 +30,12 @@ export interface LoginOptions {
   /** Principals who may ask for the admin scope. */
   admins: ReadonlySet<string>;
   siteOf: SiteOf;
+  /** Asks contract wallets; undefined where no chain is connected. */
+  judge: JudgeSignature | undefined;
 }
 
 /** Nonces and logins are nobody's mutation: the platform acts, and the nonce itself makes them single. */
-export const loginHandlers = ({ engine, chainIds, admins, siteOf }: LoginOptions) =>
+export const loginHandlers = ({ engine, chainIds, admins, siteOf, judge }: LoginOptions) =>
   implement(AuthService, {
     async createNonce({ address }, call) {
       const nonce = randomBytes(NONCE_BYTES).toString('hex');
@@ -62,7 +66,7 @@ export const loginHandlers = ({ engine, chainIds, admins, siteOf }: LoginOptions
       await refuseUnissued(engine, nonce);
       const secret = randomBytes(SECRET_BYTES).toString('base64url');
       const keyId = freshId('key');
-      const login = await verify(engine, nonce, {
+      const attempted = await attempt(engine, nonce, {
         message: request.message,
         signature: request.signature,
         key_id: keyId,
@@ -70,7 +74,10 @@ export const loginHandlers = ({ engine, chainIds, admins, siteOf }: LoginOptions
         scopes: request.scopes,
         label: request.label,
         key_ttl_ms: request.ttlMs === undefined ? KEY_TTL_MS_DEFAULT : Number(request.ttlMs),
+        contracts: judge !== undefined,
       });
+      const isClaimed = judge !== undefined && attempted['claimed'] !== undefined;
+      const login = isClaimed ? await conclude(engine, judge, { nonce, keyId, ...request }) : attempted;
       await openAccount(engine, String(login['principal']));
       const key = accepted(await platformCommand(engine, `key:${keyId}`, 'MintKey', { nonce })).answer[
         'key'
@@ -96,15 +103,36 @@ export const loginHandlers = ({ engine, chainIds, admins, siteOf }: LoginOptions
 
 /** Nobody in particular asks, so what cannot succeed leaves no receipt. @errors throws LOGIN_NONCE_REFUSED */
 async function refuseUnissued(engine: Engine, nonce: string): Promise<void> {
-  const head = await readStream(engine, `login:${nonce}`);
-  if (head?.state['status'] !== 'issued') throw refuse('LOGIN_NONCE_REFUSED');
+  const status = (await readStream(engine, `login:${nonce}`))?.state['status'];
+  if (status !== 'issued' && status !== 'claimed') throw refuse('LOGIN_NONCE_REFUSED');
 }
 
-/** @errors throws the refusal that the burnt nonce's decision names. */
-async function verify(engine: Engine, nonce: string, body: JsonObject): Promise<JsonObject> {
-  const { answer } = accepted(
+/** Burns the nonce. @errors throws the refusal that the decision names. */
+async function attempt(engine: Engine, nonce: string, body: JsonObject): Promise<JsonObject> {
+  return granted(
     await platformCommand(engine, `login:${nonce}`, 'VerifyLogin', body, randomBytes(NONCE_BYTES).toString('hex')),
   );
+}
+
+/** @errors throws LOGIN_SIGNATURE_REFUSED; ChainFault while the chain cannot be asked: the same attempt may be repeated */
+async function conclude(
+  engine: Engine,
+  judge: JudgeSignature,
+  { nonce, keyId, message, signature }: { nonce: string; keyId: string; message: string; signature: string },
+): Promise<JsonObject> {
+  const signed = parseSiwe(message);
+  if ('error' in signed) throw new TypeError(`a message that was accepted is none: ${signed.error}`);
+  const { address, chainId } = signed;
+  const { holds, rail, block, blockHash } = await judge({ chainId, address, message, signature });
+  const body = { key_id: keyId, holds, rail, block, block_hash: blockHash };
+  return granted(
+    await platformCommand(engine, `login:${nonce}`, 'ConcludeLogin', body, `ConcludeLogin:${nonce}:${keyId}`),
+  );
+}
+
+/** @errors throws the refusal that stands in the answer */
+function granted(outcome: Outcome): JsonObject {
+  const { answer } = accepted(outcome);
   const refused = answer['refused'];
   if (refused === undefined) return answer;
   if (!isErrorCode(String(refused)))

@@ -9,6 +9,8 @@ import type { Program, ReadyFacts } from './child.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
 const POLL_MS = '150';
+/** A login names it unless it says otherwise; contract wallets name the chain on which they stand. */
+const MAINNET = 1;
 
 export interface ChainProgramOptions {
   folder: string;
@@ -33,6 +35,7 @@ export function chainEnvironment(ready: ReadyFacts, treasurySeedFile: string): R
   const seed = Buffer.from(readFileSync(treasurySeedFile, 'utf8').trim(), 'base64');
   return {
     CHAIN_RPC_URL: String(ready['url']),
+    TALLY_CHAIN_IDS: process.env['TALLY_CHAIN_IDS'] ?? `${MAINNET},${ready['chain_id']}`,
     CHAIN_TOKEN: String(ready['token']),
     CHAIN_TOKEN_NAME: String(ready['token_name']),
     CHAIN_TOKEN_VERSION: String(ready['token_version']),

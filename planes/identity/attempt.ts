@@ -1,6 +1,6 @@
 /**
  * Checks a signed message against the challenge it answers.
- * Promise: the order of checks is malformed, nonce, address, domain and uri, chain, times, signature, scopes.
+ * Promise: the order of checks is malformed, nonce, address, domain and uri, chain, times, signature, scopes; a contract's signature is left open.
  */
 import {
   type JsonObject,
@@ -35,10 +35,16 @@ export type Attempt = {
   scopes: string[];
   label: string;
   key_ttl_ms: number;
+  /** Whether a signature that is not the address's own may be one of a contract wallet; null: nothing was said of it. */
+  contracts: boolean | null;
 };
 
+/** Whose signature it is: the address's own key, or, as its chain says, that of the contract at the address. */
+export type LoginMethod = 'eoa' | 'contract';
+
 export type Refused = { code: string; facts: JsonObject };
-export type Proven = { principal: string; address: string; scopes: string[] };
+/** With the method `contract` the signature is still to be checked, by asking the chain. */
+export type Proven = { principal: string; address: string; scopes: string[]; method?: LoginMethod };
 
 /** How far the signer's clock may be ahead. */
 export const CLOCK_SKEW_MS_MAX = 60_000;
@@ -48,12 +54,16 @@ const US_PER_MS = 1_000n;
 export function checkAttempt(attempt: Attempt, challenge: Challenge, atUs: bigint): Proven | Refused {
   const message = parseSiwe(attempt.message);
   if ('error' in message) return { code: 'LOGIN_MESSAGE_MALFORMED', facts: { cause: message.error } };
-  const refused = checkMessage(message, challenge) ?? checkTimes(message, atUs) ?? checkSignature(attempt, message);
+  const refused = checkMessage(message, challenge) ?? checkTimes(message, atUs);
   if (refused) return refused;
+  const isOwn = verifyPersonalSignature(attempt.message, attempt.signature) === message.address;
+  if (!isOwn && !attempt.contracts) return { code: 'LOGIN_SIGNATURE_REFUSED', facts: {} };
   const address = message.address.toLowerCase();
   const principal = `eip155:${message.chainId}:${address}`;
   const scopes = scopesFor(attempt.scopes, challenge.admins.includes(principal));
-  return Array.isArray(scopes) ? { principal, address, scopes } : scopes;
+  if (!Array.isArray(scopes)) return scopes;
+  const method = isOwn ? 'eoa' : 'contract';
+  return { principal, address, scopes, ...(attempt.contracts === null ? {} : { method }) };
 }
 
 /** The admin scope is never given unasked, so that an ordinary key cannot do what only its owner may. */
@@ -90,9 +100,4 @@ function checkTimes({ issuedAt, expirationTime, notBefore }: SiweMessage, atUs: 
     now: timeTextOf(atUs),
   };
   return { code: 'LOGIN_TIME_REFUSED', facts };
-}
-
-function checkSignature(attempt: Attempt, message: SiweMessage): Refused | undefined {
-  const signer = verifyPersonalSignature(attempt.message, attempt.signature);
-  return signer === message.address ? undefined : { code: 'LOGIN_SIGNATURE_REFUSED', facts: {} };
 }

@@ -1,5 +1,5 @@
 /**
- * One login with a wallet: a nonce is issued, one attempt is made, the nonce is burnt.
+ * One login with a wallet: a nonce is issued, one attempt is made, the nonce is burnt; a contract's signature is judged after that.
  * Promise: an attempt on an issued nonce burns it whatever comes out, and the outcome can be computed again by anyone.
  */
 import {
@@ -9,6 +9,7 @@ import {
   type Decider,
   type Decision,
   type DomainEvent,
+  flagIn,
   type JsonObject,
   optionalIn,
   type Seen,
@@ -17,22 +18,17 @@ import {
   timeUsIn,
 } from '@tallystick/kernel';
 import { type Attempt, type Challenge, checkAttempt } from './attempt.ts';
+import { attemptHash, type Claim, concludeLogin, type Grant, granted, refused } from './claim.ts';
 
-/** What a login granted; one key may be made of it. */
-export type Grant = {
-  principal: string;
-  address: string;
-  key_id: string;
-  key_hash: string;
-  scopes: string[];
-  label: string;
-  key_expires_at_us: string;
-};
+export type { Grant } from './claim.ts';
 
 export type LoginState = {
-  status: '' | 'issued' | 'refused' | 'granted';
+  /** `claimed`: the attempt was made, and a contract is to be asked. */
+  status: '' | 'issued' | 'claimed' | 'refused' | 'granted';
   challenge: Challenge | null;
   grant: Grant | null;
+  /** While it is `claimed`. */
+  claim?: Claim;
 };
 
 export const KEY_TTL_MS_MAX = 31_536_000_000;
@@ -47,6 +43,7 @@ export const login: Decider<LoginState> = {
   decide(state, command, seen) {
     if (command.type === 'IssueNonce') return issueNonce(state, command);
     if (command.type === 'VerifyLogin') return verifyLogin(state, command, seen);
+    if (command.type === 'ConcludeLogin') return concludeLogin(state, command, seen);
     throw new TypeError(`a login knows no command ${command.type}`);
   },
   evolve,
@@ -74,21 +71,21 @@ function issueNonce(state: LoginState, command: Command): Decision {
 function verifyLogin(state: LoginState, command: Command, seen: Seen): Decision {
   const attempt = attemptIn(command.body);
   const { challenge } = state;
-  const isOpen = state.status === 'issued' && challenge !== null && seen.atUs < BigInt(challenge.expires_at_us);
+  const isOpen = mayAttempt(state, attempt) && challenge !== null && seen.atUs < BigInt(challenge.expires_at_us);
   if (!isOpen) return { rejection: 'LOGIN_NONCE_REFUSED' };
   const outcome = checkAttempt(attempt, challenge, seen.atUs);
   if ('code' in outcome) return refused(outcome.code, outcome.facts);
   const keyExpiresAtUs = seen.atUs + BigInt(attempt.key_ttl_ms) * US_PER_MS;
   const { key_id, key_hash, label } = attempt;
   const grant: Grant = { ...outcome, key_id, key_hash, label, key_expires_at_us: String(keyExpiresAtUs) };
-  const { principal, scopes, key_expires_at_us } = grant;
-  return { events: [{ type: 'LoggedIn', body: grant }], answer: { principal, key_id, scopes, key_expires_at_us } };
+  if (grant.method !== 'contract') return { events: [{ type: 'LoggedIn', body: grant }], answer: granted(grant) };
+  const claim: Claim = { grant, attempt: attemptHash(attempt.message, attempt.signature) };
+  return { events: [{ type: 'LoginClaimed', body: claim }], answer: { claimed: grant.key_id } };
 }
 
-const refused = (code: string, facts: JsonObject): Decision => ({
-  events: [{ type: 'LoginRefused', body: { code, facts } }],
-  answer: { refused: code, facts },
-});
+/** Whoever heard nothing of a claim, the chain being away, may repeat it; another signature is another attempt. */
+const mayAttempt = ({ status, claim }: LoginState, { message, signature }: Attempt): boolean =>
+  status === 'issued' || (status === 'claimed' && claim?.attempt === attemptHash(message, signature));
 
 /** @errors throws TypeError for a body that the caller should have refused; only a hash of the secret may be here */
 function attemptIn(body: JsonObject): Attempt {
@@ -100,14 +97,16 @@ function attemptIn(body: JsonObject): Attempt {
     scopes: textsIn(body, 'scopes'),
     label: textIn(body, 'label'),
     key_ttl_ms: countIn(body, 'key_ttl_ms'),
+    contracts: optionalIn(body, 'contracts', flagIn),
   };
   if (!HASH.test(attempt.key_hash)) throw new TypeError('key_hash must be a hex SHA-256');
   if (attempt.key_ttl_ms > KEY_TTL_MS_MAX) throw new TypeError(`key_ttl_ms must be at most ${KEY_TTL_MS_MAX}`);
   return attempt;
 }
 
-function evolve(state: LoginState, event: DomainEvent): LoginState {
+function evolve({ claim: _over, ...state }: LoginState, event: DomainEvent): LoginState {
   if (event.type === 'NonceIssued') return { ...state, status: 'issued', challenge: event.body as Challenge };
+  if (event.type === 'LoginClaimed') return { ...state, status: 'claimed', claim: event.body as Claim };
   if (event.type === 'LoggedIn') return { ...state, status: 'granted', grant: event.body as Grant };
   if (event.type === 'LoginRefused') return { ...state, status: 'refused' };
   throw new TypeError(`a login knows no event ${event.type}`);

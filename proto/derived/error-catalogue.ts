@@ -90,6 +90,16 @@ export type ErrorCodeName =
   | 'PAYMENT_INVALID'
   | 'PAYMENT_SETTLING'
   | 'QUOTES_OFF'
+  | 'WITHDRAWAL_TOO_SMALL'
+  | 'WITHDRAWAL_CAP_EXCEEDED'
+  | 'WITHDRAWAL_RESERVE'
+  | 'WITHDRAWAL_OVER_BALANCE'
+  | 'PAYOUT_ADDRESS_UNKNOWN'
+  | 'PAYOUT_ADDRESS_WAITING'
+  | 'PAYOUT_ADDRESS_REFUSED'
+  | 'PAYOUT_PROOF_REFUSED'
+  | 'RESERVES_DISAGREE'
+  | 'WITHDRAWALS_OFF'
   | 'PAYMENT_ABOVE_LIMIT'
   | 'PAYMENT_PAYEE_REFUSED'
   | 'PAYMENT_UNRESOLVED'
@@ -118,7 +128,7 @@ export const ERROR_CATALOGUE: Readonly<Record<ErrorCodeName, ErrorEntry>> = {
   LOGIN_CHAIN_REFUSED: {"family":"UNAUTHENTICATED","httpStatus":401,"sentence":"The message names a chain that is not accepted.","suggestion":"Sign for an accepted chain id.","facts":["chain_id","accepted"]},
   LOGIN_TIME_REFUSED: {"family":"UNAUTHENTICATED","httpStatus":401,"sentence":"The message is not valid at this moment.","suggestion":"Sign a fresh message.","facts":["issued_at","expires_at","not_before","now"]},
   LOGIN_ADDRESS_REFUSED: {"family":"UNAUTHENTICATED","httpStatus":401,"sentence":"The nonce was made for another address.","suggestion":"Sign with the wallet that asked for the nonce.","facts":[]},
-  LOGIN_SIGNATURE_REFUSED: {"family":"UNAUTHENTICATED","httpStatus":401,"sentence":"The signature is not the address's signature of this message.","suggestion":"Sign with personal_sign.","facts":[]},
+  LOGIN_SIGNATURE_REFUSED: {"family":"UNAUTHENTICATED","httpStatus":401,"sentence":"The signature is not the address's signature of this message.","suggestion":"Sign with personal_sign; a contract wallet names the chain on which it stands, one that this platform is connected to.","facts":[]},
   INSUFFICIENT_FUNDS: {"family":"PAYMENT_REQUIRED","httpStatus":402,"sentence":"The available balance does not cover the next minute.","suggestion":"Deposit at least the shortfall, or pay one of the options, and repeat with the same key.","facts":["required_micros","available_micros","shortfall_micros","quote_id","expires_at","options"]},
   SCOPE_MISSING: {"family":"FORBIDDEN","httpStatus":403,"sentence":"The API key lacks a scope.","suggestion":"Use a key with the scopes named.","facts":["missing"]},
   DEVELOPMENT_ONLY: {"family":"FORBIDDEN","httpStatus":403,"sentence":"This call exists only on a development platform that listens on loopback.","suggestion":"Deposit on chain instead.","facts":[]},
@@ -180,6 +190,16 @@ export const ERROR_CATALOGUE: Readonly<Record<ErrorCodeName, ErrorEntry>> = {
   PAYMENT_INVALID: {"family":"INVALID","httpStatus":400,"sentence":"The payment cannot be taken; nothing of it was used.","suggestion":"Repeat without the payment header to be told what can be paid, and sign that.","facts":["field","cause"]},
   PAYMENT_SETTLING: {"family":"UNAVAILABLE","httpStatus":503,"sentence":"A payment for this request is under way.","suggestion":"Do not pay again; repeat with the same idempotency key.","facts":["quote_id","tx","retry_after_ms"]},
   QUOTES_OFF: {"family":"REFUSED","httpStatus":422,"sentence":"This platform takes no payments for requests.","suggestion":"Deposit on its chain; its operator sets CHAIN_RELAYER_KEY_FILE to take payments.","facts":[]},
+  WITHDRAWAL_TOO_SMALL: {"family":"REFUSED","httpStatus":422,"sentence":"The withdrawal is smaller than what is worth sending.","suggestion":"Withdraw at least the cap, or more at once.","facts":["cap","cap_micros","asked_micros"]},
+  WITHDRAWAL_CAP_EXCEEDED: {"family":"REFUSED","httpStatus":422,"sentence":"The withdrawal goes over what may leave the account this month.","suggestion":"Withdraw at most what is available, wait for the next month, or ask the operator of the platform for a higher tier.","facts":["cap","asked_micros","available_micros","tier","next_month_at"]},
+  WITHDRAWAL_RESERVE: {"family":"REFUSED","httpStatus":422,"sentence":"The withdrawal would leave less in the account than its reserve.","suggestion":"Withdraw at most what is available, or ask the operator of the platform for a tier with a smaller reserve.","facts":["cap","asked_micros","available_micros","reserve_micros"]},
+  WITHDRAWAL_OVER_BALANCE: {"family":"REFUSED","httpStatus":422,"sentence":"The account has less than the withdrawal.","suggestion":"Withdraw at most what is available.","facts":["cap","asked_micros","available_micros"]},
+  PAYOUT_ADDRESS_UNKNOWN: {"family":"REFUSED","httpStatus":422,"sentence":"The address has not been proven for this account.","suggestion":"Leave the address out to withdraw to your own one, or prove this one first: ask for a text, sign it with the key of the address, send it back.","facts":["address"]},
+  PAYOUT_ADDRESS_WAITING: {"family":"REFUSED","httpStatus":422,"sentence":"The address was proven too recently to withdraw to.","suggestion":"Withdraw to it from the moment named, or to your own address now.","facts":["address","usable_at"]},
+  PAYOUT_ADDRESS_REFUSED: {"family":"REFUSED","httpStatus":422,"sentence":"Nothing may be withdrawn to this address.","suggestion":"Name an address of your own, as your wallet shows it.","facts":["address","cause"]},
+  PAYOUT_PROOF_REFUSED: {"family":"REFUSED","httpStatus":422,"sentence":"The address is not proven by this signature.","suggestion":"Ask for a new text and sign exactly that with the key of the address.","facts":["cause"]},
+  RESERVES_DISAGREE: {"family":"REFUSED","httpStatus":422,"sentence":"Nothing can be withdrawn while the chain holds less than the ledger says.","suggestion":"Ask again later with a new idempotency key; your balance stays what it is. The operator of the platform has been told.","facts":["missing_micros","ledger_micros","chain_micros","since"]},
+  WITHDRAWALS_OFF: {"family":"REFUSED","httpStatus":422,"sentence":"This platform sends nothing to its chain.","suggestion":"Its operator sets CHAIN_TREASURY_KEY_FILE to let money out.","facts":[]},
   PAYMENT_ABOVE_LIMIT: {"family":"FORBIDDEN","httpStatus":403,"sentence":"A payment that the call needs is above what this wallet may pay by itself.","suggestion":"Ask whoever owns the wallet to allow it, then repeat with the same key.","facts":["cap","cap_micros","asked_micros","available_micros","payment_id","quote_id","idempotency_key"]},
   PAYMENT_PAYEE_REFUSED: {"family":"FORBIDDEN","httpStatus":403,"sentence":"The payment would go where this wallet does not pay to.","suggestion":"Nothing was paid. If the platform's address has changed and you know why, allow the new one.","facts":["cap","asked","available"]},
   PAYMENT_UNRESOLVED: {"family":"REFUSED","httpStatus":422,"sentence":"An earlier payment for the same call may still be taken.","suggestion":"Repeat with the same key after the time named: only then is the earlier payment surely dead.","facts":["payment_id","quote_id","retry_after_ms"]},

@@ -20,7 +20,8 @@ type ContractName =
   | 'DevelopmentWalletFactory'
   | 'DevelopmentMulticall'
   | 'Forwarder'
-  | 'ForwarderFactory';
+  | 'ForwarderFactory'
+  | 'SignatureCheck';
 
 const FILE = join(import.meta.dirname, 'derived', 'artifacts.json');
 

@@ -15,6 +15,7 @@ import {
   toEventSelector,
 } from 'viem';
 import { artifactOf } from './artifacts.ts';
+import { type ContractWallets, contractWalletsOf } from './contract-wallet.ts';
 import { agreed, type BlockRef, ChainFault, clientsOf, commonHead, headerOf } from './endpoints.ts';
 import { type ChainSender, senderOf } from './sender.ts';
 
@@ -61,7 +62,7 @@ export interface TransferSeen {
   authorization: Hex | undefined;
 }
 
-export interface Chain extends ChainSender {
+export interface Chain extends ChainSender, ContractWallets {
   /** `eip155:<chain id>/<first digits of the genesis hash>`: a chain that was reset is another chain. */
   readonly key: string;
   readonly chainId: number;
@@ -103,6 +104,7 @@ function chainOf(
   const token = { address: config.token, abi: TOKEN_ABI } as const;
   return {
     ...senderOf(clients, config),
+    ...contractWalletsOf(clients),
     key,
     chainId,
     config,

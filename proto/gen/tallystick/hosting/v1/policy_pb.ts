@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file tallystick/hosting/v1/policy.proto.
  */
 export const file_tallystick_hosting_v1_policy: GenFile = /*@__PURE__*/
-  fileDesc("CiJ0YWxseXN0aWNrL2hvc3RpbmcvdjEvcG9saWN5LnByb3RvEhV0YWxseXN0aWNrLmhvc3RpbmcudjEiEgoQR2V0UG9saWN5UmVxdWVzdCL7AQoKUG9saWN5VmlldxIRCglwcmluY2lwYWwYASABKAkSFgoOcG9saWN5X3ZlcnNpb24YAiABKAkSEwoLcG9saWN5X2hhc2gYAyABKAkSKgoEdGllchgEIAEoDjIcLnRhbGx5c3RpY2suaWRlbnRpdHkudjEuVGllchIRCglzdXNwZW5kZWQYBSABKAgSDgoGcmVhc29uGAYgASgJEi8KBGNhcHMYByABKAsyIS50YWxseXN0aWNrLmhvc3RpbmcudjEuUG9saWN5Q2FwcxItCgN1c2UYCCABKAsyIC50YWxseXN0aWNrLmhvc3RpbmcudjEuUG9saWN5VXNlIqsDCgpQb2xpY3lDYXBzEiAKGHNwZW5kX21pY3Jvc19wZXJfam9iX21heBgBIAEoAxIgChhzcGVuZF9taWNyb3NfcGVyX2RheV9tYXgYAiABKAMSFgoOdHRsX21zX2RlZmF1bHQYAyABKAMSEgoKdHRsX21zX21heBgEIAEoAxIVCg1zYW5kYm94ZXNfbWF4GAUgASgNEh0KFXNhbmRib3hlc19wZXJfam9iX21heBgGIAEoDRIWCg5jcHVfbWlsbGlzX21heBgHIAEoDRITCgtyYW1fbWliX21heBgIIAEoDRIUCgxkaXNrX21pYl9tYXgYCSABKA0SFgoOcXVhbnR1bV9tc19taW4YCiABKAMSFgoOcXVhbnR1bV9tc19tYXgYCyABKAMSEQoJcG9ydHNfbWF4GAwgASgNEg4KBmVncmVzcxgNIAMoCRIRCglpc29sYXRpb24YDiADKAkSFQoNc25hcHNob3RzX21heBgUIAEoDRIaChJzbmFwc2hvdF9ieXRlc19tYXgYFSABKAMSGwoTc25hcHNob3RfdHRsX21zX21heBgWIAEoAyKtAQoJUG9saWN5VXNlEgsKA2RheRgBIAEoCRIaChJzcGVudF90b2RheV9taWNyb3MYAiABKAMSGQoRbGVmdF90b2RheV9taWNyb3MYAyABKAMSGQoRc2FuZGJveGVzX3J1bm5pbmcYBCABKA0SFgoOc2FuZGJveGVzX2xlZnQYBSABKA0SEQoJc25hcHNob3RzGBQgASgNEhYKDnNuYXBzaG90X2J5dGVzGBUgASgDMp8BCg1Qb2xpY3lTZXJ2aWNlEo0BCglHZXRQb2xpY3kSJy50YWxseXN0aWNrLmhvc3RpbmcudjEuR2V0UG9saWN5UmVxdWVzdBohLnRhbGx5c3RpY2suaG9zdGluZy52MS5Qb2xpY3lWaWV3IjSQAgGquxgLEglqb2JzOnJlYWSyuxgMCgpwb2xpY3lfZ2V0gtPkkwIMEgovdjEvcG9saWN5YgZwcm90bzM", [file_google_api_annotations, file_tallystick_identity_v1_admin, file_tallystick_options_v1_options]);
+  fileDesc("CiJ0YWxseXN0aWNrL2hvc3RpbmcvdjEvcG9saWN5LnByb3RvEhV0YWxseXN0aWNrLmhvc3RpbmcudjEiEgoQR2V0UG9saWN5UmVxdWVzdCL7AQoKUG9saWN5VmlldxIRCglwcmluY2lwYWwYASABKAkSFgoOcG9saWN5X3ZlcnNpb24YAiABKAkSEwoLcG9saWN5X2hhc2gYAyABKAkSKgoEdGllchgEIAEoDjIcLnRhbGx5c3RpY2suaWRlbnRpdHkudjEuVGllchIRCglzdXNwZW5kZWQYBSABKAgSDgoGcmVhc29uGAYgASgJEi8KBGNhcHMYByABKAsyIS50YWxseXN0aWNrLmhvc3RpbmcudjEuUG9saWN5Q2FwcxItCgN1c2UYCCABKAsyIC50YWxseXN0aWNrLmhvc3RpbmcudjEuUG9saWN5VXNlIrEECgpQb2xpY3lDYXBzEiAKGHNwZW5kX21pY3Jvc19wZXJfam9iX21heBgBIAEoAxIgChhzcGVuZF9taWNyb3NfcGVyX2RheV9tYXgYAiABKAMSFgoOdHRsX21zX2RlZmF1bHQYAyABKAMSEgoKdHRsX21zX21heBgEIAEoAxIVCg1zYW5kYm94ZXNfbWF4GAUgASgNEh0KFXNhbmRib3hlc19wZXJfam9iX21heBgGIAEoDRIWCg5jcHVfbWlsbGlzX21heBgHIAEoDRITCgtyYW1fbWliX21heBgIIAEoDRIUCgxkaXNrX21pYl9tYXgYCSABKA0SFgoOcXVhbnR1bV9tc19taW4YCiABKAMSFgoOcXVhbnR1bV9tc19tYXgYCyABKAMSEQoJcG9ydHNfbWF4GAwgASgNEg4KBmVncmVzcxgNIAMoCRIRCglpc29sYXRpb24YDiADKAkSFQoNc25hcHNob3RzX21heBgUIAEoDRIaChJzbmFwc2hvdF9ieXRlc19tYXgYFSABKAMSGwoTc25hcHNob3RfdHRsX21zX21heBgWIAEoAxIlCh13aXRoZHJhd19taWNyb3NfcGVyX21vbnRoX21heBgeIAEoAxIfChd3aXRoZHJhd19yZXNlcnZlX21pY3JvcxgfIAEoAxIbChN3aXRoZHJhd19taWNyb3NfbWluGCAgASgDEh8KF3BheW91dF9hZGRyZXNzX2RlbGF5X21zGCEgASgDIoICCglQb2xpY3lVc2USCwoDZGF5GAEgASgJEhoKEnNwZW50X3RvZGF5X21pY3JvcxgCIAEoAxIZChFsZWZ0X3RvZGF5X21pY3JvcxgDIAEoAxIZChFzYW5kYm94ZXNfcnVubmluZxgEIAEoDRIWCg5zYW5kYm94ZXNfbGVmdBgFIAEoDRIRCglzbmFwc2hvdHMYFCABKA0SFgoOc25hcHNob3RfYnl0ZXMYFSABKAMSDQoFbW9udGgYHiABKAkSIwobd2l0aGRyYXduX3RoaXNfbW9udGhfbWljcm9zGB8gASgDEh8KF2xlZnRfdG9fd2l0aGRyYXdfbWljcm9zGCAgASgDMp8BCg1Qb2xpY3lTZXJ2aWNlEo0BCglHZXRQb2xpY3kSJy50YWxseXN0aWNrLmhvc3RpbmcudjEuR2V0UG9saWN5UmVxdWVzdBohLnRhbGx5c3RpY2suaG9zdGluZy52MS5Qb2xpY3lWaWV3IjSQAgGquxgLEglqb2JzOnJlYWSyuxgMCgpwb2xpY3lfZ2V0gtPkkwIMEgovdjEvcG9saWN5YgZwcm90bzM", [file_google_api_annotations, file_tallystick_identity_v1_admin, file_tallystick_options_v1_options]);
 
 /**
  * Asks what applies.
@@ -231,6 +231,34 @@ export type PolicyCaps = Message<"tallystick.hosting.v1.PolicyCaps"> & {
    * @generated from field: int64 snapshot_ttl_ms_max = 22;
    */
   snapshotTtlMsMax: bigint;
+
+  /**
+   * Withdrawals per UTC month, net of what came back.
+   *
+   * @generated from field: int64 withdraw_micros_per_month_max = 30;
+   */
+  withdrawMicrosPerMonthMax: bigint;
+
+  /**
+   * What a withdrawal leaves in the account.
+   *
+   * @generated from field: int64 withdraw_reserve_micros = 31;
+   */
+  withdrawReserveMicros: bigint;
+
+  /**
+   * Smallest withdrawal.
+   *
+   * @generated from field: int64 withdraw_micros_min = 32;
+   */
+  withdrawMicrosMin: bigint;
+
+  /**
+   * From the proof of another address to the first withdrawal to it.
+   *
+   * @generated from field: int64 payout_address_delay_ms = 33;
+   */
+  payoutAddressDelayMs: bigint;
 };
 
 export type PolicyCapsValid = PolicyCaps;
@@ -296,6 +324,27 @@ export type PolicyUse = Message<"tallystick.hosting.v1.PolicyUse"> & {
    * @generated from field: int64 snapshot_bytes = 21;
    */
   snapshotBytes: bigint;
+
+  /**
+   * The UTC month that withdrawals count to, yyyy-mm; the next one begins with nothing withdrawn.
+   *
+   * @generated from field: string month = 30;
+   */
+  month: string;
+
+  /**
+   * Withdrawn this month, what is on its way included, what came back not.
+   *
+   * @generated from field: int64 withdrawn_this_month_micros = 31;
+   */
+  withdrawnThisMonthMicros: bigint;
+
+  /**
+   * May still be withdrawn this month, if the account has it.
+   *
+   * @generated from field: int64 left_to_withdraw_micros = 32;
+   */
+  leftToWithdrawMicros: bigint;
 };
 
 export type PolicyUseValid = PolicyUse;

@@ -17,7 +17,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file tallystick/treasury/v1/billing.proto.
  */
 export const file_tallystick_treasury_v1_billing: GenFile = /*@__PURE__*/
-  fileDesc("CiR0YWxseXN0aWNrL3RyZWFzdXJ5L3YxL2JpbGxpbmcucHJvdG8SFnRhbGx5c3RpY2sudHJlYXN1cnkudjEiEwoRR2V0QmFsYW5jZVJlcXVlc3QikwEKB0JhbGFuY2USEQoJcHJpbmNpcGFsGAEgASgJEhYKDmJhbGFuY2VfbWljcm9zGAIgASgDEhMKC2hlbGRfbWljcm9zGAMgASgDEhgKEGF2YWlsYWJsZV9taWNyb3MYBCABKAMSGAoQZGVwb3NpdGVkX21pY3JvcxgFIAEoAxIUCgxzcGVudF9taWNyb3MYBiABKAMiSgofQ3JlYXRlRGV2ZWxvcG1lbnREZXBvc2l0UmVxdWVzdBInCg1hbW91bnRfbWljcm9zGAEgASgDQhC6SA0iCxj/////////DyAAIqwBCgdEZXBvc2l0EgoKAmlkGAEgASgJEhEKCXByaW5jaXBhbBgCIAEoCRIVCg1hbW91bnRfbWljcm9zGAMgASgDEg4KBnNvdXJjZRgEIAEoCRIvCgtjcmVkaXRlZF9hdBgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFgoOYmFsYW5jZV9taWNyb3MYBiABKAMSEgoKcmVjZWlwdF9pZBgHIAEoCTL+AgoOQmlsbGluZ1NlcnZpY2USnwEKCkdldEJhbGFuY2USKS50YWxseXN0aWNrLnRyZWFzdXJ5LnYxLkdldEJhbGFuY2VSZXF1ZXN0Gh8udGFsbHlzdGljay50cmVhc3VyeS52MS5CYWxhbmNlIkWQAgGquxgOEgxiaWxsaW5nOnJlYWSyuxgRCg9iaWxsaW5nX2JhbGFuY2WC0+STAhUSEy92MS9iaWxsaW5nL2JhbGFuY2USyQEKGENyZWF0ZURldmVsb3BtZW50RGVwb3NpdBI3LnRhbGx5c3RpY2sudHJlYXN1cnkudjEuQ3JlYXRlRGV2ZWxvcG1lbnREZXBvc2l0UmVxdWVzdBofLnRhbGx5c3RpY2sudHJlYXN1cnkudjEuRGVwb3NpdCJTqrsYDxINYmlsbGluZzp3cml0ZbK7GBEKD2JpbGxpbmdfZGVwb3NpdILT5JMCJToBKiIgL3YxL2JpbGxpbmcvZGV2ZWxvcG1lbnQtZGVwb3NpdHNiBnByb3RvMw", [file_buf_validate_validate, file_google_api_annotations, file_google_protobuf_timestamp, file_tallystick_options_v1_options]);
+  fileDesc("CiR0YWxseXN0aWNrL3RyZWFzdXJ5L3YxL2JpbGxpbmcucHJvdG8SFnRhbGx5c3RpY2sudHJlYXN1cnkudjEiEwoRR2V0QmFsYW5jZVJlcXVlc3QiyQEKB0JhbGFuY2USEQoJcHJpbmNpcGFsGAEgASgJEhYKDmJhbGFuY2VfbWljcm9zGAIgASgDEhMKC2hlbGRfbWljcm9zGAMgASgDEhgKEGF2YWlsYWJsZV9taWNyb3MYBCABKAMSGAoQZGVwb3NpdGVkX21pY3JvcxgFIAEoAxIUCgxzcGVudF9taWNyb3MYBiABKAMSGAoQd2l0aGRyYXduX21pY3JvcxgHIAEoAxIaChJ3aXRoZHJhd2luZ19taWNyb3MYCCABKAMiSgofQ3JlYXRlRGV2ZWxvcG1lbnREZXBvc2l0UmVxdWVzdBInCg1hbW91bnRfbWljcm9zGAEgASgDQhC6SA0iCxj/////////DyAAIqwBCgdEZXBvc2l0EgoKAmlkGAEgASgJEhEKCXByaW5jaXBhbBgCIAEoCRIVCg1hbW91bnRfbWljcm9zGAMgASgDEg4KBnNvdXJjZRgEIAEoCRIvCgtjcmVkaXRlZF9hdBgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFgoOYmFsYW5jZV9taWNyb3MYBiABKAMSEgoKcmVjZWlwdF9pZBgHIAEoCTL+AgoOQmlsbGluZ1NlcnZpY2USnwEKCkdldEJhbGFuY2USKS50YWxseXN0aWNrLnRyZWFzdXJ5LnYxLkdldEJhbGFuY2VSZXF1ZXN0Gh8udGFsbHlzdGljay50cmVhc3VyeS52MS5CYWxhbmNlIkWQAgGquxgOEgxiaWxsaW5nOnJlYWSyuxgRCg9iaWxsaW5nX2JhbGFuY2WC0+STAhUSEy92MS9iaWxsaW5nL2JhbGFuY2USyQEKGENyZWF0ZURldmVsb3BtZW50RGVwb3NpdBI3LnRhbGx5c3RpY2sudHJlYXN1cnkudjEuQ3JlYXRlRGV2ZWxvcG1lbnREZXBvc2l0UmVxdWVzdBofLnRhbGx5c3RpY2sudHJlYXN1cnkudjEuRGVwb3NpdCJTqrsYDxINYmlsbGluZzp3cml0ZbK7GBEKD2JpbGxpbmdfZGVwb3NpdILT5JMCJToBKiIgL3YxL2JpbGxpbmcvZGV2ZWxvcG1lbnQtZGVwb3NpdHNiBnByb3RvMw", [file_buf_validate_validate, file_google_api_annotations, file_google_protobuf_timestamp, file_tallystick_options_v1_options]);
 
 /**
  * Asks for the caller's balance.
@@ -37,7 +37,7 @@ export const GetBalanceRequestSchema: GenMessage<GetBalanceRequest, {validType: 
   messageDesc(file_tallystick_treasury_v1_billing, 0);
 
 /**
- * A balance. deposited_micros = balance_micros + spent_micros.
+ * A balance. deposited_micros = balance_micros + spent_micros + withdrawn_micros + withdrawing_micros.
  *
  * @generated from message tallystick.treasury.v1.Balance
  */
@@ -83,6 +83,20 @@ export type Balance = Message<"tallystick.treasury.v1.Balance"> & {
    * @generated from field: int64 spent_micros = 6;
    */
   spentMicros: bigint;
+
+  /**
+   * Arrived at the addresses to which it was withdrawn.
+   *
+   * @generated from field: int64 withdrawn_micros = 7;
+   */
+  withdrawnMicros: bigint;
+
+  /**
+   * On its way there; comes back when it cannot arrive.
+   *
+   * @generated from field: int64 withdrawing_micros = 8;
+   */
+  withdrawingMicros: bigint;
 };
 
 export type BalanceValid = Balance;

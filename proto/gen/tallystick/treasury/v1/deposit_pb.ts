@@ -19,7 +19,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file tallystick/treasury/v1/deposit.proto.
  */
 export const file_tallystick_treasury_v1_deposit: GenFile = /*@__PURE__*/
-  fileDesc("CiR0YWxseXN0aWNrL3RyZWFzdXJ5L3YxL2RlcG9zaXQucHJvdG8SFnRhbGx5c3RpY2sudHJlYXN1cnkudjEiHQobQ3JlYXRlRGVwb3NpdEFkZHJlc3NSZXF1ZXN0InIKDkRlcG9zaXRBZGRyZXNzEg8KB2FkZHJlc3MYASABKAkSDwoHbmV0d29yaxgCIAEoCRINCgV0b2tlbhgDIAEoCRIcChRjb25maXJtYXRpb25zX25lZWRlZBgEIAEoBRIRCglwcmluY2lwYWwYBSABKAkitAIKDENoYWluRGVwb3NpdBIKCgJpZBgBIAEoCRIRCglwcmluY2lwYWwYAiABKAkSFQoNYW1vdW50X21pY3JvcxgDIAEoAxI1CgZzdGF0dXMYBCABKA4yJS50YWxseXN0aWNrLnRyZWFzdXJ5LnYxLkRlcG9zaXRTdGF0dXMSDwoHbmV0d29yaxgFIAEoCRIKCgJ0eBgGIAEoCRINCgVwYXllchgHIAEoCRINCgVwYXllZRgIIAEoCRINCgVibG9jaxgJIAEoAxIaCg1jb25maXJtYXRpb25zGAogASgDSACIAQESKwoHc2Vlbl9hdBgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEgoKcmVjZWlwdF9pZBgMIAEoCUIQCg5fY29uZmlybWF0aW9ucyJPChNMaXN0RGVwb3NpdHNSZXF1ZXN0EhoKCXBhZ2Vfc2l6ZRgBIAEoDUIHukgEKgIYZBIcCgpwYWdlX3Rva2VuGAIgASgJQgi6SAVyAxiAASJnChRMaXN0RGVwb3NpdHNSZXNwb25zZRI2CghkZXBvc2l0cxgBIAMoCzIkLnRhbGx5c3RpY2sudHJlYXN1cnkudjEuQ2hhaW5EZXBvc2l0EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSI8ChNDbGFpbURlcG9zaXRSZXF1ZXN0EiUKAmlkGAEgASgJQhm6SBZyFDISXmRlcF9bMC05YS1mXXszMn0kIhQKEkdldFJlc2VydmVzUmVxdWVzdCJtCgdSZXNlcnZlEgwKBHBhcnQYASABKAkSDwoHYWNjb3VudBgCIAEoCRIVCg1sZWRnZXJfbWljcm9zGAMgASgDEhQKDGNoYWluX21pY3JvcxgEIAEoAxIWCg5wZW5kaW5nX21pY3JvcxgFIAEoAyKQAQoIUmVzZXJ2ZXMSDwoHbmV0d29yaxgBIAEoCRINCgV0b2tlbhgCIAEoCRIQCgh0cmVhc3VyeRgDIAEoCRINCgVibG9jaxgEIAEoAxIxCghyZXNlcnZlcxgFIAMoCzIfLnRhbGx5c3RpY2sudHJlYXN1cnkudjEuUmVzZXJ2ZRIQCghpc19lcXVhbBgGIAEoCCq2AQoNRGVwb3NpdFN0YXR1cxIeChpERVBPU0lUX1NUQVRVU19VTlNQRUNJRklFRBAAEhcKE0RFUE9TSVRfU1RBVFVTX1NFRU4QARIXChNERVBPU0lUX1NUQVRVU19HT05FEAISGwoXREVQT1NJVF9TVEFUVVNfQ1JFRElURUQQAxIZChVERVBPU0lUX1NUQVRVU19QQVJLRUQQBBIbChdERVBPU0lUX1NUQVRVU19SRVZFUlNFRBAFMt8FCg5EZXBvc2l0U2VydmljZRLLAQoUQ3JlYXRlRGVwb3NpdEFkZHJlc3MSMy50YWxseXN0aWNrLnRyZWFzdXJ5LnYxLkNyZWF0ZURlcG9zaXRBZGRyZXNzUmVxdWVzdBomLnRhbGx5c3RpY2sudHJlYXN1cnkudjEuRGVwb3NpdEFkZHJlc3MiVqq7GA8SDWJpbGxpbmc6d3JpdGWyuxgZChdiaWxsaW5nX2RlcG9zaXRfYWRkcmVzc4LT5JMCIDoBKiIbL3YxL2JpbGxpbmcvZGVwb3NpdC1hZGRyZXNzErIBCgxMaXN0RGVwb3NpdHMSKy50YWxseXN0aWNrLnRyZWFzdXJ5LnYxLkxpc3REZXBvc2l0c1JlcXVlc3QaLC50YWxseXN0aWNrLnRyZWFzdXJ5LnYxLkxpc3REZXBvc2l0c1Jlc3BvbnNlIkeQAgGquxgOEgxiaWxsaW5nOnJlYWSyuxgSChBiaWxsaW5nX2RlcG9zaXRzgtPkkwIWEhQvdjEvYmlsbGluZy9kZXBvc2l0cxKuAQoMQ2xhaW1EZXBvc2l0EisudGFsbHlzdGljay50cmVhc3VyeS52MS5DbGFpbURlcG9zaXRSZXF1ZXN0Gh8udGFsbHlzdGljay50cmVhc3VyeS52MS5EZXBvc2l0IlCquxgPEg1iaWxsaW5nOndyaXRlsrsYDwoNYmlsbGluZ19jbGFpbYLT5JMCJDoBKiIfL3YxL2JpbGxpbmcvZGVwb3NpdHMve2lkfS9jbGFpbRKYAQoLR2V0UmVzZXJ2ZXMSKi50YWxseXN0aWNrLnRyZWFzdXJ5LnYxLkdldFJlc2VydmVzUmVxdWVzdBogLnRhbGx5c3RpY2sudHJlYXN1cnkudjEuUmVzZXJ2ZXMiO5ACAaq7GAIIAbK7GBIKEGJpbGxpbmdfcmVzZXJ2ZXOC0+STAhYSFC92MS9iaWxsaW5nL3Jlc2VydmVzYgZwcm90bzM", [file_buf_validate_validate, file_google_api_annotations, file_google_protobuf_timestamp, file_tallystick_options_v1_options, file_tallystick_treasury_v1_billing]);
+  fileDesc("CiR0YWxseXN0aWNrL3RyZWFzdXJ5L3YxL2RlcG9zaXQucHJvdG8SFnRhbGx5c3RpY2sudHJlYXN1cnkudjEiHQobQ3JlYXRlRGVwb3NpdEFkZHJlc3NSZXF1ZXN0InIKDkRlcG9zaXRBZGRyZXNzEg8KB2FkZHJlc3MYASABKAkSDwoHbmV0d29yaxgCIAEoCRINCgV0b2tlbhgDIAEoCRIcChRjb25maXJtYXRpb25zX25lZWRlZBgEIAEoBRIRCglwcmluY2lwYWwYBSABKAkitAIKDENoYWluRGVwb3NpdBIKCgJpZBgBIAEoCRIRCglwcmluY2lwYWwYAiABKAkSFQoNYW1vdW50X21pY3JvcxgDIAEoAxI1CgZzdGF0dXMYBCABKA4yJS50YWxseXN0aWNrLnRyZWFzdXJ5LnYxLkRlcG9zaXRTdGF0dXMSDwoHbmV0d29yaxgFIAEoCRIKCgJ0eBgGIAEoCRINCgVwYXllchgHIAEoCRINCgVwYXllZRgIIAEoCRINCgVibG9jaxgJIAEoAxIaCg1jb25maXJtYXRpb25zGAogASgDSACIAQESKwoHc2Vlbl9hdBgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEgoKcmVjZWlwdF9pZBgMIAEoCUIQCg5fY29uZmlybWF0aW9ucyJPChNMaXN0RGVwb3NpdHNSZXF1ZXN0EhoKCXBhZ2Vfc2l6ZRgBIAEoDUIHukgEKgIYZBIcCgpwYWdlX3Rva2VuGAIgASgJQgi6SAVyAxiAASJnChRMaXN0RGVwb3NpdHNSZXNwb25zZRI2CghkZXBvc2l0cxgBIAMoCzIkLnRhbGx5c3RpY2sudHJlYXN1cnkudjEuQ2hhaW5EZXBvc2l0EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSI8ChNDbGFpbURlcG9zaXRSZXF1ZXN0EiUKAmlkGAEgASgJQhm6SBZyFDISXmRlcF9bMC05YS1mXXszMn0kIhQKEkdldFJlc2VydmVzUmVxdWVzdCKFAQoHUmVzZXJ2ZRIMCgRwYXJ0GAEgASgJEg8KB2FjY291bnQYAiABKAkSFQoNbGVkZ2VyX21pY3JvcxgDIAEoAxIUCgxjaGFpbl9taWNyb3MYBCABKAMSFgoOcGVuZGluZ19taWNyb3MYBSABKAMSFgoObGVhdmluZ19taWNyb3MYBiABKAMi5wEKCFJlc2VydmVzEg8KB25ldHdvcmsYASABKAkSDQoFdG9rZW4YAiABKAkSEAoIdHJlYXN1cnkYAyABKAkSDQoFYmxvY2sYBCABKAMSMQoIcmVzZXJ2ZXMYBSADKAsyHy50YWxseXN0aWNrLnRyZWFzdXJ5LnYxLlJlc2VydmUSEAoIaXNfZXF1YWwYBiABKAgSGwoTd2l0aGRyYXdhbHNfc3RvcHBlZBgHIAEoCBI4CgpsYXN0X2NoZWNrGAggASgLMiQudGFsbHlzdGljay50cmVhc3VyeS52MS5SZXNlcnZlQ2hlY2sitgEKDFJlc2VydmVDaGVjaxIuCgpjaGVja2VkX2F0GAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBINCgVibG9jaxgCIAEoAxIQCghpc19lcXVhbBgDIAEoCBIWCg5taXNzaW5nX21pY3JvcxgEIAEoAxIpCgVzaW5jZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEgoKcmVjZWlwdF9pZBgGIAEoCSq2AQoNRGVwb3NpdFN0YXR1cxIeChpERVBPU0lUX1NUQVRVU19VTlNQRUNJRklFRBAAEhcKE0RFUE9TSVRfU1RBVFVTX1NFRU4QARIXChNERVBPU0lUX1NUQVRVU19HT05FEAISGwoXREVQT1NJVF9TVEFUVVNfQ1JFRElURUQQAxIZChVERVBPU0lUX1NUQVRVU19QQVJLRUQQBBIbChdERVBPU0lUX1NUQVRVU19SRVZFUlNFRBAFMt8FCg5EZXBvc2l0U2VydmljZRLLAQoUQ3JlYXRlRGVwb3NpdEFkZHJlc3MSMy50YWxseXN0aWNrLnRyZWFzdXJ5LnYxLkNyZWF0ZURlcG9zaXRBZGRyZXNzUmVxdWVzdBomLnRhbGx5c3RpY2sudHJlYXN1cnkudjEuRGVwb3NpdEFkZHJlc3MiVqq7GA8SDWJpbGxpbmc6d3JpdGWyuxgZChdiaWxsaW5nX2RlcG9zaXRfYWRkcmVzc4LT5JMCIDoBKiIbL3YxL2JpbGxpbmcvZGVwb3NpdC1hZGRyZXNzErIBCgxMaXN0RGVwb3NpdHMSKy50YWxseXN0aWNrLnRyZWFzdXJ5LnYxLkxpc3REZXBvc2l0c1JlcXVlc3QaLC50YWxseXN0aWNrLnRyZWFzdXJ5LnYxLkxpc3REZXBvc2l0c1Jlc3BvbnNlIkeQAgGquxgOEgxiaWxsaW5nOnJlYWSyuxgSChBiaWxsaW5nX2RlcG9zaXRzgtPkkwIWEhQvdjEvYmlsbGluZy9kZXBvc2l0cxKuAQoMQ2xhaW1EZXBvc2l0EisudGFsbHlzdGljay50cmVhc3VyeS52MS5DbGFpbURlcG9zaXRSZXF1ZXN0Gh8udGFsbHlzdGljay50cmVhc3VyeS52MS5EZXBvc2l0IlCquxgPEg1iaWxsaW5nOndyaXRlsrsYDwoNYmlsbGluZ19jbGFpbYLT5JMCJDoBKiIfL3YxL2JpbGxpbmcvZGVwb3NpdHMve2lkfS9jbGFpbRKYAQoLR2V0UmVzZXJ2ZXMSKi50YWxseXN0aWNrLnRyZWFzdXJ5LnYxLkdldFJlc2VydmVzUmVxdWVzdBogLnRhbGx5c3RpY2sudHJlYXN1cnkudjEuUmVzZXJ2ZXMiO5ACAaq7GAIIAbK7GBIKEGJpbGxpbmdfcmVzZXJ2ZXOC0+STAhYSFC92MS9iaWxsaW5nL3Jlc2VydmVzYgZwcm90bzM", [file_buf_validate_validate, file_google_api_annotations, file_google_protobuf_timestamp, file_tallystick_options_v1_options, file_tallystick_treasury_v1_billing]);
 
 /**
  * Asks for the caller's deposit address.
@@ -329,6 +329,13 @@ export type Reserve = Message<"tallystick.treasury.v1.Reserve"> & {
    * @generated from field: int64 pending_micros = 5;
    */
   pendingMicros: bigint;
+
+  /**
+   * In the ledger and not on the chain any more: withdrawals that wait for confirmations.
+   *
+   * @generated from field: int64 leaving_micros = 6;
+   */
+  leavingMicros: bigint;
 };
 
 export type ReserveValid = Reserve;
@@ -382,11 +389,25 @@ export type Reserves = Message<"tallystick.treasury.v1.Reserves"> & {
   reserves: Reserve[];
 
   /**
-   * Whether ledger and pending are what the chain says, in each place.
+   * Whether ledger, with what is pending and without what is leaving, is what the chain says, in each place.
    *
    * @generated from field: bool is_equal = 6;
    */
   isEqual: boolean;
+
+  /**
+   * Nothing leaves while the chain holds less than the ledger says.
+   *
+   * @generated from field: bool withdrawals_stopped = 7;
+   */
+  withdrawalsStopped: boolean;
+
+  /**
+   * The last check that was recorded: at every change of its answer, and once an hour; unset before the first.
+   *
+   * @generated from field: tallystick.treasury.v1.ReserveCheck last_check = 8;
+   */
+  lastCheck?: ReserveCheck | undefined;
 };
 
 export type ReservesValid = Reserves;
@@ -397,6 +418,64 @@ export type ReservesValid = Reserves;
  */
 export const ReservesSchema: GenMessage<Reserves, {validType: ReservesValid}> = /*@__PURE__*/
   messageDesc(file_tallystick_treasury_v1_deposit, 8);
+
+/**
+ * A recorded check of the reserves, as of a block up to which everything was credited.
+ *
+ * @generated from message tallystick.treasury.v1.ReserveCheck
+ */
+export type ReserveCheck = Message<"tallystick.treasury.v1.ReserveCheck"> & {
+  /**
+   * When it was made.
+   *
+   * @generated from field: google.protobuf.Timestamp checked_at = 1;
+   */
+  checkedAt?: Timestamp | undefined;
+
+  /**
+   * Block that its figures belong to.
+   *
+   * @generated from field: int64 block = 2;
+   */
+  block: bigint;
+
+  /**
+   * Whether each place held what the ledger said.
+   *
+   * @generated from field: bool is_equal = 3;
+   */
+  isEqual: boolean;
+
+  /**
+   * By how much all places together held less.
+   *
+   * @generated from field: int64 missing_micros = 4;
+   */
+  missingMicros: bigint;
+
+  /**
+   * Since when the answer is this one.
+   *
+   * @generated from field: google.protobuf.Timestamp since = 5;
+   */
+  since?: Timestamp | undefined;
+
+  /**
+   * Receipt of the newest step of the chain's own record.
+   *
+   * @generated from field: string receipt_id = 6;
+   */
+  receiptId: string;
+};
+
+export type ReserveCheckValid = ReserveCheck;
+
+/**
+ * Describes the message tallystick.treasury.v1.ReserveCheck.
+ * Use `create(ReserveCheckSchema)` to create a new message.
+ */
+export const ReserveCheckSchema: GenMessage<ReserveCheck, {validType: ReserveCheckValid}> = /*@__PURE__*/
+  messageDesc(file_tallystick_treasury_v1_deposit, 9);
 
 /**
  * How far a deposit on a chain has come.
