@@ -17,6 +17,7 @@ const SIZE_STEP = 10;
 const SALES_COUNTED = new Map([
   [1_000, 8],
   [10_000, 2],
+  [100_000, 3],
 ]);
 /** Runs of the first size that only warm up. */
 const WARM_SALES = 4;
