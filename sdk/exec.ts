@@ -2,7 +2,7 @@
  * Commands in a sandbox: start one at most once, follow its output, know its end.
  * Promise: the exec id is chosen before the first try, so a repeat after a lost answer starts nothing twice.
  */
-import { setTimeout as pause } from 'node:timers/promises';
+import { setImmediate as nextTurn, setTimeout as pause } from 'node:timers/promises';
 import type { Exec } from '@tallystick/proto';
 import { type Keyed, keyOf, newExecId } from './ids.ts';
 import {
@@ -44,7 +44,7 @@ export interface ExecOptions extends Keyed {
 /** A started command as a stream of its output. */
 export interface ExecStream extends AsyncIterable<OutputChunk> {
   readonly execId: string;
-  /** Its end; settles when the output has been read to its end. */
+  /** Its end; settles when the output has been read to its end, or without a reader when the command is over. */
   readonly outcome: Promise<ExecOutcome>;
   /** Receipt of the start; empty when it was only attached to. */
   readonly receiptId: string;
@@ -63,7 +63,7 @@ export async function openTerminal(
   options: TerminalOptions,
 ): Promise<Terminal> {
   const run = await startExec(link, sandboxId, argv, options);
-  return { ...run, ...typingInto(link, sandboxId, run.execId, options.signal) };
+  return Object.assign(run, typingInto(link, sandboxId, run.execId, options.signal));
 }
 
 /** More goes into a file first. */
@@ -156,7 +156,9 @@ interface FollowOptions {
 export function followExec(link: Link, sandboxId: string, execId: string, options: FollowOptions): ExecStream {
   const outcome = Promise.withResolvers<ExecOutcome>();
   outcome.promise.catch(() => undefined);
+  let isRead = false;
   const follow = async function* (): AsyncGenerator<OutputChunk> {
+    isRead = true;
     try {
       outcome.resolve(yield* readToEnd(link, sandboxId, execId, options));
     } catch (fault) {
@@ -166,7 +168,19 @@ export function followExec(link: Link, sandboxId: string, execId: string, option
       outcome.reject(new Error(`the output of ${execId} was not read to its end`));
     }
   };
-  return { execId, receiptId: options.receiptId ?? '', outcome: outcome.promise, [Symbol.asyncIterator]: follow };
+  const readUnread = async (): Promise<void> => {
+    await nextTurn(); // whoever is about to read has begun by then
+    if (!isRead) for await (const _ of follow());
+  };
+  return {
+    execId,
+    receiptId: options.receiptId ?? '',
+    get outcome() {
+      readUnread().catch(() => undefined);
+      return outcome.promise;
+    },
+    [Symbol.asyncIterator]: follow,
+  };
 }
 
 /** Follows the live topic; when that ends early (the machine was lost), asks how the command ended. */

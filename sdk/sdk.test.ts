@@ -181,6 +181,17 @@ test('a running command can be attached to from a cursor, signalled, and left', 
   await assert.rejects(run.outcome, /was not read to its end/);
 });
 
+test('who wants to know the end alone need not read', async () => {
+  await using fake = await startFakePlatform();
+  const sandbox = await openSandbox(await loggedIn(fake));
+  const run = await sandbox.execStream(['ticker']);
+  const ended = run.outcome;
+  const exec = fake.execs.get(run.execId)!;
+  exec.print('nobody looks');
+  exec.finish('exited', 4);
+  assert.deepEqual([await ended, await run.outcome], Array(2).fill({ end: 'exited', exitCode: 4 }));
+});
+
 async function take<T>(source: AsyncIterable<T>, max: number): Promise<T[]> {
   const taken: T[] = [];
   for await (const item of source) {
