@@ -16,6 +16,14 @@ export { type BlockRef, ChainFault, type ChainFaultKind } from './endpoints.ts';
 export { askFaucet, type FaucetGift } from './faucet-client.ts';
 export { bumpedFees, FEE_WEI_MAX, type Fees } from './fees.ts';
 export { ChainLink } from './link.ts';
-export { type RoleSigner, roleSigner, type SignedTransaction, type SignerRole } from './role-signer.ts';
+export {
+  GAS_MAX,
+  type RoleSigner,
+  roleSigner,
+  type SignedTransaction,
+  type SignerRole,
+  type SigningTerms,
+  termsOf,
+} from './role-signer.ts';
 export type { ChainSender, MinedTransaction } from './sender.ts';
 export { type ChainSettings, readChainSettings } from './settings.ts';

@@ -2,7 +2,7 @@
  * A key that signs transactions for one purpose.
  * Promise: it signs the calls of its role and nothing else, never with native money, never for another chain than its own.
  */
-import { type Address, getAddress, type Hex, keccak256 } from 'viem';
+import { type Address, getAddress, type Hex, keccak256, parseTransaction } from 'viem';
 import { type PrivateKeyAccount, privateKeyToAccount } from 'viem/accounts';
 import { type CallPlaces, type ChainCall, encodeCall } from './calls.ts';
 import { FEE_WEI_MAX, type Fees } from './fees.ts';
@@ -20,6 +20,14 @@ export const GAS_MAX = 12_000_000n;
 export interface SigningTerms extends Fees {
   nonce: bigint;
   gas: bigint;
+}
+
+/** What signed bytes of ours offer. @errors throws TypeError for bytes of others */
+export function termsOf(raw: Hex): SigningTerms {
+  const parsed = parseTransaction(raw);
+  if (parsed.type !== 'eip1559') throw new TypeError(`a transaction of type ${parsed.type}`);
+  const { nonce = 0, gas = 0n, maxFeePerGas = 0n, maxPriorityFeePerGas = 0n } = parsed;
+  return { nonce: BigInt(nonce), gas, maxFeeWei: maxFeePerGas, priorityWei: maxPriorityFeePerGas };
 }
 
 export interface SignedTransaction {

@@ -6,6 +6,7 @@ import { type Address, BaseError, type Hex, type PublicClient } from 'viem';
 import { type Authorization, CALLS_ABI, type CallPlaces, type ChainCall, encodeCall } from './calls.ts';
 import { agreed, type BlockRef, ChainFault, commonHead, reached } from './endpoints.ts';
 import { type Fees, suggestedFees } from './fees.ts';
+import { nonceTaker } from './nonce-taker.ts';
 
 /** A transaction in a block. */
 export interface MinedTransaction {
@@ -29,8 +30,10 @@ export interface ChainSender {
   transactionCount(address: Address, block?: bigint): Promise<bigint>;
   /** Money for transactions, in wei. */
   nativeBalance(address: Address): Promise<bigint>;
-  /** Undefined while it is in no block that all endpoints know. */
-  receiptOf(hash: Hex): Promise<MinedTransaction | undefined>;
+  /** Undefined while it is in no block that all endpoints know; `newest`: the last such block, when the caller knows it. */
+  receiptOf(hash: Hex, newest?: bigint): Promise<MinedTransaction | undefined>;
+  /** Which transaction of the address was taken under the nonce in a block up to `block`; undefined: none was found. */
+  nonceTaker(address: Address, nonce: bigint, block: bigint): Promise<Hex | undefined>;
   /** Undefined when an endpoint took it; else what they said, for the log alone. Never rejects. */
   send(raw: Hex): Promise<string | undefined>;
 }
@@ -70,7 +73,8 @@ export function senderOf(clients: PublicClient[], places: CallPlaces): ChainSend
       const blockNumber = await at();
       return agreed(clients, `native balance of ${address}`, (client) => client.getBalance({ address, blockNumber }));
     },
-    receiptOf: (hash) => minedTransaction(clients, hash),
+    receiptOf: async (hash, newest) => minedTransaction(clients, hash, await at(newest)),
+    nonceTaker: (address, nonce, block) => nonceTaker(clients, { address, nonce, block }),
     send: (raw) => sendToAll(clients, raw),
   };
 }
@@ -101,8 +105,11 @@ const isRefusal = (fault: BaseError): boolean =>
   fault.walk((cause) => REFUSALS.has((cause as Error).name)) !== null || /revert/i.test(fault.message);
 
 /** One that is behind has none yet: a block that not all of them know does not count. */
-async function minedTransaction(clients: PublicClient[], hash: Hex): Promise<MinedTransaction | undefined> {
-  const { number: newest } = await commonHead(clients);
+async function minedTransaction(
+  clients: PublicClient[],
+  hash: Hex,
+  newest: bigint,
+): Promise<MinedTransaction | undefined> {
   return agreed(clients, `receipt of ${hash}`, async (client) => {
     const found = await client.getTransactionReceipt({ hash }).catch((fault: Error) => {
       if (fault.name === 'TransactionReceiptNotFoundError') return undefined;

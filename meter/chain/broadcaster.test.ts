@@ -1,0 +1,207 @@
+/**
+ * What leaves the house, on a real chain and a real database.
+ * Promise: whoever dies, repeats or comes second, and whatever the chain forgets, each payout is paid once.
+ */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Chain } from '@tallystick/engine/adapters/chain';
+import { railStream, type SignerState, signerStream } from '@tallystick/treasury';
+import type { Hex } from 'viem';
+import { fresh, keyOf, newPayoutWorld, type PayoutWorld, TREASURY, untilTrue } from './testing.ts';
+
+const statusOf = async (world: PayoutWorld, stream: string) => (await world.state(stream)).status;
+const isFinal = (world: PayoutWorld, streams: readonly string[]) => async (): Promise<boolean> => {
+  const states = await Promise.all(streams.map((stream) => statusOf(world, stream)));
+  return states.every((status) => status === 'final');
+};
+
+test('a payout is signed, sent, and final when it is deep enough', async () => {
+  await using world = await newPayoutWorld();
+  const to = fresh();
+  const stream = await world.hold('one', to, 5n);
+  const broadcaster = world.broadcaster({ confirmations: 3 });
+  await broadcaster.carry(stream);
+  assert.deepEqual([await statusOf(world, stream), await world.chain.balanceOf(to)], ['signed', 5n]);
+  await world.test.mine(1);
+  await broadcaster.look();
+  assert.equal(await statusOf(world, stream), 'signed');
+  await world.test.mine(1);
+  await broadcaster.look();
+  const { status, broadcast } = await world.state(stream);
+  assert.equal(status, 'final');
+  assert.equal((await world.chain.receiptOf(broadcast.hash as Hex))?.block.hash, broadcast.block_hash);
+});
+
+const POINTS_PER_WORLD = 12;
+
+/** Dies at one point after another, from `first` on. True when it lived through all there are. */
+async function diesFrom(first: number): Promise<boolean> {
+  await using world = await newPayoutWorld();
+  const to = fresh();
+  let paid = 0n;
+  for (let point = first; point < first + POINTS_PER_WORLD; point++) {
+    const stream = await world.hold(`at-${point}`, to, 7n);
+    paid += 7n;
+    const { broadcaster, hasDied } = world.mortal(point);
+    await broadcaster.carry(stream).catch(() => undefined);
+    await broadcaster.look().catch(() => undefined);
+    const next = world.broadcaster();
+    await untilTrue(isFinal(world, [stream]), () => next.look());
+    assert.equal(await world.chain.balanceOf(to), paid, `paid once after a death at point ${point}`);
+    assert.equal(await world.chain.transactionCount(TREASURY), paid / 7n);
+    if (!hasDied()) return true;
+  }
+  return false;
+}
+
+test('[I-38] a meter that dies before or after any step pays nothing twice and leaves nothing unpaid', async () => {
+  let points = 0;
+  while (!(await diesFrom(points))) {
+    points += POINTS_PER_WORLD;
+    assert.ok(points < 200, 'it goes on without end');
+  }
+  assert.ok(points > 20, `only about ${points} points were tried`);
+});
+
+test('[I-38] twenty payouts at once, sent twice, replaced and cut short by deaths of two meters: each is paid once', async () => {
+  await using world = await newPayoutWorld();
+  const recipients = Array.from({ length: 20 }, (_, n) => ({ to: fresh(), micros: BigInt(100 + n) }));
+  const streams = await Promise.all(recipients.map(({ to, micros }, n) => world.hold(`many-${n}`, to, micros)));
+  for (let round = 0; round < 12; round++) {
+    await world.automine(round % 3 === 0);
+    const change = { bumpMs: round % 2 === 0 ? 0 : 60_000 };
+    const pair = [20 + round * 37, 55 + round * 29].map((point) => world.mortal(point, change).broadcaster);
+    const tried = pair.flatMap((one) => [...streams, ...streams.slice(0, 5)].map((stream) => one.carry(stream)));
+    await Promise.allSettled(tried);
+    await Promise.allSettled(pair.map((one) => one.look()));
+    if (round % 4 === 3) await world.test.mine(1);
+  }
+  await world.automine(true);
+  const last = world.broadcaster();
+  await untilTrue(isFinal(world, streams), async () => {
+    await last.look();
+    await world.test.mine(1);
+  });
+  for (const { to, micros } of recipients) assert.equal(await world.chain.balanceOf(to), micros);
+  assert.equal(await world.chain.transactionCount(TREASURY), 20n, 'one nonce each');
+});
+
+test('a transaction that no block takes is sent again, then replaced by a dearer one with its nonce', async () => {
+  await using world = await newPayoutWorld();
+  await world.automine(false);
+  const to = fresh();
+  const stream = await world.hold('slow', to, 5n);
+  const broadcaster = world.broadcaster({ bumpMs: 0 });
+  await broadcaster.carry(stream);
+  await broadcaster.look();
+  await broadcaster.look();
+  const { attempts, nonce } = (await world.state(stream)).broadcast;
+  assert.ok(attempts.length >= 3, `${attempts.length} attempts`);
+  const fees = attempts.map(({ max_fee_wei }) => BigInt(max_fee_wei));
+  for (const [i, fee] of fees.slice(1).entries()) assert.ok(fee * 8n >= fees[i]! * 9n, 'an eighth more at least');
+  await world.test.mine(1);
+  await broadcaster.look();
+  const { status, broadcast } = await world.state(stream);
+  assert.deepEqual([status, broadcast.nonce, await world.chain.balanceOf(to)], ['final', nonce, 5n]);
+  assert.equal(broadcast.hash, attempts.at(-1)!.hash);
+});
+
+const foreignTransfer = (world: PayoutWorld) => world.test.pay(keyOf('treasury'), fresh(), 1n);
+
+test('a nonce that another transaction took is known by that transaction, and the payout is not taken for paid', async () => {
+  await using world = await newPayoutWorld();
+  const to = fresh();
+  const stream = await world.hold('displaced', to, 5n);
+  const silent = { ...world.chain, send: async () => 'never left' } as Chain;
+  await world.broadcaster({ chain: silent }).carry(stream);
+  await foreignTransfer(world);
+  const deaf = { ...world.chain, nonceTaker: async () => undefined } as Chain; // a node that has forgotten
+  await world.broadcaster({ chain: deaf }).look();
+  assert.equal(await statusOf(world, stream), 'signed', 'silence concludes nothing');
+  await world.broadcaster().look();
+  assert.deepEqual([await statusOf(world, stream), await world.chain.balanceOf(to)], ['returned', 0n]);
+  const again = await world.hold('after', to, 5n);
+  await world.broadcaster().carry(again);
+  assert.equal(await world.chain.balanceOf(to), 5n);
+});
+
+test('a key that was used elsewhere goes on behind that, once it is final', async () => {
+  await using world = await newPayoutWorld();
+  const to = fresh();
+  const first = await world.hold('first', to, 5n);
+  await world.broadcaster().carry(first);
+  await foreignTransfer(world);
+  await foreignTransfer(world);
+  const second = await world.hold('second', to, 5n);
+  await world.broadcaster({ confirmations: 3 }).carry(second);
+  assert.equal(await statusOf(world, second), 'held', 'not while the chain could forget it');
+  await world.test.mine(2);
+  await world.broadcaster({ confirmations: 3 }).carry(second);
+  assert.equal((await world.state<SignerState>(signerStream(world.chain.key, TREASURY))).from_nonce, '3');
+  assert.deepEqual([(await world.state(second)).broadcast.nonce, await world.chain.balanceOf(to)], ['3', 10n]);
+});
+
+test('a chain that forgets a final payout gets it again, and pays it once', async () => {
+  await using world = await newPayoutWorld();
+  const to = fresh();
+  const broadcaster = world.broadcaster();
+  await broadcaster.look();
+  const undo = await world.test.snapshot();
+  const stream = await world.hold('forgotten', to, 5n);
+  await broadcaster.carry(stream);
+  await broadcaster.look();
+  assert.equal(await statusOf(world, stream), 'final');
+  await undo();
+  await world.test.mine(2);
+  assert.equal(await world.chain.balanceOf(to), 0n);
+  await broadcaster.look();
+  await broadcaster.look();
+  assert.equal(await world.chain.balanceOf(to), 5n);
+});
+
+test('what the contract undoes has failed; what would fail is not signed at all', async () => {
+  await using world = await newPayoutWorld();
+  const broke = await world.hold('too-much', fresh(), 10n ** 12n);
+  await world.broadcaster().carry(broke);
+  assert.equal(await statusOf(world, broke), 'held');
+  const blind = { ...world.chain, gasOf: async () => 80_000n } as Chain;
+  await world.broadcaster({ chain: blind }).carry(broke);
+  await world.broadcaster().look();
+  assert.equal(await statusOf(world, broke), 'returned');
+});
+
+test('withdrawals stand still while the rail says so', async () => {
+  await using world = await newPayoutWorld();
+  const { token, treasury, factory } = world.test.config;
+  await world.ask(railStream(world.chain.key), 'OpenRail', { token, treasury, factory });
+  const stopped = Object.create(world.engine) as PayoutWorld['engine'];
+  const rows = world.engine.query.bind(world.engine);
+  stopped.query = (async (statement: never, values: unknown[]) => {
+    const found = (await rows(statement, values)) as { stream?: string; state?: string }[];
+    if (found[0]?.stream !== railStream(world.chain.key)) return found;
+    return [{ ...found[0], state: JSON.stringify({ ...JSON.parse(found[0].state!), withdrawals_stopped: true }) }];
+  }) as typeof stopped.query;
+  const stream = await world.hold('halted', fresh(), 5n);
+  await world.broadcaster({ engine: stopped }).carry(stream);
+  assert.equal(await statusOf(world, stream), 'held');
+  await world.broadcaster().look();
+  assert.equal(await statusOf(world, stream), 'signed');
+});
+
+test('a chain of several endpoints, one of which is away, concludes nothing and goes on when it is back', async () => {
+  await using world = await newPayoutWorld();
+  const to = fresh();
+  const stream = await world.hold('away', to, 5n);
+  const away = {
+    ...world.chain,
+    send: async () => 'away',
+    receiptOf: () => Promise.reject(new Error('away')),
+  } as Chain;
+  const broadcaster = world.broadcaster({ chain: away });
+  await broadcaster.carry(stream);
+  await broadcaster.look();
+  assert.equal(await statusOf(world, stream), 'signed');
+  const back = world.broadcaster();
+  await untilTrue(isFinal(world, [stream]), () => back.look());
+  assert.equal(await world.chain.balanceOf(to), 5n);
+});

@@ -1,0 +1,124 @@
+/**
+ * Carries transactions of ours to the chain: signed once, sent as often as it takes, concluded by what the chain says.
+ * Promise: dies anywhere and loses nothing; any number may carry at once; money moves once, whatever is sent twice or dearer.
+ */
+import { type Engine, PAGE_MAX, readStream, streamsOfStatus } from '@tallystick/engine';
+import type { Chain, RoleSigner, SignerRole } from '@tallystick/engine/adapters/chain';
+import { type JsonObject, kindOf } from '@tallystick/kernel';
+import { type QuoteState, railStream } from '@tallystick/treasury';
+import type { Logger } from 'pino';
+import type { Hex } from 'viem';
+import { Follower } from './follower.ts';
+import { authorizationOf, OUTGOING, type OutgoingState, outgoingKindOf } from './outgoing.ts';
+import { type Carried, type FaultHook, SignerLane } from './signer-lane.ts';
+
+/** Room for what changes between the estimate and the block. */
+const GAS_QUARTERS = 5n;
+const QUARTERS = 4n;
+/** What cannot be sent now is tried again after so long, then after twice as long, and so on. */
+const AGAIN_FIRST_MS = 500;
+const AGAIN_MS_MAX = 60_000;
+
+export interface BroadcasterOptions {
+  engine: Engine;
+  chain: Chain;
+  signers: readonly RoleSigner[];
+  confirmations: number;
+  /** A transaction that is in no block after so long is sent again, the same bytes. */
+  resendMs: number;
+  /** After so long it is replaced by a dearer one with the same nonce. */
+  bumpMs: number;
+  /** Something left or was mined: whoever waits for it may look. */
+  onNews: () => void;
+  log: Logger;
+  fault?: FaultHook;
+  nowMs?: () => number;
+}
+
+export class Broadcaster {
+  readonly #options: BroadcasterOptions;
+  readonly #lanes: ReadonlyMap<SignerRole, SignerLane>;
+  readonly #follower: Follower;
+  readonly #underWay = new Set<string>();
+  /** Streams that could not be carried: when to try again, and how often it was tried. */
+  readonly #waiting = new Map<string, { atMs: number; tries: number }>();
+
+  constructor(options: BroadcasterOptions) {
+    const { signers, fault = () => undefined, nowMs = () => performance.now() } = options;
+    this.#options = { ...options, fault, nowMs };
+    const onSent = (hash: Hex): void => this.#follower.sent(hash);
+    const lane = (signer: RoleSigner) => new SignerLane({ ...options, signer, fault, onSent });
+    this.#lanes = new Map(signers.map((signer) => [signer.role, lane(signer)]));
+    this.#follower = new Follower({ ...options, fault, nowMs, lanes: [...this.#lanes.values()] });
+  }
+
+  /** A message of the outbox. @errors rejects with ChainFault or Fault: it is delivered again */
+  async carry(stream: string): Promise<void> {
+    if (this.#underWay.has(stream)) return;
+    this.#underWay.add(stream);
+    try {
+      const carried = await this.#carry(stream);
+      if (carried === 'later') this.#postpone(stream);
+      else this.#waiting.delete(stream);
+    } finally {
+      this.#underWay.delete(stream);
+    }
+  }
+
+  /** Follows what is signed, then carries what was left. One that fails stops no other. @errors rejects with ChainFault or Fault */
+  async look(): Promise<void> {
+    await this.#follower.look();
+    for (const kind of Object.keys(OUTGOING)) await this.#carryReady(kind);
+  }
+
+  async #carryReady(kind: string): Promise<void> {
+    const { engine, chain, log } = this.#options;
+    const { ready } = OUTGOING[kind]!;
+    const rows = await streamsOfStatus(engine, { kind, status: ready, limit: PAGE_MAX });
+    const ours = rows.filter(({ state }) => state['rail'] === chain.key && this.#lanes.has(OUTGOING[kind]!.role));
+    const due = ours.filter(({ stream }) => (this.#waiting.get(stream)?.atMs ?? 0) <= this.#options.nowMs!());
+    // oldest first: whoever came first is paid first
+    const outcomes = await Promise.allSettled(due.toReversed().map(({ stream }) => this.carry(stream)));
+    const failed = outcomes.find((outcome) => outcome.status === 'rejected');
+    if (failed) log.warn({ kind, fault: String(failed.reason) }, 'not all could be carried; tried again');
+  }
+
+  #postpone(stream: string): void {
+    const tries = (this.#waiting.get(stream)?.tries ?? 0) + 1;
+    const ms = Math.min(AGAIN_MS_MAX, AGAIN_FIRST_MS * 2 ** Math.min(tries - 1, 16));
+    this.#waiting.set(stream, { atMs: this.#options.nowMs!() + ms, tries });
+  }
+
+  async #carry(stream: string): Promise<Carried> {
+    const { engine, chain, fault, log, onNews } = this.#options;
+    const kind = outgoingKindOf(stream);
+    const state = (await readStream(engine, stream))?.state as OutgoingState | undefined;
+    const isOurs = state?.status === kind.ready && state.rail === chain.key && kind.isReady(state);
+    if (!isOurs) return 'refused';
+    const lane = this.#lanes.get(kind.role);
+    if (!lane || (await this.#isHeldBack(stream, state))) return 'later';
+    fault!('ready');
+    const call = kind.callOf(state);
+    const [gas, fees] = await Promise.all([chain.gasOf(call, lane.address), chain.fees()]);
+    if (typeof gas === 'string') {
+      log.warn({ stream, cause: gas }, 'a transaction would fail and is not sent; tried again');
+      return 'later';
+    }
+    fault!('estimated');
+    const carried = await lane.carry(stream, call, { gas: (gas * GAS_QUARTERS) / QUARTERS, ...fees });
+    if (carried === 'sent') onNews();
+    return carried;
+  }
+
+  /** Withdrawals stand still while the books and the chain differ; what somebody else has carried already needs no carrying. */
+  async #isHeldBack(stream: string, state: JsonObject): Promise<boolean> {
+    const { engine, chain, onNews } = this.#options;
+    if (kindOf(stream) === 'withdrawal')
+      return (await readStream(engine, railStream(chain.key)))?.state['withdrawals_stopped'] === true;
+    if (kindOf(stream) !== 'quote') return false;
+    const { from, nonce } = authorizationOf(state as QuoteState);
+    const isCarried = await chain.authorizationState(from, nonce);
+    if (isCarried) onNews();
+    return isCarried;
+  }
+}

@@ -1,0 +1,225 @@
+/**
+ * Follows signed transactions until the chain has decided: sent again, replaced by dearer ones, concluded.
+ * Promise: what endpoints say to bytes decides nothing; a transaction that the chain forgot is sent again until it is final anew.
+ */
+import { randomUUID } from 'node:crypto';
+import { type Engine, PAGE_MAX, type StreamRow, streamsOfStatus } from '@tallystick/engine';
+import { type BlockRef, bumpedFees, type Chain, type Fees, termsOf } from '@tallystick/engine/adapters/chain';
+import type { JsonObject } from '@tallystick/kernel';
+import type { Broadcast } from '@tallystick/treasury';
+import type { Logger } from 'pino';
+import type { Hex } from 'viem';
+import { type ChainView, type Fate, fateOf } from './fate.ts';
+import { REORG_BLOCKS_MAX } from './marks.ts';
+import { OUTGOING, type OutgoingState, outgoingKindOf } from './outgoing.ts';
+import type { FaultHook, SignerLane } from './signer-lane.ts';
+
+/** Newest final ones of each kind that are looked at after the chain has changed. */
+const RECENT_MAX = 200;
+
+export interface FollowerOptions {
+  engine: Engine;
+  chain: Chain;
+  lanes: readonly SignerLane[];
+  confirmations: number;
+  resendMs: number;
+  bumpMs: number;
+  onNews: () => void;
+  log: Logger;
+  fault: FaultHook;
+  nowMs: () => number;
+}
+
+interface Followed {
+  stream: string;
+  version: number;
+  state: OutgoingState;
+  lane: SignerLane;
+}
+
+export class Follower {
+  readonly #options: FollowerOptions;
+  /** When bytes last left this process, by their hash. */
+  #sentAtMs = new Map<string, number>();
+  /** When an attempt was first seen in no block. */
+  #unminedSinceMs = new Map<string, number>();
+  #lastHead: BlockRef | undefined;
+  /** Until the chain is so long, final ones are looked at again. */
+  #unrestUntil = -1n;
+
+  constructor(options: FollowerOptions) {
+    this.#options = options;
+  }
+
+  /** These bytes have left. */
+  sent(hash: Hex): void {
+    this.#sentAtMs.set(hash, this.#options.nowMs());
+  }
+
+  async look(): Promise<void> {
+    const { chain, confirmations, lanes } = this.#options;
+    const head = await chain.head();
+    await this.#noticeUnrest(head);
+    const signed = await this.#signed();
+    for (const lane of lanes) {
+      const ours = signed.filter((one) => one.lane === lane);
+      if (ours.length > 0) await this.#followAll(lane, ours, head.number, head.number - BigInt(confirmations) + 1n);
+    }
+    if (head.number <= this.#unrestUntil) await this.#resendForgotten(head.number);
+    this.#forgetConcluded(signed);
+  }
+
+  /** A process that begins does not know what was before, so it looks, too. */
+  async #noticeUnrest(head: BlockRef): Promise<void> {
+    const { chain } = this.#options;
+    const last = this.#lastHead;
+    const isCalm = last !== undefined && (await chain.header(last.number))?.hash === last.hash;
+    if (!isCalm) this.#unrestUntil = head.number + (last ? REORG_BLOCKS_MAX : 0n);
+    this.#lastHead = head;
+  }
+
+  /** Of all kinds, in the order of their nonces. */
+  async #signed(): Promise<Followed[]> {
+    const found: Followed[] = [];
+    for (const kind of Object.keys(OUTGOING))
+      for (const row of await this.#rowsOf(kind, 'signed')) {
+        const state = row.state as OutgoingState;
+        const lane = this.#options.lanes.find(({ address }) => address === state.broadcast.signer);
+        if (lane && state.broadcast.phase === 'signed') found.push({ ...row, state, lane });
+      }
+    return found.sort((a, b) => Number(BigInt(a.state.broadcast.nonce) - BigInt(b.state.broadcast.nonce)));
+  }
+
+  async #rowsOf(kind: string, status: string, max = Number.POSITIVE_INFINITY): Promise<StreamRow[]> {
+    const { engine, chain } = this.#options;
+    const found: StreamRow[] = [];
+    for (let after: number | undefined; ; ) {
+      const from = after === undefined ? {} : { after };
+      const page = await streamsOfStatus(engine, { kind, status, limit: Math.min(PAGE_MAX, max), ...from });
+      found.push(...page.filter(({ state }) => state['rail'] === chain.key));
+      after = page.at(-1)?.createdPos;
+      if (page.length < PAGE_MAX || after === undefined || found.length >= max) return found;
+    }
+  }
+
+  async #followAll(lane: SignerLane, signed: readonly Followed[], newest: bigint, finalBlock: bigint): Promise<void> {
+    const { chain, log } = this.#options;
+    const view: ChainView = {
+      newest,
+      finalBlock,
+      taken: await chain.transactionCount(lane.address, newest),
+      takenFinally: finalBlock < 0n ? 0n : await chain.transactionCount(lane.address, finalBlock),
+    };
+    const fates = await Promise.allSettled(signed.map(({ state }) => fateOf(chain, state.broadcast, view)));
+    for (const [i, fate] of fates.entries()) {
+      const one = signed[i]!;
+      if (fate.status === 'fulfilled') await this.#act(one, fate.value, view);
+      else
+        log.warn({ stream: one.stream, fault: String(fate.reason) }, 'what became of a transaction is not known yet');
+    }
+  }
+
+  async #act(one: Followed, fate: Fate, { taken }: ChainView): Promise<void> {
+    const { log, onNews } = this.#options;
+    const { stream, state } = one;
+    if (fate.is === 'unmined') return this.#press(one, taken);
+    if (fate.is === 'lost')
+      log.error(
+        { stream, nonce: state.broadcast.nonce },
+        'the nonce is used up and no receipt is to be had: look at the chain',
+      );
+    if (fate.is === 'displaced') {
+      log.error({ stream, by: fate.by }, 'another transaction took the nonce');
+      await this.#conclude(one, { hash: '', succeeded: false, block: '', block_hash: '' });
+    }
+    if (fate.is !== 'over') return;
+    const { block, succeeded } = fate.mined;
+    const place = { block: String(block.number), block_hash: block.hash };
+    await this.#conclude(one, { hash: fate.hash, succeeded, ...place });
+    onNews();
+  }
+
+  async #conclude({ stream, version }: Followed, body: JsonObject): Promise<void> {
+    const { engine, fault } = this.#options;
+    fault('decided');
+    const key = `conclude:${stream}:${version}:${String(body['hash'])}:${String(body['block_hash'])}`;
+    await engine.execute({ principal: 'platform', key, stream, type: 'ConcludeTransaction', body });
+    fault('concluded');
+  }
+
+  /** In no block: sent again, and dearer when it is the one that all others of its key wait for. */
+  async #press(one: Followed, taken: bigint): Promise<void> {
+    const { nowMs, resendMs, bumpMs } = this.#options;
+    const { lane, state } = one;
+    const { attempts, nonce } = state.broadcast;
+    const newest = attempts.at(-1)!;
+    const sinceMs = this.#unminedSinceMs.get(newest.hash) ?? nowMs();
+    this.#unminedSinceMs.set(newest.hash, sinceMs);
+    if (BigInt(nonce) === taken && nowMs() - sinceMs >= bumpMs && (await this.#replace(one))) return;
+    if (nowMs() - (this.#sentAtMs.get(newest.hash) ?? Number.NEGATIVE_INFINITY) < resendMs) return;
+    for (const { hash, raw } of attempts) await lane.send(hash as Hex, raw as Hex);
+    this.#options.onNews();
+  }
+
+  /** True when a dearer one has left in its place. */
+  async #replace({ stream, state, lane }: Followed): Promise<boolean> {
+    const { engine, chain, log, fault } = this.#options;
+    const before = termsOf(state.broadcast.attempts.at(-1)!.raw as Hex);
+    const fees: Fees | undefined = bumpedFees(before, await chain.fees());
+    if (!fees) {
+      log.error(
+        { stream, max_fee_wei: String(before.maxFeeWei) },
+        'a transaction waits although it offers the most that is allowed',
+      );
+      return false;
+    }
+    const { hash, raw } = await lane.signer.sign(outgoingKindOf(stream).callOf(state), { ...before, ...fees });
+    fault('dearer');
+    const body = { hash, raw, max_fee_wei: String(fees.maxFeeWei) };
+    const key = `replace:${stream}:${randomUUID()}`;
+    const { rejection } = await engine.execute({
+      principal: 'platform',
+      key,
+      stream,
+      type: 'ReplaceTransaction',
+      body,
+    });
+    if (rejection !== undefined) return false;
+    fault('replaced');
+    log.info({ stream, hash, max_fee_wei: body.max_fee_wei }, 'a transaction was replaced by a dearer one');
+    await lane.send(hash, raw);
+    return true;
+  }
+
+  /** The chain changed deeper than the policy waits for: what it forgot is sent again, and can still be mined only once. */
+  async #resendForgotten(newest: bigint): Promise<void> {
+    const { chain, lanes, log } = this.#options;
+    for (const { stream, state } of await this.#recent(newest)) {
+      const { hash, block, block_hash, attempts, signer } = state.broadcast;
+      if ((await chain.header(BigInt(block)))?.hash === block_hash) continue;
+      if (await chain.receiptOf(hash as Hex, newest)) continue;
+      const attempt = attempts.find((one) => one.hash === hash);
+      log.warn({ stream, hash }, 'the chain forgot a final transaction; it is sent again');
+      if (attempt) await lanes.find(({ address }) => address === signer)?.send(hash as Hex, attempt.raw as Hex);
+    }
+  }
+
+  async #recent(newest: bigint): Promise<{ stream: string; state: OutgoingState }[]> {
+    const isRecent = ({ phase, block }: Broadcast): boolean =>
+      phase === 'final' && BigInt(block) > newest - REORG_BLOCKS_MAX;
+    const pages = Object.entries(OUTGOING).map(([kind, { done }]) => this.#rowsOf(kind, done, RECENT_MAX));
+    const rows = (await Promise.all(pages)).flat();
+    return rows
+      .map(({ stream, state }) => ({ stream, state: state as OutgoingState }))
+      .filter(({ state }) => isRecent(state.broadcast))
+      .sort((a, b) => Number(BigInt(a.state.broadcast.nonce) - BigInt(b.state.broadcast.nonce)));
+  }
+
+  #forgetConcluded(signed: readonly Followed[]): void {
+    const alive = new Set(signed.flatMap(({ state }) => state.broadcast.attempts.map(({ hash }) => hash)));
+    const kept = (times: Map<string, number>) => new Map([...times].filter(([hash]) => alive.has(hash)));
+    this.#unminedSinceMs = kept(this.#unminedSinceMs);
+    const freshMs = this.#options.nowMs() - this.#options.resendMs;
+    this.#sentAtMs = new Map([...this.#sentAtMs].filter(([hash, atMs]) => alive.has(hash) || atMs > freshMs));
+  }
+}
