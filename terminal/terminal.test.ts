@@ -210,18 +210,18 @@ test('a wallet is made once, costs a guesser enough, and leaves in clear only wh
     JSON.parse((await ok(terminal.run('wallet', 'export'))).out),
     JSON.parse(await readFile(made.wallet, 'utf8')),
   );
-  assert.match((await ok(terminal.run('wallet', 'export', '--private-key'))).out, /^0x[0-9a-f]{64}\n$/);
+  assert.match((await ok(terminal.run('wallet', 'export', '--raw'))).out, /^0x[0-9a-f]{64}\n$/);
   terminal.env['TALLY_PASSPHRASE'] = 'wrong';
-  const wrong = await terminal.run('wallet', 'export', '--private-key');
+  const wrong = await terminal.run('wallet', 'export', '--raw');
   assert.deepEqual([wrong.code, wrong.out], [2, '']);
   assert.match(wrong.err, /passphrase_wrong/);
   delete terminal.env['TALLY_PASSPHRASE'];
-  assert.match((await terminal.run('wallet', 'export', '--private-key')).err, /nobody can be asked/);
+  assert.match((await terminal.run('wallet', 'export', '--raw')).err, /nobody can be asked/);
   await writeFile(join(terminal.folder, 'pass'), 'for tests\n', { mode: 0o600 });
-  await ok(terminal.run('wallet', 'export', '--private-key', '--passphrase-file', 'pass'));
+  await ok(terminal.run('wallet', 'export', '--raw', '--passphrase-file', 'pass'));
   await chmod(join(terminal.folder, 'pass'), 0o644);
   assert.match(
-    (await terminal.run('wallet', 'export', '--private-key', '--passphrase-file', 'pass')).err,
+    (await terminal.run('wallet', 'export', '--raw', '--passphrase-file', 'pass')).err,
     /can be read by others/,
   );
 });

@@ -9,7 +9,7 @@ import { type Io, write } from '../io.ts';
 import { UsageError } from '../text/usage-error.ts';
 import { readPrivateFile } from './private-files.ts';
 
-const WAYS = 'Set TALLY_PASSPHRASE, or give --passphrase-file FILE (mode 0600).';
+const WAYS = 'Set TALLY_PASSPHRASE or TALLY_PASSPHRASE_FILE, or give --passphrase-file FILE (mode 0600).';
 
 const WHY_NEW =
   'A passphrase encrypts the new wallet on this computer. Nobody can recover it: without it the wallet is lost.\n';
@@ -28,6 +28,8 @@ async function findPassphrase(io: Io, file: string | undefined, isNew: boolean):
   if (file !== undefined) return readPassphraseFile(resolve(io.folder, file));
   const told = io.env['TALLY_PASSPHRASE'];
   if (told !== undefined) return told;
+  const named = io.env['TALLY_PASSPHRASE_FILE'];
+  if (named) return readPassphraseFile(resolve(io.folder, named));
   if (!io.stdin.isTTY) throw new UsageError('The wallet needs a passphrase and nobody can be asked.', WAYS);
   if (!isNew) return ask(io, 'Passphrase of the wallet: ');
   await write(io.stderr, WHY_NEW);

@@ -14,8 +14,15 @@ const KEY_BYTES = 32;
  * Makes a wallet and says its address.
  * @errors UsageError when the file exists
  */
-export async function createWallet(path: string, passphrase: string): Promise<Signer> {
-  const { privateKey, signer } = newKey();
+export const createWallet = (path: string, passphrase: string): Promise<Signer> =>
+  keepKey(path, randomBytes(KEY_BYTES), passphrase);
+
+/**
+ * Keeps a key in a new file. Random bytes are a key but for 2^-128 of them.
+ * @errors UsageError when the file exists; PrivateKeyError when the bytes are no key
+ */
+export async function keepKey(path: string, privateKey: Uint8Array, passphrase: string): Promise<Signer> {
+  const signer = signerOfPrivateKey(privateKey);
   const file = await sealKey(privateKey, signer.address, passphrase);
   try {
     await writePrivateFile(path, `${JSON.stringify(file)}\n`, true);
@@ -24,12 +31,6 @@ export async function createWallet(path: string, passphrase: string): Promise<Si
     throw new UsageError(`${path} exists already.`, 'Name another file with --wallet FILE.');
   }
   return signer;
-}
-
-/** Random bytes that are a private key; all but 2^-128 of them are. */
-function newKey(): { privateKey: Uint8Array; signer: Signer } {
-  const privateKey = randomBytes(KEY_BYTES);
-  return { privateKey, signer: signerOfPrivateKey(privateKey) };
 }
 
 /** Whether there is one. @errors LooseFileError */
