@@ -33,7 +33,7 @@ const LONG_MS_MAX = 4 * 3_600_000;
 const CLAIMS: readonly Claim[] = [
   { name: 'long', isAlone: true, msMax: LONG_MS_MAX, owns: (file) => file.endsWith(LONG_SUFFIX) },
   { name: 'acceptance', isAlone: true, owns: inFolder('acceptance') },
-  { name: 'sandbox', isAlone: true, owns: (file) => /^(sandbox-agent|engine\/adapters)\//.test(file) },
+  { name: 'sandbox', isAlone: true, owns: (file) => /^(sandbox-agent|engine\/adapters\/provider)\//.test(file) },
   { name: 'engine', isAlone: false, owns: inFolder('engine') },
   { name: 'unit', isAlone: false, owns: () => true },
 ];
