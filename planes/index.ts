@@ -11,11 +11,13 @@ import {
   authorization,
   deposit,
   ledger,
+  payout,
   quote,
   rail,
   signer,
   sweep,
   TREASURY_REACTIONS,
+  withdrawal,
 } from '@tallystick/treasury';
 import { POLICY } from './policy.ts';
 
@@ -31,6 +33,8 @@ const DECIDERS = [
   sweep,
   authorization,
   quote,
+  withdrawal,
+  payout,
   login,
   key,
   standing,

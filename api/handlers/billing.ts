@@ -3,7 +3,7 @@
  * Promise: a development deposit takes the ledger path of a real one, and exists only where it is allowed.
  */
 import { type Engine, readBalances, readStream } from '@tallystick/engine';
-import { type JsonObject, userAccount } from '@tallystick/kernel';
+import { type JsonObject, userAccount, withdrawingAccount, withdrawnAccount } from '@tallystick/kernel';
 import { BillingService } from '@tallystick/proto';
 import { type Call, implement, refuse } from '@tallystick/surface';
 import type { AccountState } from '@tallystick/treasury';
@@ -23,20 +23,24 @@ export const billingHandlers = ({ engine, development, desk }: BillingOptions) =
   implement(BillingService, {
     async getBalance(_request, call) {
       const principal = call.principal!.id;
-      const account = userAccount(principal);
-      const [balances, head] = await Promise.all([
-        readBalances(engine, [account]),
-        readStream(engine, `account:${principal}`),
-      ]);
-      const balanceMicros = (balances[0]?.creditsPostedMicros ?? 0n) - (balances[0]?.debitsPostedMicros ?? 0n);
+      const names = [userAccount(principal), withdrawnAccount(principal), withdrawingAccount(principal)];
+      const [rows, head] = await Promise.all([readBalances(engine, names), readStream(engine, `account:${principal}`)]);
+      const [account, withdrawn, withdrawing] = names.map((name) => rows.find((row) => row.account === name));
+      const balanceMicros = (account?.creditsPostedMicros ?? 0n) - (account?.debitsPostedMicros ?? 0n);
       const depositedMicros = BigInt((head?.state as unknown as AccountState | undefined)?.deposited_micros ?? '0');
+      const [withdrawnMicros, withdrawingMicros] = [
+        withdrawn?.availableMicros ?? 0n,
+        withdrawing?.availableMicros ?? 0n,
+      ];
       return {
         principal,
         balanceMicros,
-        heldMicros: balances[0]?.debitsPendingMicros ?? 0n,
-        availableMicros: balances[0]?.availableMicros ?? 0n,
+        heldMicros: account?.debitsPendingMicros ?? 0n,
+        availableMicros: account?.availableMicros ?? 0n,
         depositedMicros,
-        spentMicros: depositedMicros - balanceMicros,
+        spentMicros: depositedMicros - balanceMicros - withdrawnMicros - withdrawingMicros,
+        withdrawnMicros,
+        withdrawingMicros,
       };
     },
     async createDevelopmentDeposit({ amountMicros }, call) {

@@ -8,6 +8,8 @@ import { standing } from '@tallystick/identity';
 import {
   dayOf,
   daySpentAccount,
+  monthOf,
+  monthOutAccount,
   quotaLeft,
   type Standing,
   standingStream,
@@ -18,6 +20,7 @@ import {
 import { POLICY } from '@tallystick/planes';
 import { PolicyService } from '@tallystick/proto';
 import { implement } from '@tallystick/surface';
+import { PAYOUT_POLICY, payoutAllowanceOf } from '@tallystick/treasury';
 import { tierOf } from '../views/tier.ts';
 
 export const policyHandlers = (engine: Engine) =>
@@ -25,7 +28,8 @@ export const policyHandlers = (engine: Engine) =>
     async getPolicy(_request, call) {
       const principal = call.principal!.id;
       const head = await readStream(engine, standingStream(principal));
-      const allowance = allowanceOf((head?.state as unknown as Standing | undefined) ?? standing.initial);
+      const stands = (head?.state as unknown as Standing | undefined) ?? standing.initial;
+      const allowance = allowanceOf(stands);
       return {
         principal,
         policyVersion: POLICY.version,
@@ -33,8 +37,8 @@ export const policyHandlers = (engine: Engine) =>
         tier: tierOf(allowance.tierName),
         suspended: allowance.suspendedFor !== undefined,
         reason: allowance.suspendedFor ?? '',
-        caps: capsOf(allowance.tier),
-        use: await useOf(engine, principal, allowance),
+        caps: { ...capsOf(allowance.tier), ...payoutCapsOf(stands) },
+        use: { ...(await useOf(engine, principal, allowance)), ...(await payoutUseOf(engine, principal, stands)) },
       };
     },
   });
@@ -58,6 +62,24 @@ const capsOf = (tier: Tier) => ({
   snapshotBytesMax: BigInt(tier.snapshot_bytes_max),
   snapshotTtlMsMax: BigInt(tier.snapshot_ttl_ms_max),
 });
+
+const payoutCapsOf = (stands: Standing) => {
+  const { tier } = payoutAllowanceOf(stands);
+  return {
+    withdrawMicrosPerMonthMax: BigInt(tier.withdraw_micros_per_month_max),
+    withdrawReserveMicros: BigInt(tier.withdraw_reserve_micros),
+    withdrawMicrosMin: BigInt(PAYOUT_POLICY.withdraw_micros_min),
+    payoutAddressDelayMs: BigInt(PAYOUT_POLICY.payout_address_delay_ms),
+  };
+};
+
+async function payoutUseOf(engine: Engine, principal: string, stands: Standing) {
+  const month = monthOf(engine.nowUs());
+  const [row] = await readBalances(engine, [monthOutAccount(principal, month)]);
+  const withdrawnThisMonthMicros = row?.availableMicros ?? 0n;
+  const cap = BigInt(payoutAllowanceOf(stands).tier.withdraw_micros_per_month_max);
+  return { month, withdrawnThisMonthMicros, leftToWithdrawMicros: quotaLeft(cap, withdrawnThisMonthMicros) };
+}
 
 async function useOf(engine: Engine, principal: string, { tier }: Allowance) {
   const day = dayOf(engine.nowUs());

@@ -17,6 +17,7 @@ export const ALL_SCOPES: readonly string[] = [
   'sandboxes:ports',
   'billing:read',
   'billing:write',
+  'billing:withdraw',
   'receipts:read',
   'keys:read',
   'keys:write',

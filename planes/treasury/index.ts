@@ -26,6 +26,7 @@ export {
   VALID_AHEAD_S_MAX,
   VALID_AHEAD_S_MIN,
 } from './payment.ts';
+export { ownAddressOf, type PayoutState, payout, payoutStream } from './payout-address.ts';
 export {
   PAYOUT_POLICY,
   type PayoutAllowance,
@@ -44,5 +45,14 @@ export {
 } from './quote-state.ts';
 export { type RailState, rail, railStream, type ScanMark } from './rail.ts';
 export { TREASURY_REACTIONS } from './reactions.ts';
+export {
+  LOOKS_SHORT_MAX,
+  RESERVE_PARTS,
+  type ReserveFigures,
+  type ReservePart,
+  type ReservesSeen,
+  reservesAnswer,
+} from './reserves.ts';
 export { type SignerState, signer, signerStream } from './signer.ts';
 export { SWEEP_ADDRESSES_MAX, type SweepState, type SweepStatus, sweep, sweepStream } from './sweep.ts';
+export { type WithdrawalState, type WithdrawalStatus, withdrawal, withdrawalStream } from './withdrawal.ts';

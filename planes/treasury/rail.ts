@@ -13,6 +13,7 @@ import {
   type Seen,
   textIn,
 } from '@tallystick/kernel';
+import { type ReservesSeen, recordReserves, reservesReads } from './reserves.ts';
 
 /** Numbers of blocks are decimal text. */
 export type ScanMark = { number: string; hash: string };
@@ -27,6 +28,10 @@ export type RailState = {
   scanned: ScanMark;
   /** An older block: when it is another one by now, the chain changed deeper than anybody looks back. */
   anchor: ScanMark;
+  /** What the chain held at the last recorded look; absent before the first. */
+  reserves?: ReservesSeen;
+  /** Money is missing there: nothing leaves. */
+  withdrawals_stopped?: boolean;
 };
 
 const PREFIX = 'rail:';
@@ -37,14 +42,17 @@ export const railStream = (rail: string): string => `${PREFIX}${rail}`;
 export const rail: Decider<RailState> = {
   kind: 'rail',
   initial: { rail: '', token: '', treasury: '', factory: '', scanned: NO_MARK, anchor: NO_MARK },
-  reads: (command) =>
-    command.type === 'RecordSweep' ? { accounts: [depositAccount(textIn(command.body, 'deposit_id'))] } : {},
+  reads({ type, stream, body }) {
+    if (type === 'RecordReserves') return reservesReads(stream.slice(PREFIX.length));
+    return type === 'RecordSweep' ? { accounts: [depositAccount(textIn(body, 'deposit_id'))] } : {};
+  },
   decide(state, command, seen) {
     if (command.principal !== 'platform') return { rejection: 'NOT_FOUND' };
     if (command.type === 'OpenRail') return openRail(state, command);
     if (state.rail === '') return { rejection: 'NOT_FOUND' };
     if (command.type === 'RecordScan') return recordScan(command);
     if (command.type === 'RecordSweep') return recordSweep(state, command, seen);
+    if (command.type === 'RecordReserves') return recordReserves(state, command, seen);
     throw new TypeError(`a rail knows no command ${command.type}`);
   },
   evolve(state, { type, body }) {
@@ -54,6 +62,7 @@ export const rail: Decider<RailState> = {
     }
     if (type === 'BlocksScanned')
       return { ...state, scanned: body['scanned'] as ScanMark, anchor: body['anchor'] as ScanMark };
+    if (type === 'ReservesChecked') return { ...state, ...(body as Partial<RailState>) };
     return state;
   },
   owner: () => null,

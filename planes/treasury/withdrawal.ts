@@ -1,0 +1,262 @@
+/**
+ * Dollars on their way out: held at once, signed, and gone or back.
+ * Promise: what is held leaves once or comes back once; the month's cap and the reserve hold whatever else happens meanwhile.
+ */
+import {
+  CAP_ISSUER,
+  type Command,
+  chainAccount,
+  type Decider,
+  type Decision,
+  type DomainEvent,
+  isRejection,
+  type JsonObject,
+  microsIn,
+  monthEndUs,
+  monthOf,
+  monthOutAccount,
+  monthOutCapAccount,
+  type NewAccount,
+  type Posting,
+  type Quota,
+  type QuotaPair,
+  quotaAccounts,
+  quotaGivenBack,
+  quotaOf,
+  quotaTaken,
+  type Reads,
+  type Rejection,
+  type Seen,
+  standingStream,
+  suspended,
+  textIn,
+  timeTextOf,
+  userAccount,
+  withdrawalAccount,
+  withdrawingAccount,
+  withdrawnAccount,
+} from '@tallystick/kernel';
+import {
+  BROADCAST_TOPIC,
+  type Broadcast,
+  broadcastReads,
+  decideBroadcast,
+  evolveBroadcast,
+  isBroadcastCommand,
+  isBroadcastEvent,
+  NO_BROADCAST,
+} from './broadcast.ts';
+import { ownAddressReads, ownAddressRefusal } from './own-address.ts';
+import { payoutRefusal, payoutStream } from './payout-address.ts';
+import { PAYOUT_POLICY, type PayoutAllowance, payoutAllowanceIn } from './policy.ts';
+import { type RailState, railStream } from './rail.ts';
+import { reservesRefusal } from './reserves.ts';
+
+/** `held`: waits to be signed; `signed`: may be mined at any time; `final`: it is where it should be; `returned`: it failed, the account has it back. */
+export type WithdrawalStatus = '' | 'held' | 'signed' | 'final' | 'returned';
+
+export type WithdrawalState = {
+  status: WithdrawalStatus;
+  id: string;
+  principal: string;
+  rail: string;
+  /** Lower case. */
+  to: string;
+  amount_micros: string;
+  /** The UTC month to whose cap it counts. */
+  month: string;
+  requested_at_us: string;
+  broadcast: Broadcast;
+};
+
+const PREFIX = 'withdrawal:';
+const NOT_FOUND: Rejection = { rejection: 'NOT_FOUND' };
+
+export const withdrawalStream = (id: string): string => `${PREFIX}${id}`;
+
+export const withdrawal: Decider<WithdrawalState> = {
+  kind: 'withdrawal',
+  initial: {
+    status: '',
+    id: '',
+    principal: '',
+    rail: '',
+    to: '',
+    amount_micros: '0',
+    month: '',
+    requested_at_us: '0',
+    broadcast: NO_BROADCAST,
+  },
+  reads,
+  decide(state, command, seen) {
+    if (command.type === 'RequestWithdrawal') return request(state, command, seen);
+    if (!isBroadcastCommand(command)) throw new TypeError(`a withdrawal knows no command ${command.type}`);
+    if (state.status === '' || command.principal !== 'platform') return NOT_FOUND;
+    if (command.type === 'SignTransaction') return sign(state, command, seen);
+    const decision = decideBroadcast(state.broadcast, command, seen);
+    if (isRejection(decision) || command.type !== 'ConcludeTransaction') return decision;
+    const postings = command.body['succeeded'] === true ? gone(state) : back(state);
+    return { ...decision, postings };
+  },
+  evolve,
+  owner: (state) => state.principal || null,
+};
+
+function reads(command: Command): Reads {
+  const { type, principal, body } = command;
+  if (isBroadcastCommand(command)) {
+    const { streams, accounts } = broadcastReads(command);
+    const isSigning = type === 'SignTransaction';
+    return { accounts, streams: isSigning ? [...streams, railStream(textIn(body, 'rail'))] : streams };
+  }
+  const [rail, to, month] = [textIn(body, 'rail'), textIn(body, 'to'), textIn(body, 'month')];
+  const months = [month, monthOf(monthEndUs(month))];
+  return {
+    streams: [standingStream(principal), payoutStream(principal, rail, to), ...ownAddressReads(rail, to).streams],
+    accounts: [
+      ...[userAccount(principal), withdrawingAccount(principal), withdrawnAccount(principal)],
+      ...months.flatMap((one) => quotaAccounts(monthPair(principal, one))),
+    ],
+  };
+}
+
+const monthPair = (principal: string, month: string): QuotaPair => ({
+  asset: 'cap',
+  issuer: CAP_ISSUER,
+  left: monthOutCapAccount(principal, month),
+  used: monthOutAccount(principal, month),
+});
+
+/** The order of checks is the order of the lines. */
+function request(state: WithdrawalState, command: Command, seen: Seen): Decision {
+  const { principal, body } = command;
+  const available = seen.availableMicros(userAccount(principal));
+  if (available === undefined || (state.status !== '' && state.principal !== principal)) return NOT_FOUND;
+  if (state.status !== '') return { rejection: 'ALREADY_EXISTS', facts: { id: state.id } };
+  const [rail, to, amountMicros] = [textIn(body, 'rail'), textIn(body, 'to'), microsIn(body, 'amount_micros')];
+  const allowance = payoutAllowanceIn(seen, principal);
+  const month = monthOf(seen.atUs);
+  const pair = monthPair(principal, month);
+  const quota = quotaOf(seen, pair, BigInt(allowance.tier.withdraw_micros_per_month_max));
+  const refused =
+    suspended(allowance) ??
+    railRefusal(seen.state(railStream(rail)) as RailState) ??
+    amountRefusal(amountMicros) ??
+    ownAddressRefusal(seen, rail, to) ??
+    payoutRefusal(seen, principal, rail, to) ??
+    monthRefusal(allowance, quota, amountMicros, month) ??
+    balanceRefusal(allowance, available, amountMicros);
+  if (refused) return refused;
+  const id = command.stream.slice(PREFIX.length);
+  const requested = { id, principal, rail, to, amount_micros: String(amountMicros), month };
+  const event: DomainEvent = {
+    type: 'WithdrawalRequested',
+    body: { ...requested, requested_at_us: String(seen.atUs) },
+  };
+  return {
+    events: [event],
+    opens: [
+      { account: withdrawalAccount(id), asset: 'usd', noOverdraft: true },
+      ...quota.opens,
+      ...counters(seen, principal),
+    ],
+    postings: [
+      { asset: 'usd', debit: userAccount(principal), credit: withdrawalAccount(id), amountMicros },
+      ...[...quota.postings, quotaTaken(pair, amountMicros)],
+      { asset: 'cap', debit: CAP_ISSUER, credit: withdrawingAccount(principal), amountMicros },
+    ],
+    outbox: [{ topic: BROADCAST_TOPIC, body: { stream: command.stream } }],
+    answer: { withdrawal: evolve(state, event) as JsonObject },
+    rule: 'withdraw_micros_per_month_max',
+  };
+}
+
+const railRefusal = (rail: RailState): Rejection | undefined =>
+  rail.rail === '' ? { rejection: 'WITHDRAWALS_OFF' } : reservesRefusal(rail);
+
+function amountRefusal(amountMicros: bigint): Rejection | undefined {
+  const asked_micros = String(amountMicros);
+  if (amountMicros <= 0n) return { rejection: 'AMOUNT_NOT_POSITIVE', facts: { amount_micros: asked_micros } };
+  const { withdraw_micros_min: cap_micros } = PAYOUT_POLICY;
+  if (amountMicros >= BigInt(cap_micros)) return undefined;
+  return { rejection: 'WITHDRAWAL_TOO_SMALL', facts: { cap: 'withdraw_micros_min', cap_micros, asked_micros } };
+}
+
+/** The next month begins with nothing withdrawn. */
+function monthRefusal(
+  { tierName }: PayoutAllowance,
+  { left }: Quota,
+  amountMicros: bigint,
+  month: string,
+): Rejection | undefined {
+  if (amountMicros <= left) return undefined;
+  const facts = {
+    cap: 'withdraw_micros_per_month_max',
+    asked_micros: String(amountMicros),
+    available_micros: String(left),
+    tier: tierName,
+    next_month_at: timeTextOf(monthEndUs(month)),
+  };
+  return { rejection: 'WITHDRAWAL_CAP_EXCEEDED', facts };
+}
+
+function balanceRefusal({ tier }: PayoutAllowance, available: bigint, amountMicros: bigint): Rejection | undefined {
+  const asked_micros = String(amountMicros);
+  if (amountMicros > available)
+    return {
+      rejection: 'WITHDRAWAL_OVER_BALANCE',
+      facts: { cap: 'available_micros', asked_micros, available_micros: String(available) },
+    };
+  const reserve_micros = tier.withdraw_reserve_micros;
+  const spare = available - BigInt(reserve_micros);
+  if (amountMicros <= spare) return undefined;
+  const available_micros = String(spare > 0n ? spare : 0n);
+  return {
+    rejection: 'WITHDRAWAL_RESERVE',
+    facts: { cap: 'withdraw_reserve_micros', asked_micros, available_micros, reserve_micros },
+  };
+}
+
+/** What a principal has withdrawn over all its life. */
+function counters(seen: Seen, principal: string): NewAccount[] {
+  const names = [withdrawingAccount(principal), withdrawnAccount(principal)];
+  return names
+    .filter((name) => seen.availableMicros(name) === undefined)
+    .map((account) => ({ account, asset: 'cap', noOverdraft: true }));
+}
+
+/** With the treasury's key on its own chain, and not while money is missing. */
+function sign(state: WithdrawalState, command: Command, seen: Seen): Decision {
+  const [rail, signer] = [textIn(command.body, 'rail'), textIn(command.body, 'signer')];
+  const { treasury, ...more } = seen.state(railStream(rail)) as RailState;
+  if (rail !== state.rail || signer !== treasury) return NOT_FOUND;
+  if (state.status !== 'held') return { rejection: 'NOTHING_TO_CHANGE' };
+  return reservesRefusal({ treasury, ...more }) ?? decideBroadcast(state.broadcast, command, seen);
+}
+
+const gone = ({ id, principal, rail, amount_micros }: WithdrawalState): Posting[] => {
+  const amountMicros = BigInt(amount_micros);
+  return [
+    { asset: 'usd', debit: withdrawalAccount(id), credit: chainAccount(rail, 'treasury'), amountMicros },
+    { asset: 'cap', debit: withdrawingAccount(principal), credit: withdrawnAccount(principal), amountMicros },
+  ];
+};
+
+/** The month in which it was asked for has its cap back, whichever month it is. */
+const back = ({ id, principal, month, amount_micros }: WithdrawalState): Posting[] => {
+  const amountMicros = BigInt(amount_micros);
+  return [
+    { asset: 'usd', debit: withdrawalAccount(id), credit: userAccount(principal), amountMicros },
+    quotaGivenBack(monthPair(principal, month), amountMicros),
+    { asset: 'cap', debit: withdrawingAccount(principal), credit: CAP_ISSUER, amountMicros },
+  ];
+};
+
+function evolve(state: WithdrawalState, event: DomainEvent): WithdrawalState {
+  const { type, body } = event;
+  if (type === 'WithdrawalRequested') return { ...state, ...(body as Partial<WithdrawalState>), status: 'held' };
+  if (!isBroadcastEvent(event)) throw new TypeError(`a withdrawal knows no event ${type}`);
+  const broadcast = evolveBroadcast(state.broadcast, event);
+  const { phase } = broadcast;
+  return { ...state, broadcast, status: phase === 'failed' ? 'returned' : phase === 'final' ? 'final' : 'signed' };
+}
