@@ -2,7 +2,14 @@
  * The sdk: everything a program needs to buy a machine, work on it and prove what happened.
  * Promise: what stands here is the public protocol and nothing more; every change goes through the platform.
  */
-export { formatUsd, type JsonObject, MICROS_PER_USD, SAFE_MICROS_MAX } from '@tallystick/kernel';
+export {
+  formatUsd,
+  type JsonObject,
+  MICROS_PER_USD,
+  SAFE_MICROS_MAX,
+  type TokenDomain,
+  type TransferAuthorization,
+} from '@tallystick/kernel';
 export {
   type ApiKey,
   ApiKeySchema,
@@ -61,6 +68,18 @@ export { type FollowOptions, type Live, LiveProblem, LOST_MS_MAX } from './live.
 export { type Login, type LoginOptions, login } from './login.ts';
 export { type ExecEnd, type ExecOutcome, type ExecResult, OUTPUT_KEPT_BYTES_MAX, type OutputChunk } from './output.ts';
 export type { ReadOptions, SandboxFiles } from './paths.ts';
+export { approvePayment, isOfferOpen } from './payments/approve.ts';
+export { fileIntents, IntentsFault } from './payments/file-intents.ts';
+export {
+  type Change,
+  type IntentStatus,
+  type IntentStore,
+  isSpent,
+  memoryIntents,
+  type PaymentIntent,
+} from './payments/intents.ts';
+export { type Above, type Payee, payeeOf, payeeText, type SpendLimits } from './payments/limits.ts';
+export { type PaymentQuestion, type SpendGuardOptions, spendGuard } from './payments/spend-guard.ts';
 export { plain } from './plain.ts';
 export type { ExposeOptions } from './ports.ts';
 export { type Receipts, writeWhole } from './receipts.ts';
@@ -70,6 +89,11 @@ export {
   ApiError,
   type Connection,
   type FileEntry,
+  type PaidCall,
+  type Payer,
+  type Payment,
+  type PaymentOption,
+  type PaymentRequired,
   type Problem,
   type RefusalWords,
   type Retry,

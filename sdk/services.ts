@@ -25,6 +25,8 @@ import {
 import {
   createRestClient,
   download,
+  type Payer,
+  type Payment,
   type RestClient,
   type Retry,
   type UploadBody,
@@ -34,7 +36,18 @@ import { type Asked, askedOf } from './ids.ts';
 import type { Live } from './live.ts';
 
 export type { FileEntry, UploadedFile } from '@tallystick/proto';
-export { ApiError, type Problem, type RefusalWords, type Retry, refuseHere } from '@tallystick/surface/client';
+export {
+  ApiError,
+  type PaidCall,
+  type Payer,
+  type Payment,
+  type PaymentOption,
+  type PaymentRequired,
+  type Problem,
+  type RefusalWords,
+  type Retry,
+  refuseHere,
+} from '@tallystick/surface/client';
 
 /** @internal Every contract there is. */
 export const ALL_SERVICES = [
@@ -67,6 +80,10 @@ export interface Connection {
   onRetry?: (retry: Retry) => void;
   /** Attempts of one call, the first included; absent: 6. */
   attemptsMax?: number;
+  /** Pays what a call needs, e.g. `spendGuard`; absent: a call that lacks money is refused. */
+  payer?: Payer | undefined;
+  /** Hears of every payment that the platform took for a call. */
+  onPayment?: ((payment: Payment) => void) | undefined;
 }
 
 export interface Services {
@@ -127,13 +144,14 @@ function reasonOf(fault: unknown): string {
 }
 
 /** @internal */
-export function clientOptions({ baseUrl, apiKey, onRetry, attemptsMax, fetch = globalThis.fetch }: Connection) {
+export function clientOptions(connection: Connection) {
+  const { baseUrl, apiKey, onRetry, attemptsMax, payer, onPayment, fetch = globalThis.fetch } = connection;
   const { origin } = new URL(baseUrl);
   const reach: typeof globalThis.fetch = (input, init) =>
     fetch(input, init).catch((fault: unknown) => {
       throw fault instanceof TypeError ? new UnreachableError(origin, fault) : fault;
     });
-  return { baseUrl, token: apiKey, fetch: reach, onRetry, attemptsMax };
+  return { baseUrl, token: apiKey, fetch: reach, onRetry, attemptsMax, payer, onPayment };
 }
 
 /** @internal */

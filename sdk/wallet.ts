@@ -1,19 +1,27 @@
 /**
- * Wallets that sign a login.
+ * Wallets that sign a login, and payments.
  * Promise: the private key stays inside; only an address and signatures come out.
  */
 import { randomBytes } from 'node:crypto';
-import { addressOfPrivateKey, signPersonal } from '@tallystick/kernel';
+import {
+  addressOfPrivateKey,
+  signPersonal,
+  signTransferAuthorization,
+  type TokenDomain,
+  type TransferAuthorization,
+} from '@tallystick/kernel';
 
 const PRIVATE_KEY_BYTES = 32;
 const HEX_KEY = /^0x[0-9a-fA-F]{64}$/;
 
-/** Something that signs EIP-191 personal messages: a key in memory, a hardware wallet, a browser wallet. */
+/** Something that signs EIP-191 personal messages and ERC-3009 transfers: a key in memory, a hardware wallet, a browser wallet. */
 export interface Signer {
   /** EIP-55 address. */
   address: string;
   /** The signature of `personal_sign`: 0x and hex digits. */
   signPersonal(message: string): Promise<string>;
+  /** The signature of an ERC-3009 transfer by EIP-712: 0x and hex digits. Absent: a wallet that pays nothing by itself. */
+  signTransferAuthorization?(domain: TokenDomain, message: TransferAuthorization): Promise<string>;
 }
 
 /** What was given as a private key is none; what it was is not told, it may be one all the same. */
@@ -41,7 +49,11 @@ export const newPrivateKey = (): string => `0x${randomBytes(PRIVATE_KEY_BYTES).t
 export function signerOfPrivateKey(privateKey: Uint8Array | string): Signer {
   const key = bytesOf(privateKey);
   const address = addressOf(key);
-  return { address, signPersonal: async (message) => signPersonal(message, key) };
+  return {
+    address,
+    signPersonal: async (message) => signPersonal(message, key),
+    signTransferAuthorization: async (domain, message) => signTransferAuthorization(domain, message, key),
+  };
 }
 
 /** @errors PrivateKeyError */

@@ -35,6 +35,7 @@ import { type FakeExec, runFake } from './fake-exec.ts';
 import { fakeFilesOf, fakePathsOf } from './fake-files.ts';
 import { type FakeSecrets, fakeSecretsOf, newFakeSecrets } from './fake-secrets.ts';
 import { fakeSnapshotsOf } from './fake-snapshots.ts';
+import { type FakeTill, newFakeTill } from './fake-till.ts';
 import { type FakeWatches, fakeWatchesOf, newFakeWatches } from './fake-watch.ts';
 
 type JobInit = MessageInitShape<typeof JobSchema>;
@@ -52,6 +53,8 @@ export interface FakePlatform extends AsyncDisposable {
   keys: Map<string, KeyInit & { secret: string }>;
   /** How many of the next requests are answered by 503. */
   unavailable: number;
+  /** Asks for payments, when it has a price. */
+  till: FakeTill;
   /** A key for a wallet that never logged in; says its secret. */
   addKey(): string;
   /** Cuts every live connection. */
@@ -84,7 +87,7 @@ const idsFrom = (): ((prefix: string) => string) => {
 };
 
 interface State {
-  fake: Pick<FakePlatform, 'changes' | 'execs' | 'files' | 'secrets' | 'keys'> & { unavailable: number };
+  fake: Pick<FakePlatform, 'changes' | 'execs' | 'files' | 'secrets' | 'keys' | 'till'> & { unavailable: number };
   watches: ReturnType<typeof newFakeWatches>;
   newId: (prefix: string) => string;
   jobs: Map<string, JobInit>;
@@ -106,6 +109,7 @@ export async function startFakePlatform(): Promise<FakePlatform> {
       secrets: newFakeSecrets(),
       keys: new Map(),
       unavailable: 0,
+      till: newFakeTill(),
     },
     newId: idsFrom(),
     jobs: new Map(),
@@ -121,6 +125,11 @@ export async function startFakePlatform(): Promise<FakePlatform> {
       state.fake.unavailable--;
       throw refuse('NOT_READY', { waiting_for: 'the test', retry_after_ms: 1 });
     }
+  });
+  app.addHook('onRequest', async (request, reply) => {
+    const { status, headers, body } = state.fake.till.answer(request);
+    reply.headers(headers);
+    if (status !== undefined) return reply.code(status).send(body);
   });
   app.get('/healthz', async () => ({ status: 'ok' }));
   app.get('/readyz', async () => ({ status: 'ok', checks: { database: 'ok', provider: 'ok' } }));

@@ -16,6 +16,8 @@ export interface Problem extends JsonObject {
   trace_id: string;
 }
 
+const MS_PER_S = 1_000;
+
 /** A class because it is thrown. */
 export class ApiError extends Error {
   /** HTTP status. */
@@ -23,13 +25,24 @@ export class ApiError extends Error {
   /** As in the problem body, e.g. `job_cap_exceeded`. */
   readonly code: string;
   readonly problem: Problem;
+  /** Of the answer; undefined for a refusal by the client itself. */
+  readonly headers: Headers | undefined;
 
-  constructor(status: number, problem: Problem) {
+  constructor(status: number, problem: Problem, headers?: Headers) {
     super(problem.detail);
     this.name = 'ApiError';
     this.status = status;
     this.code = problem.code;
     this.problem = problem;
+    this.headers = headers;
+  }
+
+  /** How long the platform says to wait, by its problem or else by Retry-After in seconds; undefined when it does not. */
+  get retryAfterMs(): number | undefined {
+    const told = this.problem['retry_after_ms'];
+    if (typeof told === 'number') return told;
+    const seconds = this.headers?.get('retry-after') ?? '';
+    return /^[0-9]{1,6}$/.test(seconds) ? Number(seconds) * MS_PER_S : undefined;
   }
 }
 
@@ -57,7 +70,7 @@ export async function readProblem(response: Response): Promise<ApiError> {
   const text = await response.text();
   const body = parseObject(text);
   const word = (name: string, fallback: string): string => (typeof body[name] === 'string' ? body[name] : fallback);
-  return new ApiError(response.status, {
+  const problem = {
     ...body,
     type: word('type', 'about:blank'),
     title: word('title', response.statusText),
@@ -66,7 +79,8 @@ export async function readProblem(response: Response): Promise<ApiError> {
     detail: word('detail', text.slice(0, 500) || response.statusText),
     suggestion: word('suggestion', ''),
     trace_id: word('trace_id', response.headers.get('trace-id') ?? ''),
-  });
+  };
+  return new ApiError(response.status, problem, response.headers);
 }
 
 function parseObject(text: string): JsonObject {

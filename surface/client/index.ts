@@ -6,6 +6,17 @@ export { LIVE_JSON, LIVE_PATH, LIVE_PROTO, type LiveProtocol } from '../live-pro
 export { ApiError, type Problem, type RefusalWords, refuseHere } from './api-error.ts';
 export { createLiveClient, type LiveClient, type LiveClientOptions } from './live-client.ts';
 export { LiveProblem, type LiveReset, type LiveState, type TopicOptions } from './live-topic.ts';
+export { PAYMENTS_MAX, type PaidCall, type Payer, SETTLE_MS_MAX } from './paying.ts';
+export {
+  type PaidAuthorization,
+  type Payment,
+  type PaymentOption,
+  type PaymentRequired,
+  readPaymentOption,
+  readPaymentRequired,
+  readPaymentResponse,
+  writePaymentSignature,
+} from './payment.ts';
 export {
   type CallOptions,
   createRestClient,

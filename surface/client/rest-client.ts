@@ -18,6 +18,8 @@ import type { Json, JsonObject } from '@tallystick/kernel';
 import { type Operation, type Route, readOperations } from '../contract.ts';
 import { readMessage } from '../message-reader.ts';
 import { readProblem } from './api-error.ts';
+import { type Payer, withPayments } from './paying.ts';
+import { PAYMENT_RESPONSE_HEADER, PAYMENT_SIGNATURE_HEADER, type Payment, readPaymentResponse } from './payment.ts';
 import { type RetryOptions, withRetries } from './retry.ts';
 
 export interface RestClientOptions extends Pick<RetryOptions, 'attemptsMax' | 'onRetry'> {
@@ -28,6 +30,10 @@ export interface RestClientOptions extends Pick<RetryOptions, 'attemptsMax' | 'o
   fetch?: typeof globalThis.fetch;
   /** Makes the key of a call that brings none. Default: a random UUID. */
   idempotencyKey?: () => string;
+  /** Pays what a call needs, as far as it likes; absent: a call that lacks money is refused. */
+  payer?: Payer | undefined;
+  /** Hears of every payment that the platform took for a call. */
+  onPayment?: ((payment: Payment) => void) | undefined;
 }
 
 export interface CallOptions {
@@ -62,6 +68,8 @@ interface Prepared {
   body?: () => Uint8Array | Blob | ReadableStream<Uint8Array> | string;
   options: CallOptions;
   client: RestClientOptions;
+  /** Its body is gone once it was sent. */
+  isOnce?: boolean;
 }
 
 /**
@@ -90,7 +98,8 @@ export async function upload<M extends DescMethod>(
   client: RestClientOptions,
   options: CallOptions = {},
 ): Promise<MessageShape<M['output']>> {
-  const prepared = prepare(operationOf(method), request, options, onlyOnce(client, body));
+  const prepared = prepare(operationOf(method), request, options, client);
+  prepared.isOnce = body instanceof ReadableStream;
   prepared.headers.set('content-type', 'application/octet-stream');
   prepared.body = () => (typeof body === 'function' ? streamOf(body()) : body);
   const answer = exchange(prepared, (response) => readAnswer(method.output, response, options));
@@ -115,10 +124,6 @@ function operationOf(method: DescMethod): Operation {
   if (!operation?.routes.length) throw new TypeError(`${method.name} has no route`);
   return operation;
 }
-
-/** A stream that is consumed by the first attempt must not be sent again. */
-const onlyOnce = (client: RestClientOptions, body: UploadBody): RestClientOptions =>
-  body instanceof ReadableStream ? { ...client, attemptsMax: 1 } : client;
 
 const streamOf = (chunks: AsyncIterable<Uint8Array>): ReadableStream<Uint8Array> => ReadableStream.from(chunks);
 
@@ -162,11 +167,32 @@ function queryOf(fields: JsonObject): string {
 
 const tokenOf = ({ token }: RestClientOptions): string | undefined => (typeof token === 'function' ? token() : token);
 
-/** One call: all attempts, the same key; an answer that breaks off is an attempt that failed. */
-function exchange<T>(prepared: Prepared, read: (response: Response) => T | Promise<T>): Promise<T> {
-  const { attemptsMax, onRetry } = prepared.client;
-  const attempt = async (): Promise<T> => read(await send(prepared));
-  return withRetries(attempt, { attemptsMax, onRetry, signal: prepared.options.signal });
+/** One call: all attempts and payments, the same key; an answer that breaks off is an attempt that failed. */
+async function exchange<T>(prepared: Prepared, read: (response: Response) => T | Promise<T>): Promise<T> {
+  const { headers, url, verb: method, isOnce, options, client } = prepared;
+  const attemptsMax = isOnce ? 1 : client.attemptsMax;
+  let taken: string | null = null;
+  const attempt = async (): Promise<T> => {
+    const response = await send(prepared);
+    taken = response.headers.get(PAYMENT_RESPONSE_HEADER);
+    return read(response);
+  };
+  const call = () => withRetries(attempt, { attemptsMax, onRetry: client.onRetry, signal: options.signal });
+  const idempotencyKey = headers.get('idempotency-key') ?? '';
+  const payer = isOnce || idempotencyKey === '' ? undefined : client.payer;
+  const carry = (header: string): void => headers.set(PAYMENT_SIGNATURE_HEADER, header);
+  const isFollowed = attemptsMax !== 1;
+  const paid = { idempotencyKey, method, url, signal: options.signal, payer, carry, isFollowed };
+  const answer = await withPayments(call, paid);
+  await tellPayment(readPaymentResponse(taken, idempotencyKey), client);
+  return answer;
+}
+
+/** The call is done: who could not take note of its payment does not undo it. */
+async function tellPayment(payment: Payment | undefined, { payer, onPayment }: RestClientOptions): Promise<void> {
+  if (!payment) return;
+  await payer?.settled?.(payment).catch(() => undefined);
+  onPayment?.(payment);
 }
 
 async function send({ url, verb, headers, body, options, client }: Prepared): Promise<Response> {

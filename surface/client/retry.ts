@@ -30,9 +30,10 @@ function waitMsFor(fault: unknown, attempt: number): number | undefined {
   const grown = Math.min(WAIT_MS_MIN * 2 ** (attempt - 1), WAIT_MS_MAX);
   const jittered = grown * (0.5 + Math.random() / 2);
   if (!(fault instanceof ApiError)) return fault instanceof TypeError ? jittered : undefined;
-  if (fault.status !== 429 && fault.status !== 503) return undefined;
-  const told = fault.problem['retry_after_ms'];
-  if (typeof told !== 'number') return fault.status === 503 ? jittered : undefined;
+  // a payment on its way is waited for elsewhere, and longer
+  if ((fault.status !== 429 && fault.status !== 503) || fault.code === 'payment_settling') return undefined;
+  const told = fault.retryAfterMs;
+  if (told === undefined) return fault.status === 503 ? jittered : undefined;
   return told > TOLD_WAIT_MS_MAX ? undefined : Math.max(told, jittered);
 }
 

@@ -1,0 +1,105 @@
+/**
+ * What a wallet means to pay, and did pay.
+ * Promise: an intent is written before its payment can leave; whoever decides sees every earlier one, of all processes.
+ */
+import type { JsonObject } from '@tallystick/kernel';
+
+/**
+ * `refused`: above the limits, waits for a person; `approved`: a person allowed it, not signed yet; `signed`: the authorization
+ * exists and may be used; `bound`: the platform said that it carries it; `settled`: the platform took it.
+ */
+export type IntentStatus = 'refused' | 'approved' | 'signed' | 'bound' | 'settled';
+
+/** One payment. Amounts in micros as decimal text, times in milliseconds since 1970 unless the name says seconds. */
+export interface PaymentIntent extends JsonObject {
+  /** `pay_` and 32 hex digits. */
+  id: string;
+  status: IntentStatus;
+  /** Idempotency key of the call. */
+  key: string;
+  /** Counts the payments of one key. */
+  turn: number;
+  /** `POST https://…/v1/jobs`. */
+  call: string;
+  quote_id: string;
+  nonce: string;
+  network: string;
+  asset: string;
+  pay_to: string;
+  amount_micros: string;
+  label: string;
+  /** The option as the platform wrote it. */
+  offer: JsonObject;
+  /** When it was refused, approved or signed. */
+  at_ms: number;
+  /** When the offer was first seen. */
+  offered_at_ms: number;
+  /** Which limit was in the way, or why it could not be signed. */
+  cause: string;
+  /** Address that pays; empty until it is signed. */
+  from: string;
+  /** No block from this second on carries it out; 0 until it is signed. */
+  valid_before_s: number;
+  /** PAYMENT-SIGNATURE; empty until it is signed, and when it is settled. */
+  header: string;
+  /** The transaction that carried it. */
+  tx: string;
+}
+
+/** What a decision leaves behind. */
+export interface Change<T> {
+  put: readonly PaymentIntent[];
+  answer: T;
+}
+
+/** Where intents are kept. */
+export interface IntentStore {
+  read(): Promise<readonly PaymentIntent[]>;
+  /**
+   * Decides on all that is there and keeps what the decision puts, durably, before it answers. A decision may be taken more
+   * than once, when somebody else was faster; only the last one counts.
+   * @errors rejects with what `decide` throws, and when it cannot be kept
+   */
+  change<T>(decide: (intents: readonly PaymentIntent[]) => Change<T> | Promise<Change<T>>): Promise<T>;
+}
+
+export const DAY_MS = 86_400_000;
+/** Intents that no limit and no repeat needs any more are kept for people to read, so many. */
+export const READABLE_MAX = 200;
+
+const HAS_MONEY: ReadonlySet<IntentStatus> = new Set(['signed', 'bound', 'settled']);
+
+/** Whether its money is gone or may go. */
+export const isSpent = ({ status }: PaymentIntent): boolean => HAS_MONEY.has(status);
+
+/** With what was put, oldest first; without what nobody needs. */
+export function withPut(
+  intents: readonly PaymentIntent[],
+  put: readonly PaymentIntent[],
+  nowMs: number,
+): PaymentIntent[] {
+  const byId = new Map([...intents, ...put].map((intent) => [intent.id, intent]));
+  const all = [...byId.values()].sort((a, b) => a.at_ms - b.at_ms);
+  const isNeeded = (intent: PaymentIntent): boolean =>
+    isSpent(intent) && (intent.at_ms > nowMs - DAY_MS || intent.status !== 'settled');
+  const readable = new Set(all.filter((intent) => !isNeeded(intent)).slice(-READABLE_MAX));
+  return all.filter((intent) => isNeeded(intent) || readable.has(intent));
+}
+
+/** Kept as long as the process: for tests, and for programs that would rather lose a limit than have a folder. */
+export function memoryIntents(nowMs: () => number = Date.now): IntentStore {
+  let intents: readonly PaymentIntent[] = [];
+  let last: Promise<unknown> = Promise.resolve();
+  return {
+    read: async () => intents,
+    change(decide) {
+      const changing = last.then(async () => {
+        const { put, answer } = await decide(intents);
+        intents = withPut(intents, put, nowMs());
+        return answer;
+      });
+      last = changing.catch(() => undefined);
+      return changing;
+    },
+  };
+}

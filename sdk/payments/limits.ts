@@ -1,0 +1,164 @@
+/**
+ * What a wallet may pay by itself.
+ * Promise: pure; the order of the checks is: signed before, payee, nonce, earlier payments, one payment, a day.
+ */
+import type { Reserves } from '@tallystick/proto';
+import { type PaymentOption, type PaymentRequired, refuseHere } from '@tallystick/surface/client';
+import { DAY_MS, isSpent, type PaymentIntent } from './intents.ts';
+
+/** Where to a wallet pays, and with which token. Compared without regard to case. */
+export interface Payee {
+  /** CAIP-2, such as `eip155:8453`. */
+  network: string;
+  asset: string;
+  payTo: string;
+}
+
+/** Where a platform wants payments: its treasury, as its reserves tell it. */
+export const payeeOf = ({ network, token, treasury }: Pick<Reserves, 'network' | 'token' | 'treasury'>): Payee => ({
+  network,
+  asset: token,
+  payTo: treasury,
+});
+
+export interface SpendLimits {
+  /** The most in one payment; 0: nothing without being asked. */
+  perPaymentMicros: bigint;
+  /** The most in any 24 hours, what people allowed included; 0: nothing without being asked. */
+  perDayMicros: bigint;
+  allow: readonly Payee[];
+  /** Label of the amount to take where an offer has it and the limits hold it; absent: the smallest. */
+  prefer?: string | undefined;
+}
+
+/** Payments of one day: more are a loop, not work. */
+export const PAYMENTS_PER_DAY_MAX = 1_000;
+/** Clocks of chains and of this computer may differ by so much. */
+export const CLOCK_MARGIN_S = 60;
+
+const NONCE = /^0x[0-9a-f]{64}$/;
+const MS_PER_S = 1_000;
+
+/** The limit that is in the way. */
+export interface Above {
+  cap: 'per_payment' | 'per_day' | 'payments_per_day';
+  capMicros: bigint;
+  availableMicros: bigint;
+}
+
+export type Verdict =
+  /** Signed before: the same payment again. */
+  | { kind: 'again'; intent: PaymentIntent }
+  | { kind: 'pay'; option: PaymentOption; intent: PaymentIntent | undefined }
+  | { kind: 'above'; option: PaymentOption; intent: PaymentIntent | undefined; above: Above };
+
+export interface Case {
+  required: PaymentRequired;
+  key: string;
+  limits: SpendLimits;
+  nowMs: number;
+  /** A person has just allowed so much. */
+  allowedMicros?: bigint;
+}
+
+/**
+ * What to do about an offer, given all earlier intents.
+ * @errors throws ApiError `payment_payee_refused`, `payment_offer_invalid` or `payment_unresolved`
+ */
+export function judge(intents: readonly PaymentIntent[], given: Case): Verdict {
+  const { required, key, limits, nowMs } = given;
+  const options = allowedOptions(required, limits);
+  const nonces = new Set(options.map(nonceOf));
+  const mine = intents.filter((intent) => intent.key === key);
+  const again = mine.find((intent) => isSpent(intent) && intent.header !== '' && nonces.has(intent.nonce));
+  if (again) return { kind: 'again', intent: again };
+  refuseUsedNonce(intents, options, key);
+  refuseUnresolved(mine, nowMs);
+  const open = mine.find((intent) => !isSpent(intent));
+  const approvedMicros = open?.status === 'approved' ? BigInt(open.amount_micros) : 0n;
+  const freeMicros = given.allowedMicros ?? approvedMicros;
+  return choose(options, limits, { intents, nowMs, freeMicros, open });
+}
+
+function allowedOptions({ options }: PaymentRequired, { allow }: SpendLimits): PaymentOption[] {
+  const isAllowed = ({ scheme, ...option }: PaymentOption): boolean =>
+    scheme === 'exact' && allow.some((payee) => payeeText(payee) === payeeText(option));
+  const allowed = options.filter(isAllowed);
+  if (allowed.length > 0) return allowed.sort((a, b) => (a.amountMicros < b.amountMicros ? -1 : 1));
+  const [first] = options;
+  const asked = first ? `${first.scheme === 'exact' ? '' : `${first.scheme} `}${payeeText(first)}` : '';
+  const available = allow.map(payeeText).join(' ');
+  throw refuseHere('PAYMENT_PAYEE_REFUSED', { facts: { cap: 'allow', asked, available } });
+}
+
+/** `eip155:8453/0xtoken/0xpayee`. */
+export const payeeText = ({ network, asset, payTo }: Payee): string => `${network}/${asset}/${payTo}`.toLowerCase();
+
+/** The nonce that the platform wants signed. @errors throws ApiError `payment_offer_invalid` */
+export function nonceOf({ extra }: PaymentOption): string {
+  const nonce = extra['authNonce'];
+  if (typeof nonce === 'string' && NONCE.test(nonce)) return nonce;
+  throw refuseHere('PAYMENT_OFFER_INVALID', { facts: { cause: 'authNonce is not 0x and 64 lower-case hex digits' } });
+}
+
+export const quoteIdOf = ({ extra }: PaymentOption): string => String(extra['quoteId'] ?? '');
+
+/** A nonce is good for one payment: offered for another call it would make two quotes out of one payment. */
+function refuseUsedNonce(intents: readonly PaymentIntent[], options: readonly PaymentOption[], key: string): void {
+  const used = intents.find(
+    (intent) =>
+      isSpent(intent) && options.some((option) => nonceOf(option) === intent.nonce && isOther(intent, option)),
+  );
+  if (!used) return;
+  const cause = `its authNonce was signed before, for ${used.quote_id}, by ${used.id}`;
+  throw refuseHere('PAYMENT_OFFER_INVALID', { facts: { cause } });
+
+  function isOther(intent: PaymentIntent, option: PaymentOption): boolean {
+    return intent.key !== key || intent.quote_id !== quoteIdOf(option) || intent.status === 'settled';
+  }
+}
+
+/**
+ * Another offer for the same call means that the platform has given up the earlier payment or has it. Signed anew is only beside one
+ * that it said to carry or to have, or that no block can carry out any more.
+ */
+function refuseUnresolved(mine: readonly PaymentIntent[], nowMs: number): void {
+  const waiting = mine.find((intent) => intent.status === 'signed' && deadAtMs(intent) > nowMs);
+  if (!waiting) return;
+  const facts = { payment_id: waiting.id, quote_id: waiting.quote_id, retry_after_ms: deadAtMs(waiting) - nowMs };
+  throw refuseHere('PAYMENT_UNRESOLVED', { facts });
+}
+
+const deadAtMs = ({ valid_before_s }: PaymentIntent): number => (valid_before_s + CLOCK_MARGIN_S) * MS_PER_S;
+
+interface Purse {
+  intents: readonly PaymentIntent[];
+  nowMs: number;
+  /** Allowed by a person, beyond the limits. */
+  freeMicros: bigint;
+  open: PaymentIntent | undefined;
+}
+
+/** The preferred amount if the limits hold it, else the smallest. */
+function choose(options: readonly PaymentOption[], limits: SpendLimits, purse: Purse): Verdict {
+  const preferred = options.find(({ extra }) => limits.prefer !== undefined && extra['label'] === limits.prefer);
+  const intent = purse.open;
+  if (preferred && !inTheWay(preferred, limits, purse)) return { kind: 'pay', option: preferred, intent };
+  const option = options[0]!;
+  const above = inTheWay(option, limits, purse);
+  return above ? { kind: 'above', option, intent, above } : { kind: 'pay', option, intent };
+}
+
+function inTheWay({ amountMicros }: PaymentOption, limits: SpendLimits, purse: Purse): Above | undefined {
+  const recent = purse.intents.filter((intent) => isSpent(intent) && intent.at_ms > purse.nowMs - DAY_MS);
+  if (recent.length >= PAYMENTS_PER_DAY_MAX)
+    return { cap: 'payments_per_day', capMicros: limits.perDayMicros, availableMicros: 0n };
+  if (amountMicros <= purse.freeMicros) return undefined;
+  const { perPaymentMicros, perDayMicros } = limits;
+  if (amountMicros > perPaymentMicros)
+    return { cap: 'per_payment', capMicros: perPaymentMicros, availableMicros: perPaymentMicros };
+  const spentMicros = recent.reduce((sum, intent) => sum + BigInt(intent.amount_micros), 0n);
+  const leftMicros = perDayMicros > spentMicros ? perDayMicros - spentMicros : 0n;
+  if (amountMicros > leftMicros) return { cap: 'per_day', capMicros: perDayMicros, availableMicros: leftMicros };
+  return undefined;
+}

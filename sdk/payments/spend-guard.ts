@@ -1,0 +1,176 @@
+/**
+ * A wallet that pays what calls need, within limits.
+ * Promise: checked, then signed, then written down, and only then let out; a repeat of a call gets the payment that it had.
+ */
+import { createHash } from 'node:crypto';
+import {
+  type PaidCall,
+  type Payer,
+  type PaymentOption,
+  type PaymentRequired,
+  refuseHere,
+} from '@tallystick/surface/client';
+import type { Signer } from '../wallet.ts';
+import { type IntentStatus, type IntentStore, isSpent, memoryIntents, type PaymentIntent } from './intents.ts';
+import { type Above, judge, nonceOf, quoteIdOf, type SpendLimits, type Verdict } from './limits.ts';
+import { signedIntent } from './sign.ts';
+
+const ID_HEX_CHARS = 32;
+
+/** What a person is asked. */
+export interface PaymentQuestion {
+  amountMicros: bigint;
+  /** The limit that is in the way. */
+  above: Above;
+  option: PaymentOption;
+  call: PaidCall;
+}
+
+export interface SpendGuardOptions extends SpendLimits {
+  /** Opened only when there is something to sign. */
+  signer: Signer | (() => Promise<Signer>);
+  /** Absent: kept as long as the process, and so are the limits of a day. */
+  intents?: IntentStore;
+  /** Asks a person about a payment above the limits; absent: it is refused. */
+  ask?: ((question: PaymentQuestion) => Promise<boolean>) | undefined;
+  /** Ends the sentence that refuses: how a person allows the payment. */
+  wayOut?: ((intent: PaymentIntent) => string) | undefined;
+  nowMs?: () => number;
+}
+
+interface Guard extends SpendGuardOptions {
+  intents: IntentStore;
+  nowMs: () => number;
+}
+
+/**
+ * For `connect({ payer })`.
+ * @errors its payments throw ApiError `payment_above_limit`, `payment_payee_refused`, `payment_unresolved`,
+ * `payment_offer_invalid`, `payment_declined`; whatever it throws, nothing was paid
+ * @example
+ * const payer = spendGuard({ signer, perPaymentMicros: 1_000_000n, perDayMicros: 5_000_000n, allow: [payeeOf(reserves)] });
+ * const tally = connect({ baseUrl, apiKey, payer });
+ */
+export function spendGuard(options: SpendGuardOptions): Payer {
+  const nowMs = options.nowMs ?? Date.now;
+  const guard: Guard = { ...options, nowMs, intents: options.intents ?? memoryIntents(nowMs) };
+  return {
+    pay: (required, call) => pay(guard, required, call),
+    accepted: ({ idempotencyKey }) => mark(guard, idempotencyKey, 'bound', ''),
+    settled: ({ idempotencyKey, transaction }) => mark(guard, idempotencyKey, 'settled', transaction),
+  };
+}
+
+async function pay(guard: Guard, required: PaymentRequired, call: PaidCall): Promise<string> {
+  const { intents, nowMs } = guard;
+  const caseOf = (allowedMicros?: bigint) => {
+    const given = { required, key: call.idempotencyKey, limits: guard, nowMs: nowMs() };
+    return allowedMicros === undefined ? given : { ...given, allowedMicros };
+  };
+  const first = judge(await intents.read(), caseOf());
+  if (first.kind === 'again') return first.intent.header;
+  const allowedMicros = first.kind === 'above' ? await askedFor(guard, first, call) : undefined;
+  const signer = await openSigner(guard, first, call);
+  return intents.change(async (all) => {
+    const verdict = judge(all, caseOf(allowedMicros));
+    if (verdict.kind === 'again') return { put: [], answer: verdict.intent.header };
+    // somebody else paid while the wallet was opened
+    if (verdict.kind === 'above') throw aboveLimit(guard, verdict.above, newIntent(all, verdict.option, call, nowMs()));
+    const intent = verdict.intent ?? newIntent(all, verdict.option, call, nowMs());
+    const signed = await signedIntent({ ...intent, ...offerOf(verdict.option) }, verdict.option, signer, nowMs());
+    return { put: [signed], answer: signed.header };
+  });
+}
+
+type Unsigned = Exclude<Verdict, { kind: 'again' }>;
+
+/** The amount that a person allows. @errors throws ApiError, with the intent kept for them to allow it later */
+async function askedFor(guard: Guard, verdict: Unsigned & { kind: 'above' }, call: PaidCall): Promise<bigint> {
+  const { option, above } = verdict;
+  const { amountMicros } = option;
+  if (guard.ask === undefined) throw aboveLimit(guard, above, await refused(guard, verdict, call, above.cap));
+  if (await guard.ask({ amountMicros, above, option, call })) return amountMicros;
+  throw declined(guard, await refused(guard, verdict, call, 'declined'), 'it was declined');
+}
+
+async function openSigner(guard: Guard, verdict: Unsigned, call: PaidCall): Promise<Signer> {
+  try {
+    return typeof guard.signer === 'function' ? await guard.signer() : guard.signer;
+  } catch (fault) {
+    const cause = fault instanceof Error ? fault.message : String(fault);
+    throw declined(guard, await refused(guard, verdict, call, cause), cause);
+  }
+}
+
+/** Keeps what was refused, so that a person can allow it. */
+const refused = (guard: Guard, { option, intent }: Unsigned, call: PaidCall, cause: string): Promise<PaymentIntent> =>
+  guard.intents.change((all) => {
+    const open = intent ?? newIntent(all, option, call, guard.nowMs());
+    const status: IntentStatus = open.status === 'approved' ? 'approved' : 'refused';
+    const kept = { ...open, ...offerOf(option), status, cause, offered_at_ms: guard.nowMs() };
+    return { put: [kept], answer: kept };
+  });
+
+function newIntent(
+  all: readonly PaymentIntent[],
+  option: PaymentOption,
+  { idempotencyKey: key, method, url }: PaidCall,
+  nowMs: number,
+): PaymentIntent {
+  const mine = all.filter((intent) => intent.key === key);
+  const open = mine.find((intent) => !isSpent(intent));
+  if (open) return { ...open, ...offerOf(option) };
+  const turn = 1 + Math.max(0, ...mine.map((intent) => intent.turn));
+  const id = `pay_${createHash('sha256').update(`${key}\n${turn}`).digest('hex').slice(0, ID_HEX_CHARS)}`;
+  const unsigned = { cause: '', from: '', valid_before_s: 0, header: '', tx: '' };
+  const call = `${method} ${url.replace(/[?#].*$/, '')}`;
+  return {
+    id,
+    status: 'refused',
+    key,
+    turn,
+    call,
+    ...offerOf(option),
+    ...unsigned,
+    at_ms: nowMs,
+    offered_at_ms: nowMs,
+  };
+}
+
+const offerOf = (option: PaymentOption) => ({
+  quote_id: quoteIdOf(option),
+  nonce: nonceOf(option),
+  network: option.network,
+  asset: option.asset,
+  pay_to: option.payTo,
+  amount_micros: String(option.amountMicros),
+  label: String(option.extra['label'] ?? ''),
+  offer: option.written,
+});
+
+const wayOutOf = ({ wayOut }: Guard, intent: PaymentIntent): { suggestion: string } | undefined =>
+  wayOut && { suggestion: wayOut(intent) };
+
+function aboveLimit(guard: Guard, { cap, capMicros, availableMicros }: Above, intent: PaymentIntent): Error {
+  const { id: payment_id, quote_id, key: idempotency_key, amount_micros } = intent;
+  const [cap_micros, available_micros] = [Number(capMicros), Number(availableMicros)];
+  const money = { cap, cap_micros, asked_micros: Number(amount_micros), available_micros };
+  const facts = { ...money, payment_id, quote_id, idempotency_key };
+  return refuseHere('PAYMENT_ABOVE_LIMIT', { facts, ...wayOutOf(guard, intent) });
+}
+
+function declined(guard: Guard, intent: PaymentIntent, cause: string): Error {
+  const { id: payment_id, key: idempotency_key, amount_micros } = intent;
+  const facts = { asked_micros: Number(amount_micros), payment_id, idempotency_key, cause };
+  return refuseHere('PAYMENT_DECLINED', { facts, ...wayOutOf(guard, intent) });
+}
+
+/** The newest payment of this call that is not taken yet. */
+const mark = ({ intents }: Guard, key: string, status: 'bound' | 'settled', tx: string): Promise<void> =>
+  intents.change((all) => {
+    const mine = all.filter((intent) => intent.key === key && isSpent(intent) && intent.status !== 'settled');
+    const newest = mine.sort((a, b) => a.turn - b.turn).at(-1);
+    if (!newest || newest.status === status) return { put: [], answer: undefined };
+    const header = status === 'settled' ? '' : newest.header;
+    return { put: [{ ...newest, status, header, tx: tx || newest.tx }], answer: undefined };
+  });
