@@ -27,7 +27,7 @@ export interface Judgement {
 /** @errors rejects with ChainFault when the chain is away, slow or of two minds, or too many are being asked */
 export type JudgeSignature = (claim: LoginClaim) => Promise<Judgement>;
 
-export function signatureJudge(link: ChainLink, checkMsMax = CHECK_MS_MAX): JudgeSignature {
+export function signatureJudge(link: Pick<ChainLink, 'chain'>, checkMsMax = CHECK_MS_MAX): JudgeSignature {
   let asking = 0;
   return async (claim) => {
     if (asking >= CHECKS_AT_ONCE_MAX)
@@ -40,7 +40,10 @@ export function signatureJudge(link: ChainLink, checkMsMax = CHECK_MS_MAX): Judg
   };
 }
 
-async function judge(link: ChainLink, { chainId, address, message, signature }: LoginClaim): Promise<Judgement> {
+async function judge(
+  link: Pick<ChainLink, 'chain'>,
+  { chainId, address, message, signature }: LoginClaim,
+): Promise<Judgement> {
   const chain = await link.chain();
   if (chain.chainId !== chainId) return { holds: false, rail: '', block: '', blockHash: '' };
   const { holds, block } = await chain.signatureHolds({

@@ -1,0 +1,82 @@
+/**
+ * The development chain of a platform, past every program: wallets with money for transactions, and contracts.
+ * Promise: everything it does is a real transaction over JSON-RPC.
+ */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import {
+  type Abi,
+  type Address,
+  createPublicClient,
+  createWalletClient,
+  defineChain,
+  type Hex,
+  http,
+  type PrivateKeyAccount,
+  type PublicClient,
+  type WalletClient,
+} from 'viem';
+import { generatePrivateKey, privateKeyToAccount } from 'viem/accounts';
+import { type Platform, ROOT } from './platform.ts';
+
+export const CHAIN_ID = 31_337;
+const ARTIFACTS = join(ROOT, 'engine', 'adapters', 'chain', 'derived', 'artifacts.json');
+
+export interface Artifact {
+  abi: Abi;
+  bytecode: Hex;
+}
+
+export const artifactOf = (name: string): Artifact =>
+  (JSON.parse(readFileSync(ARTIFACTS, 'utf8')) as Record<string, Artifact>)[name]!;
+
+export interface ChainHand {
+  url: string;
+  client: PublicClient;
+  /** Signs transactions for the account. */
+  writer(account: PrivateKeyAccount): WalletClient;
+  /** A new key with tokens and money for transactions. */
+  wallet(micros?: bigint): Promise<PrivateKeyAccount>;
+  /** Tokens and money for transactions, from the faucet. */
+  fund(address: string, micros: bigint): Promise<void>;
+  deploy(from: PrivateKeyAccount, contract: Artifact): Promise<Address>;
+  /** Calls a contract in a transaction of its own. */
+  send(from: PrivateKeyAccount, to: Address, data: Hex): Promise<void>;
+}
+
+/** @errors throws when the platform brought no chain of its own */
+export function chainOf(platform: Platform): ChainHand {
+  const url = /chain ready: (http:\/\/\S+)/.exec(platform.said)?.[1];
+  if (!url) throw new Error('the platform said of no chain');
+  const native = { name: 'Ether', symbol: 'ETH', decimals: 18 };
+  const rpcUrls = { default: { http: [url] } };
+  const chain = defineChain({ id: CHAIN_ID, name: 'development', nativeCurrency: native, rpcUrls });
+  const client = createPublicClient({ transport: http(url), pollingInterval: 50 });
+  const writer = (account: PrivateKeyAccount): WalletClient =>
+    createWalletClient({ account, chain, transport: http(url) });
+  const fund: ChainHand['fund'] = async (address, micros) => {
+    const gift = { to: address, micros: String(micros), reference: `fund ${address} ${micros}`, with_gas: true };
+    const body = JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'tally_fund', params: [gift] });
+    const answer = (await (await fetch(url, { method: 'POST', body })).json()) as { error?: { message: string } };
+    if (answer.error) throw new Error(answer.error.message);
+  };
+  return {
+    url,
+    client,
+    writer,
+    fund,
+    async wallet(micros = 0n) {
+      const account = privateKeyToAccount(generatePrivateKey());
+      await fund(account.address, micros);
+      return account;
+    },
+    async deploy(account, { abi, bytecode }) {
+      const hash = await writer(account).deployContract({ abi, bytecode, account, chain });
+      return (await client.waitForTransactionReceipt({ hash })).contractAddress!;
+    },
+    async send(account, to, data) {
+      const hash = await writer(account).sendTransaction({ account, chain, to, data });
+      await client.waitForTransactionReceipt({ hash });
+    },
+  };
+}
