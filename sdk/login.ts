@@ -16,7 +16,7 @@ export interface LoginOptions extends Pick<Connection, 'baseUrl' | 'fetch' | 'on
   ttlMs?: bigint;
   /** A name for the key, shown in lists. */
   label?: string;
-  /** EIP-155 chain to name; absent: the first that the platform accepts. */
+  /** EIP-155 chain to name; absent: the first that the platform accepts. A contract wallet names the one on which it stands. */
   chainId?: number;
 }
 
