@@ -9,6 +9,8 @@ import { openDatabase } from '@tallystick/engine/database';
 import { logKeyFromSeed, signingKeyFromSeed } from '@tallystick/kernel';
 import { RULES } from '@tallystick/planes';
 import type { Logger } from 'pino';
+import { chainLoops } from './chain/loops.ts';
+import { Poke } from './chain/poke.ts';
 import { watchForEver } from './chain/watcher.ts';
 import { leaseHandlers, startHandlers } from './deliveries.ts';
 import { reconcileForEver } from './reconcile.ts';
@@ -35,6 +37,7 @@ export async function startMeter(settings: MeterSettings, log: Logger): Promise<
     statusOf: statusReader(engine),
   };
   const link = settings.chain && new ChainLink(settings.chain.config);
+  const watcher = new Poke();
   await link?.check();
   const end = new AbortController();
   const { signal } = end;
@@ -48,7 +51,13 @@ export async function startMeter(settings: MeterSettings, log: Logger): Promise<
     runOutbox(engine, snapshotHandlers({ ...parts, provider: keeping }), { signal, onError, leaseMs: TAKE_LEASE_MS }),
     reconcileSnapshots({ ...parts, provider: keeping }, signal),
     ...(link && settings.chain
-      ? [watchForEver({ engine, link, ...watching(settings.chain), chainIds: settings.chainIds, log }, signal)]
+      ? [
+          watchForEver(
+            { engine, link, ...watching(settings.chain), chainIds: settings.chainIds, poke: watcher, log },
+            signal,
+          ),
+          ...chainLoops({ engine, link, settings: settings.chain, keys: settings.chainKeys, watcher, log }, signal),
+        ]
       : []),
   ];
   return {

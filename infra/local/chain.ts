@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { signerOfPrivateKey } from '@tallystick/sdk';
 import type { Program, ReadyFacts } from './child.ts';
+import type { KeyFiles } from './keys.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
 const POLL_MS = '150';
@@ -16,23 +17,23 @@ export interface ChainProgramOptions {
   folder: string;
   development: boolean;
   logFile: string;
+  keys: ChainKeyFiles;
 }
 
 /** Undefined where a chain is set by CHAIN_RPC_URL, or none is wanted. */
-export function chainProgram({ folder, development, logFile }: ChainProgramOptions): Program | undefined {
+export function chainProgram({ folder, development, logFile, keys }: ChainProgramOptions): Program | undefined {
   if (!development || process.env['CHAIN_RPC_URL']) return undefined;
   return {
     name: 'chain',
     main: join(ROOT, 'engine', 'adapters', 'chain', 'embedded', 'main.ts'),
     arguments: [],
-    env: { TALLY_DATA: folder },
+    env: { TALLY_DATA: folder, TALLY_CHAIN_GAS_FOR: [keys.treasury, keys.relayer].map(addressOf).join(',') },
     logFile,
   };
 }
 
 /** What api and meter are told of it. */
-export function chainEnvironment(ready: ReadyFacts, treasurySeedFile: string): Record<string, string> {
-  const seed = Buffer.from(readFileSync(treasurySeedFile, 'utf8').trim(), 'base64');
+export function chainEnvironment(ready: ReadyFacts, keys: ChainKeyFiles): Record<string, string> {
   return {
     CHAIN_RPC_URL: String(ready['url']),
     TALLY_CHAIN_IDS: process.env['TALLY_CHAIN_IDS'] ?? `${MAINNET},${ready['chain_id']}`,
@@ -40,8 +41,21 @@ export function chainEnvironment(ready: ReadyFacts, treasurySeedFile: string): R
     CHAIN_TOKEN_NAME: String(ready['token_name']),
     CHAIN_TOKEN_VERSION: String(ready['token_version']),
     CHAIN_FACTORY: String(ready['factory']),
-    CHAIN_TREASURY: signerOfPrivateKey(seed).address,
+    CHAIN_TREASURY: addressOf(keys.treasury),
+    CHAIN_RELAYER: addressOf(keys.relayer),
+    CHAIN_WITHDRAWALS: 'on',
     CHAIN_CONFIRMATIONS: '1',
     CHAIN_POLL_MS: POLL_MS,
   };
 }
+
+type ChainKeyFiles = Pick<KeyFiles, 'treasury' | 'relayer'>;
+
+const addressOf = (seedFile: string): string =>
+  signerOfPrivateKey(Buffer.from(readFileSync(seedFile, 'utf8').trim(), 'base64')).address;
+
+/** Where the meter alone finds the keys; nothing where another chain is set, whose operator says where they are. */
+export const chainKeySettings = ({ treasury, relayer }: ChainKeyFiles): Record<string, string> => ({
+  CHAIN_TREASURY_KEY_FILE: treasury,
+  CHAIN_RELAYER_KEY_FILE: relayer,
+});

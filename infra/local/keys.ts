@@ -17,12 +17,14 @@ export interface KeyFiles {
   caller: string;
   /** Holds the money of the platform's chain; a secp256k1 key. */
   treasury: string;
+  /** Pays the gas for what others have signed; holds no dollars; a secp256k1 key. */
+  relayer: string;
 }
 
 export function ensureKeys(folder: string): KeyFiles {
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   const of = (name: string): string => ensureSeed(folder, name);
-  return { log: of('log'), lease: of('lease'), caller: of('caller'), treasury: of('treasury') };
+  return { log: of('log'), lease: of('lease'), caller: of('caller'), treasury: of('treasury'), relayer: of('relayer') };
 }
 
 function ensureSeed(folder: string, name: string): string {

@@ -7,7 +7,7 @@ import { chmodSync, lstatSync, mkdirSync, readFileSync, renameSync, rmSync, writ
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { addressOfRunning } from './already-running.ts';
-import { chainEnvironment, chainProgram } from './chain.ts';
+import { chainEnvironment, chainKeySettings, chainProgram } from './chain.ts';
 import { Child, type Program, type ReadyFacts } from './child.ts';
 import { ensureKeys, type KeyFiles } from './keys.ts';
 import { choosePorts, type Ports, rememberPorts } from './remembered-ports.ts';
@@ -102,12 +102,12 @@ async function startChain(
   start: (program: Program) => Promise<ReadyFacts>,
   say: (line: string) => void,
 ): Promise<Record<string, string>> {
-  const program = chainProgram({ ...options, logFile: logFile(options, 'chain') });
+  const program = chainProgram({ ...options, keys, logFile: logFile(options, 'chain') });
   if (!program) return {};
   const ready = await start(program);
   program.env['TALLY_CHAIN_PORT'] = new URL(String(ready['url'])).port; // a restart must be found where it was
   say(`chain ready: ${ready['url']} (a development chain, id ${ready['chain_id']})`);
-  return chainEnvironment(ready, keys.treasury);
+  return chainEnvironment(ready, keys);
 }
 
 type PlatformFacts = Pick<Platform, 'url' | 'portsUrl' | 'isolation' | 'database' | 'addressFile'>;
@@ -224,7 +224,7 @@ function meterProgram(options: PlatformOptions, keys: KeyFiles, shared: Record<s
     name: 'meter',
     main: join(ROOT, 'meter', 'main.ts'),
     arguments: [],
-    env: { ...shared, TALLY_LEASE_KEY_FILE: keys.lease },
+    env: { ...shared, TALLY_LEASE_KEY_FILE: keys.lease, ...(shared['CHAIN_RPC_URL'] ? chainKeySettings(keys) : {}) },
     logFile: logFile(options, 'meter'),
   };
 }

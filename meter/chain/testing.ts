@@ -29,7 +29,8 @@ const log = pino({ level: process.env['TEST_LOG'] ?? 'silent' });
 export const seedOf = (name: string): Buffer => createHash('sha256').update(`test ${name}`).digest();
 export const keyOf = (name: string): PrivateKeyAccount => privateKeyToAccount(`0x${seedOf(name).toString('hex')}`);
 export const TREASURY = keyOf('treasury').address.toLowerCase() as Address;
-const FLOAT_MICROS = 1_000_000n;
+/** What the treasury has from nobody known. */
+export const FLOAT_MICROS = 1_000_000n;
 
 /** The least that leads to a transfer: no account behind it, only the transaction. */
 export type PayoutState = { status: string; rail: string; to: string; amount_micros: string; broadcast: Broadcast };

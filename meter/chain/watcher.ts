@@ -7,10 +7,11 @@ import { type BlockRef, type Chain, ChainFault, type ChainLink } from '@tallysti
 import { type RailState, railStream } from '@tallystick/treasury';
 import type { Logger } from 'pino';
 import type { Address } from 'viem';
-import { pause } from '../reports.ts';
 import { Addresses } from './addresses.ts';
 import { DepositBook } from './deposit-book.ts';
 import { Marks } from './marks.ts';
+import { Poke } from './poke.ts';
+import { ReserveCheck } from './reserve-check.ts';
 
 /** Blocks in one question for logs. */
 const RANGE_BLOCKS_MAX = 1_000n;
@@ -32,6 +33,7 @@ export class Watcher {
   readonly #options: WatcherOptions;
   readonly #addresses: Addresses;
   readonly #book: DepositBook;
+  readonly #reserves: ReserveCheck;
   #marks: Marks | undefined;
   #recorded = -1n;
 
@@ -39,6 +41,7 @@ export class Watcher {
     this.#options = options;
     this.#addresses = new Addresses(options.chain.key);
     this.#book = new DepositBook({ ...options, addresses: this.#addresses });
+    this.#reserves = new ReserveCheck({ ...options, addresses: this.#addresses });
   }
 
   /** One look. @errors rejects with ChainFault or Fault: the next look goes on where this one stopped */
@@ -56,6 +59,12 @@ export class Watcher {
     for (let from = first; from <= finalNumber; from += RANGE_BLOCKS_MAX)
       await this.#scan(marks, from, least(from + RANGE_BLOCKS_MAX - 1n, finalNumber));
     await this.#showPending(greatest(finalNumber + 1n, first), head.number);
+  }
+
+  /** After a look: whether the chain holds what the ledger says. @errors rejects with ChainFault or Fault: the next one asks again */
+  async checkReserves(): Promise<void> {
+    const upTo = this.#marks?.newest;
+    if (upTo) await this.#reserves.check(upTo);
   }
 
   async #begin(): Promise<Marks> {
@@ -99,16 +108,22 @@ const greatest = (a: bigint, b: bigint): bigint => (a > b ? a : b);
 export interface WatchingOptions extends Omit<WatcherOptions, 'chain'> {
   link: ChainLink;
   everyMs: number;
+  /** Poked when there is something to see. */
+  poke?: Poke;
 }
 
 /** Runs until the signal aborts; a chain that is away is asked again. */
-export async function watchForEver({ link, everyMs, ...options }: WatchingOptions, signal: AbortSignal): Promise<void> {
+export async function watchForEver(
+  { link, everyMs, poke = new Poke(), ...options }: WatchingOptions,
+  signal: AbortSignal,
+): Promise<void> {
   let watcher: Watcher | undefined;
   let lastFault = '';
   while (!signal.aborted) {
     try {
       watcher ??= new Watcher({ ...options, chain: await link.chain() });
       await watcher.look();
+      await watcher.checkReserves();
       lastFault = '';
     } catch (fault) {
       const { message } = fault as Error;
@@ -116,6 +131,6 @@ export async function watchForEver({ link, everyMs, ...options }: WatchingOption
         options.log.warn({ fault: message }, 'the chain could not be looked through; tried again');
       lastFault = message;
     }
-    await pause(everyMs, signal);
+    await poke.wait(everyMs, signal);
   }
 }

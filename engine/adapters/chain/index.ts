@@ -15,6 +15,7 @@ export { type ContractWallets, personalDigest, SIGNATURE_BYTES_MAX, type Signatu
 export { type BlockRef, ChainFault, type ChainFaultKind } from './endpoints.ts';
 export { askFaucet, type FaucetGift } from './faucet-client.ts';
 export { bumpedFees, FEE_WEI_MAX, type Fees } from './fees.ts';
+export { affordableSettlements } from './gas-money.ts';
 export { ChainLink } from './link.ts';
 export {
   GAS_MAX,

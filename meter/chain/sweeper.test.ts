@@ -1,0 +1,98 @@
+/**
+ * Deposit addresses gathered into the treasury, on a real chain and a real database.
+ * Promise: what is worth its gas is swept once, what is not stays, and the books follow the chain.
+ */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { type Engine, listStreams, readBalances } from '@tallystick/engine';
+import { chainAccount, userAccount } from '@tallystick/kernel';
+import { addressStream, type SweepState } from '@tallystick/treasury';
+import { pino } from 'pino';
+import { Sweeper } from './sweeper.ts';
+import { FLOAT_MICROS, newPayoutWorld, type PayoutWorld } from './testing.ts';
+import { Watcher } from './watcher.ts';
+
+const log = pino({ level: 'silent' });
+const MIN_MICROS = 100n;
+
+async function depositors(world: PayoutWorld, micros: readonly bigint[]): Promise<string[]> {
+  const { chain, test: given } = world;
+  await world.ask('ledger:platform', 'OpenLedger', { providers: [] });
+  const payer = await given.wallet(10_000n);
+  const principals = micros.map((_, n) => `eip155:1:0x${String(n).padStart(40, '0')}`);
+  for (const [n, principal] of principals.entries()) {
+    const address = chain.depositAddress(principal).toLowerCase() as `0x${string}`;
+    await world.ask(`account:${principal}`, 'OpenAccount', {});
+    await world.ask(addressStream(chain.key, address), 'AssignAddress', { rail: chain.key, address, principal });
+    await given.pay(payer, address, micros[n]!);
+  }
+  return principals;
+}
+
+const watcherOf = ({ engine, chain }: PayoutWorld) =>
+  new Watcher({ engine, chain, confirmations: 1, startBlock: 0n, chainIds: [1], log });
+
+const held = async (engine: Engine, account: string): Promise<bigint> => {
+  const [row] = await readBalances(engine, [account]);
+  return (row?.debitsPostedMicros ?? 0n) - (row?.creditsPostedMicros ?? 0n);
+};
+
+const sweepsOf = async ({ engine, chain }: PayoutWorld): Promise<SweepState[]> =>
+  (await listStreams(engine, { kind: 'sweep', limit: 10, filter: { rail: chain.key } })).map(
+    ({ state }) => state as unknown as SweepState,
+  );
+
+test('what is worth it is swept in one batch, whoever plans; the rest stays, and users have what they had', async () => {
+  await using world = await newPayoutWorld();
+  const { engine, chain } = world;
+  const [ann, bob, eve] = await depositors(world, [300n, 100n, 99n]);
+  const watcher = watcherOf(world);
+  await watcher.look();
+  const [one, two] = [1, 2].map(() => new Sweeper({ engine, chain, minMicros: MIN_MICROS, log })) as [Sweeper, Sweeper];
+  await Promise.all([one.look(), two.look()]);
+  await one.look();
+  const broadcaster = world.broadcaster();
+  await broadcaster.look();
+  await broadcaster.look();
+  await watcher.look();
+  const [sweep, ...others] = await sweepsOf(world);
+  assert.deepEqual([others.length, sweep?.status, sweep?.micros, sweep?.addresses.length], [0, 'final', '400', 2]);
+  assert.equal(await chain.balanceOf(chain.depositAddress(eve!)), 99n);
+  const books = ['treasury', 'forwarders'] as const;
+  assert.deepEqual(await Promise.all(books.map((part) => held(engine, chainAccount(chain.key, part)))), [
+    FLOAT_MICROS + 400n,
+    99n,
+  ]);
+  const users = [ann!, bob!, eve!].map((who) => held(engine, userAccount(who)));
+  assert.deepEqual(await Promise.all(users), [-300n, -100n, -99n]);
+  await one.look();
+  assert.equal((await sweepsOf(world)).length, 1, 'nothing is left that is worth it');
+});
+
+test('the next batch waits for the one before, and a while after one that failed', async () => {
+  await using world = await newPayoutWorld();
+  const { engine, chain } = world;
+  await depositors(world, [300n]);
+  await watcherOf(world).look();
+  let nowMs = 0;
+  const sweeper = new Sweeper({ engine, chain, minMicros: MIN_MICROS, log, nowMs: () => nowMs });
+  await sweeper.look();
+  await sweeper.look();
+  assert.equal((await sweepsOf(world)).length, 1);
+  const [planned] = await sweepsOf(world);
+  const stream = `sweep:${chain.key}/${planned!.number}`;
+  const silent = { ...chain, send: async () => 'never left' } as typeof chain;
+  await world.broadcaster({ chain: silent }).carry(stream);
+  await world.ask(stream, 'ConcludeTransaction', { hash: '', succeeded: false, block: '', block_hash: '' });
+  await sweeper.look();
+  assert.equal((await sweepsOf(world)).length, 1, 'it pauses');
+  nowMs += 600_000;
+  await sweeper.look();
+  assert.deepEqual(
+    (await sweepsOf(world)).map(({ number, status }) => [number, status]),
+    [
+      ['2', 'planned'],
+      ['1', 'failed'],
+    ],
+  );
+});

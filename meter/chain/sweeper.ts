@@ -1,0 +1,107 @@
+/**
+ * Plans batches of deposit addresses to be gathered into the treasury.
+ * Promise: an address is swept when it holds enough to be worth its gas, by one batch at a time; what is planned twice is planned once.
+ */
+import { randomUUID } from 'node:crypto';
+import { type Engine, listStreams, readBalances } from '@tallystick/engine';
+import type { Chain } from '@tallystick/engine/adapters/chain';
+import { chainAccount } from '@tallystick/kernel';
+import { SWEEP_ADDRESSES_MAX, type SweepState, sweepStream } from '@tallystick/treasury';
+import type { Logger } from 'pino';
+import type { Address } from 'viem';
+import { Addresses } from './addresses.ts';
+
+/** Balances in one group of questions. */
+const QUESTIONS_MAX = 200;
+/** After one that failed. */
+const PAUSE_MS = 600_000;
+
+export interface SweeperOptions {
+  engine: Engine;
+  chain: Chain;
+  /** An address that holds less is left alone. */
+  minMicros: bigint;
+  log: Logger;
+  nowMs?: () => number;
+}
+
+interface Holding {
+  address: Address;
+  micros: bigint;
+}
+
+export class Sweeper {
+  readonly #options: SweeperOptions;
+  readonly #addresses: Addresses;
+  #notBeforeMs = Number.NEGATIVE_INFINITY;
+  #lastFailed = '';
+
+  constructor(options: SweeperOptions) {
+    this.#options = options;
+    this.#addresses = new Addresses(options.chain.key);
+  }
+
+  /** Plans the next batch, when the last one is over and there is enough. @errors rejects with ChainFault or Fault */
+  async look(): Promise<void> {
+    const { engine, chain, minMicros, log } = this.#options;
+    const last = await this.#last();
+    if (last?.status === 'planned' || last?.status === 'signed' || this.#isPausing(last)) return;
+    if ((await this.#ledgerMicros()) < minMicros) return;
+    await this.#addresses.refresh(engine);
+    const worthIt = (await this.#holdings()).filter(({ micros }) => micros >= minMicros);
+    if (worthIt.length === 0) return;
+    const largest = worthIt.sort((a, b) => (a.micros < b.micros ? 1 : -1)).slice(0, SWEEP_ADDRESSES_MAX);
+    const number = String(BigInt(last?.number ?? '0') + 1n);
+    const stream = sweepStream(chain.key, number);
+    const { rejection } = await engine.execute({
+      principal: 'platform',
+      key: `plan:${stream}:${randomUUID()}`,
+      stream,
+      type: 'PlanSweep',
+      body: {
+        rail: chain.key,
+        number,
+        addresses: largest.map(({ address }) => address),
+        salts: largest.map(({ address }) => chain.saltOf(this.#addresses.principalOf(address)!)),
+        micros: String(largest.reduce((sum, { micros }) => sum + micros, 0n)),
+      },
+    });
+    if (rejection === undefined) log.info({ sweep: stream, addresses: largest.length }, 'a sweep is planned');
+  }
+
+  async #last(): Promise<SweepState | undefined> {
+    const { engine, chain } = this.#options;
+    const [row] = await listStreams(engine, { kind: 'sweep', limit: 1, filter: { rail: chain.key } });
+    return row?.state as unknown as SweepState | undefined;
+  }
+
+  /** What failed once fails again mostly, and each time costs gas. */
+  #isPausing(last: SweepState | undefined): boolean {
+    const nowMs = (this.#options.nowMs ?? (() => performance.now()))();
+    if (last?.status === 'failed' && last.number !== this.#lastFailed) {
+      this.#options.log.error({ sweep: last.number, tx: last.broadcast.hash }, 'a sweep failed; the next one waits');
+      [this.#lastFailed, this.#notBeforeMs] = [last.number, nowMs + PAUSE_MS];
+    }
+    return nowMs < this.#notBeforeMs;
+  }
+
+  /** Of all deposit addresses, as far as it is credited. */
+  async #ledgerMicros(): Promise<bigint> {
+    const { engine, chain } = this.#options;
+    const [row] = await readBalances(engine, [chainAccount(chain.key, 'forwarders')]);
+    return row ? row.debitsPostedMicros - row.creditsPostedMicros : 0n;
+  }
+
+  async #holdings(): Promise<Holding[]> {
+    const { chain } = this.#options;
+    const all = this.#addresses.all;
+    const found: Holding[] = [];
+    for (let at = 0; at < all.length; at += QUESTIONS_MAX) {
+      const part = all.slice(at, at + QUESTIONS_MAX);
+      found.push(
+        ...(await Promise.all(part.map(async (address) => ({ address, micros: await chain.balanceOf(address) })))),
+      );
+    }
+    return found;
+  }
+}
