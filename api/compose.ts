@@ -35,6 +35,7 @@ import { loginHandlers } from './handlers/login.ts';
 import { pathHandlers } from './handlers/paths.ts';
 import { policyHandlers } from './handlers/policy.ts';
 import { portHandlers } from './handlers/ports.ts';
+import { quoteHandlers } from './handlers/quotes.ts';
 import { receiptHandlers } from './handlers/receipts.ts';
 import { sandboxHandlers } from './handlers/sandboxes.ts';
 import { secretHandlers } from './handlers/secrets.ts';
@@ -46,6 +47,7 @@ import { outageTold, toldAsOutage } from './outage.ts';
 import { recordPortActivity } from './ports/activity.ts';
 import { linkSigner } from './ports/link.ts';
 import { listenForPorts } from './ports/listener.ts';
+import type { Till } from './quotes/till.ts';
 import { createRateLimits, limitAddresses, limitedDispatch } from './rate-limits.ts';
 import type { ApiSettings } from './settings.ts';
 import { siteRule } from './site.ts';
@@ -152,8 +154,13 @@ async function serve(
   };
 }
 
+function tillOf({ till, publicUrl }: ApiSettings, desk: Desk | undefined): Till | undefined {
+  return till && desk && { desk, leastMicros: till.leastMicros, publicUrl };
+}
+
 function implementations(settings: ApiSettings, { engine, provider, watching, activity, desk }: Parts) {
   const { development, chainIds, admins, leaseKeys, quantumMsDefault, graceMs, provider: providerName } = settings;
+  const till = tillOf(settings, desk);
   return [
     loginHandlers({
       engine,
@@ -165,7 +172,8 @@ function implementations(settings: ApiSettings, { engine, provider, watching, ac
     billingHandlers({ engine, development, desk }),
     depositHandlers(desk),
     jobHandlers(engine),
-    sandboxHandlers({ engine, provider, providerName, quantumMsDefault, graceMs }),
+    quoteHandlers(engine, till),
+    sandboxHandlers({ engine, provider, providerName, quantumMsDefault, graceMs, till }),
     execHandlers(engine, provider, watching),
     fileHandlers(engine, provider),
     pathHandlers(engine, provider),

@@ -26,7 +26,7 @@ export function commandFrom(call: Call, target: Pick<Command, 'stream' | 'type' 
 }
 
 /** Links of one key's chain: the first try and its repetitions after refusals for want of money. */
-const REPEATS_UNFUNDED_MAX = 64;
+export const REPEATS_UNFUNDED_MAX = 64;
 
 /**
  * Runs a command; a repetition of one that was refused for want of money is tried anew under the next link of its key,
@@ -35,11 +35,17 @@ const REPEATS_UNFUNDED_MAX = 64;
 async function executeFunded(engine: Engine, command: Command): Promise<Outcome> {
   let outcome = await engine.execute(command);
   for (let link = 1; isUnfundedRepeat(outcome) && link <= REPEATS_UNFUNDED_MAX; link += 1)
-    outcome = await engine.execute({ ...command, key: `${command.key} ${link}` });
+    outcome = await nextTry(engine, command, link);
   return outcome;
 }
 
-const isUnfundedRepeat = ({ replayed, rejection }: Outcome): boolean => replayed && rejection === 'INSUFFICIENT_FUNDS';
+/** The command under one link of its key's chain, from 1. */
+export const nextTry = (engine: Engine, command: Command, link: number): Promise<Outcome> =>
+  engine.execute({ ...command, key: `${command.key} ${link}` });
+
+export const isUnfunded = ({ rejection }: Outcome): boolean => rejection === 'INSUFFICIENT_FUNDS';
+
+const isUnfundedRepeat = (outcome: Outcome): boolean => outcome.replayed && isUnfunded(outcome);
 
 /** @errors throws the refusal that the rejection names; Fault when the database could not be asked. */
 export async function executeFor(engine: Engine, call: Call, command: Command): Promise<Accepted> {

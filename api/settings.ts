@@ -4,6 +4,7 @@
  */
 import { type ChainSettings, readChainSettings } from '@tallystick/engine/adapters/chain';
 import { type Environment, integerSetting, seedSetting, switchSetting, textSetting } from '@tallystick/engine/program';
+import { readTillSettings, type TillSettings } from './quotes/settings.ts';
 import type { RatesPerMinute } from './rate-limits.ts';
 import { isLoopbackAddress } from './site.ts';
 
@@ -39,6 +40,8 @@ export interface ApiSettings {
   chainIds: number[];
   /** Where deposits come from; undefined where no chain is connected. */
   chain: ChainSettings | undefined;
+  /** How callers pay for requests; undefined where nobody carries payments to the chain. */
+  till: TillSettings | undefined;
   /** Under which URL callers reach the api; needed when it does not listen on loopback. */
   publicUrl: string | undefined;
   /** The listener for the ports of sandboxes; `publicUrl` is the one above all of theirs. */
@@ -80,6 +83,7 @@ function readAll(env: Environment): ApiSettings {
     graceMs: integerSetting(env, 'TALLY_GRACE_MS', { fallback: GRACE_MS_DEFAULT, min: 0, max: HOUR_MS }),
     chainIds: textSetting(env, 'TALLY_CHAIN_IDS', String(MAINNET)).split(',').map(Number),
     chain: readChainSettings(env),
+    till: readTillSettings(env),
     publicUrl: env['TALLY_PUBLIC_URL'] || undefined,
     ports: portsIn(env),
     admins: adminsIn(env),

@@ -4,7 +4,7 @@
  */
 import { type DescMethod, type DescService, getOption, hasOption } from '@bufbuild/protobuf';
 import { MethodOptions_IdempotencyLevel as IdempotencyLevel } from '@bufbuild/protobuf/wkt';
-import { authOption, rawOption, toolOption } from '@tallystick/proto';
+import { authOption, chargesOption, rawOption, toolOption } from '@tallystick/proto';
 import { http } from '@tallystick/proto/gen/google/api/annotations_pb.ts';
 import type { HttpRule } from '@tallystick/proto/gen/google/api/http_pb.ts';
 
@@ -36,6 +36,8 @@ export interface Operation {
   scopes: readonly string[];
   /** Changes nothing; needs no Idempotency-Key. */
   isReadOnly: boolean;
+  /** Answers 402 with a quote when money is missing, and takes its payment in a header. */
+  charges: boolean;
   tool?: Tool;
   /** The request body is bytes, not JSON. */
   rawRequest: boolean;
@@ -79,6 +81,7 @@ function readOperation(method: DescMethod): Operation {
     isPublic: auth.public,
     scopes: auth.scopes,
     isReadOnly: method.idempotency === IdempotencyLevel.NO_SIDE_EFFECTS,
+    charges: hasOption(method, chargesOption) && getOption(method, chargesOption),
     rawRequest: raw?.request ?? false,
     ...(raw?.response ? { rawResponseType: raw.responseType || 'application/octet-stream' } : {}),
     ...toolOf(method),

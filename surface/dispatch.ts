@@ -29,6 +29,10 @@ export interface Incoming {
   remoteIsLoopback: boolean;
   /** Host as the caller names it. */
   host: string;
+  /** Path and query as the caller named them. */
+  target: string;
+  /** Value of the header PAYMENT-SIGNATURE. @errors INVALID_REQUEST when it is longer than a payment can be */
+  paymentSignature: string | undefined;
   setHeader(name: string, value: string): void;
 }
 
@@ -189,6 +193,14 @@ class OpenCall implements Call {
 
   get host(): string {
     return this.#incoming.host;
+  }
+
+  get target(): string {
+    return this.#incoming.target;
+  }
+
+  get paymentSignature(): string | undefined {
+    return this.#incoming.paymentSignature;
   }
 
   setHeader(name: string, value: string): void {

@@ -182,11 +182,32 @@ for (const { operation, route } of endpoints) {
   });
 }
 
+test('a payment reaches the handler as it was sent, and is refused when it is longer than any is', async () => {
+  const operation = operations.find(({ name }) => name.endsWith('.TopUp'))!;
+  const route = operation.routes[0]!;
+  const sendWith = (payment: string) =>
+    send(operation, route, { payload: '{"amount_micros":1}', headers: { 'payment-signature': payment } });
+  let heard: string | undefined;
+  toy.answers.set('TopUp', (_request, call) => {
+    heard = call.paymentSignature;
+    return {};
+  });
+  try {
+    await sendWith('abc=');
+    assert.equal(heard, 'abc=');
+    const { response, problem } = await sendWith('a'.repeat(8 * 1024 + 1));
+    assert.deepEqual([response.statusCode, rulesOf(problem)], [400, [' http.payment_signature']]);
+  } finally {
+    toy.answers.delete('TopUp');
+  }
+});
+
 const PRINCIPAL = `eip155:1:0x${'a'.repeat(40)}`;
 const VALID_BODIES: Readonly<Record<string, object>> = {
   CreateNonce: { address: `0x${'a'.repeat(40)}` },
   VerifyLogin: { message: 'm', signature: '0xab' },
   CreateDevelopmentDeposit: { amount_micros: 1 },
+  TopUp: { amount_micros: 1 },
   CreateJob: { max_total_spend_micros: 1 },
   ExtendJob: { add_ttl_ms: 1 },
   ExtendSandbox: { add_ttl_ms: 1 },

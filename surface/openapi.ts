@@ -8,6 +8,7 @@ import { ERROR_CATALOGUE, wireCode } from '@tallystick/proto';
 import type { Operation, Route } from './contract.ts';
 import { type Comment, fieldComment, fieldSchema, messageSchema, type SchemaOptions } from './json-schema.ts';
 import { PROBLEM_MEDIA_TYPE } from './problem.ts';
+import { PAYMENT_CHARS_MAX } from './request-limits.ts';
 
 export interface OpenapiTitle {
   title: string;
@@ -87,15 +88,40 @@ function operationObject(
     responses: {
       200: {
         description: comment(method.output.typeName) ?? 'Done.',
+        ...(operation.charges ? { headers: { 'PAYMENT-RESPONSE': textHeader(PAID) } } : {}),
         content: answerContent(operation, components, comment),
       },
-      default: {
-        description: 'A problem.',
-        content: { [PROBLEM_MEDIA_TYPE]: { schema: { $ref: '#/components/schemas/Problem' } } },
-      },
+      ...(operation.charges ? PAYMENT_ANSWERS : {}),
+      default: { description: 'A problem.', content: problemContent },
     },
   };
 }
+
+const problemContent: JsonObject = { [PROBLEM_MEDIA_TYPE]: { schema: { $ref: '#/components/schemas/Problem' } } };
+const textHeader = (description: string): JsonObject => ({ description, schema: { type: 'string' } });
+
+const PAID = 'After a payment: which transaction paid (x402 v2, JSON in base64).';
+const PAYMENT: JsonObject = {
+  name: 'PAYMENT-SIGNATURE',
+  in: 'header',
+  required: false,
+  description: 'A payment for the quote of a 402 (x402 v2, JSON in base64), sent with the same Idempotency-Key.',
+  schema: { type: 'string', maxLength: PAYMENT_CHARS_MAX },
+};
+const PAYMENT_ANSWERS: JsonObject = {
+  402: {
+    description:
+      'The balance is too small. Where payments are taken, the header and the members quote_id, expires_at and options say what can be paid.',
+    headers: { 'PAYMENT-REQUIRED': textHeader('What can be paid (x402 v2, JSON in base64).') },
+    content: problemContent,
+  },
+  503: {
+    description:
+      'The outcome is unknown, or a payment is under way: do not pay again, repeat with the same Idempotency-Key.',
+    headers: { 'Retry-After': textHeader('Seconds.') },
+    content: problemContent,
+  },
+};
 
 function parametersOf(operation: Operation, route: Route, options: SchemaOptions): Json[] {
   const { fields } = operation.method.input;
@@ -125,7 +151,8 @@ function parametersOf(operation: Operation, route: Route, options: SchemaOptions
     description: 'Same key and same request: same answer, done once.',
     schema: { type: 'string', minLength: 1, maxLength: 255, pattern: '^[!-~]+$' },
   };
-  return [...inPath, ...inQuery, ...(operation.isReadOnly || operation.isPublic ? [] : [key])];
+  const sent = operation.isReadOnly || operation.isPublic ? [] : [key];
+  return [...inPath, ...inQuery, ...sent, ...(operation.charges ? [PAYMENT] : [])];
 }
 
 function requestBody(operation: Operation, route: Route, options: SchemaOptions): JsonObject | undefined {

@@ -17,6 +17,7 @@ import type { Operation, Route } from './contract.ts';
 import type { Admitted, Dispatch, Incoming, RawReply } from './dispatch.ts';
 import { type LogFault, type ProblemAnswer, problemOfThrown } from './problem.ts';
 import { type ApiRefusal, refuse, refuseInvalid } from './refusal.ts';
+import { PAYMENT_CHARS_MAX } from './request-limits.ts';
 import { readRequest } from './request-reader.ts';
 import { restWriter } from './rest-text.ts';
 
@@ -222,6 +223,18 @@ class Arrived implements Incoming {
 
   get host(): string {
     return this.#exchange.request.headers.host ?? '';
+  }
+
+  get target(): string {
+    return this.#exchange.request.url;
+  }
+
+  get paymentSignature(): string | undefined {
+    const text = this.#exchange.request.headers['payment-signature'];
+    if (text === undefined) return undefined;
+    if (text.length <= PAYMENT_CHARS_MAX) return String(text);
+    const detail = `the header PAYMENT-SIGNATURE has more than ${PAYMENT_CHARS_MAX} characters`;
+    throw refuseInvalid([{ pointer: '', detail, rule: 'http.payment_signature' }]);
   }
 
   setHeader(name: string, value: string): void {

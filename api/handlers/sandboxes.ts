@@ -12,6 +12,7 @@ import { freshId } from '../ids.ts';
 import { commandFrom, executeFor } from '../outcome.ts';
 import { ownSnapshot } from '../own-snapshot.ts';
 import { nextToken, pageOf } from '../page.ts';
+import { executeCharging, type Till } from '../quotes/till.ts';
 import { egressWord } from '../views/egress.ts';
 import { sandboxMessage } from '../views/sandbox.ts';
 import { numberOrNull, ownJob } from './jobs.ts';
@@ -29,6 +30,8 @@ export interface SandboxOptions {
   providerName: string;
   quantumMsDefault: number;
   graceMs: number;
+  /** Absent where nobody can pay for a request. */
+  till: Till | undefined;
 }
 
 export const sandboxHandlers = (options: SandboxOptions) => {
@@ -61,7 +64,7 @@ export const sandboxHandlers = (options: SandboxOptions) => {
         default_quantum_ms: options.quantumMsDefault,
         grace_ms: options.graceMs,
       };
-      return changeSandbox(engine, call, freshId('sbx'), 'OpenSandbox', body);
+      return buySandbox(options, call, body);
     },
     async listSandboxes(request, call) {
       const page = pageOf(request, SANDBOXES_PER_PAGE);
@@ -114,6 +117,12 @@ async function startOf(engine: Engine, call: Call, request: CreateSandboxRequest
 /** What was asked about ways out, and what the provider offers. */
 const egressOf = ({ egress }: CreateSandboxRequest, offered: string[]): JsonObject =>
   egress ? { egress: { mode: egressWord(egress.mode), allow: egress.allow }, egress_offered: offered } : {};
+
+async function buySandbox({ engine, till }: SandboxOptions, call: Call, body: JsonObject) {
+  const command = commandFrom(call, { stream: `sandbox:${freshId('sbx')}`, type: 'OpenSandbox', body });
+  const { answer, receiptId } = await (till ? executeCharging(till, call, command) : executeFor(engine, call, command));
+  return sandboxMessage(answer['sandbox'] as unknown as SandboxState, receiptId);
+}
 
 async function changeSandbox(engine: Engine, call: Call, id: string, type: string, body: JsonObject) {
   const { answer, receiptId } = await executeFor(

@@ -5,7 +5,16 @@
 import { type Engine, PAGE_MAX, readStream, streamsOfStatus } from '@tallystick/engine';
 import type { BlockRef, Chain, TransferSeen } from '@tallystick/engine/adapters/chain';
 import { type JsonObject, SAFE_MICROS_MAX, SUSPENSE } from '@tallystick/kernel';
-import { type DepositState, deposit, depositIdOf, depositStream, railStream } from '@tallystick/treasury';
+import {
+  type AuthorizationState,
+  authorizationStream,
+  type DepositState,
+  deposit,
+  depositIdOf,
+  depositStream,
+  railStream,
+  signerStream,
+} from '@tallystick/treasury';
 import type { Logger } from 'pino';
 import type { Addresses } from './addresses.ts';
 import { markOf } from './marks.ts';
@@ -44,23 +53,29 @@ export class DepositBook {
 
   /** Not deep enough yet: shown as pending. */
   async see(transfer: TransferSeen): Promise<void> {
-    if (this.#isOurOwn(transfer) || !this.#isPossible(transfer)) return;
+    if (this.#isOurOwn(transfer) || !this.#isPossible(transfer) || (await this.#isMadeGood(transfer))) return;
     const { chain } = this.#options;
     const id = depositIdOf(chain.key, transfer);
     const known = await this.#find(id);
     const isNews =
       !SETTLED.includes(known.status) && !(known.status === 'seen' && known.block_hash === transfer.block.hash);
     if (!isNews) return;
-    await this.#ask(depositStream(id), 'SeeDeposit', `${transfer.block.hash}:${known.version}`, {
+    const { authorization, payer } = transfer;
+    const principal = await this.#principalOf(transfer);
+    const place = `${transfer.block.hash}:${known.version}`;
+    // whose authorization it is may become known between looking and deciding: then it is another question the next time
+    const key = authorization === undefined ? place : `${place}:${principal}`;
+    await this.#ask(depositStream(id), 'SeeDeposit', key, {
       rail: chain.key,
       tx: transfer.tx,
       ordinal: String(transfer.ordinal),
       block: String(transfer.block.number),
       block_hash: transfer.block.hash,
-      payer: transfer.payer,
+      payer,
       payee: transfer.payee,
       amount_micros: String(transfer.micros),
-      principal: await this.#principalOf(transfer),
+      principal,
+      ...(authorization === undefined ? {} : { authorization: authorization.toLowerCase() }),
     });
   }
 
@@ -100,8 +115,9 @@ export class DepositBook {
     return railStream(this.#options.chain.key);
   }
 
-  async #credit({ id, principal, amount_micros, tx, ordinal, rail, version }: Known): Promise<void> {
-    const body = { deposit_id: id, amount_micros, source: rail, reference: `${tx}#${ordinal}` };
+  async #credit({ id, principal, amount_micros, tx, ordinal, rail, version, quote_id }: Known): Promise<void> {
+    const quoted = quote_id === undefined ? {} : { quote_id };
+    const body = { deposit_id: id, amount_micros, source: rail, reference: `${tx}#${ordinal}`, ...quoted };
     const { rejection } = await this.#ask(`account:${principal}`, 'CreditDeposit', `${id}:${version}`, body);
     if (rejection !== undefined && rejection !== 'ALREADY_EXISTS')
       this.#options.log.error({ deposit: id, rejection }, 'a deposit could not be credited');
@@ -127,6 +143,13 @@ export class DepositBook {
     return this.#options.addresses.principalOf(payer) !== undefined && payee === this.#treasury;
   }
 
+  /** From a key of ours to the treasury: nobody's deposit. It replaces what is missing there. */
+  async #isMadeGood({ payer, payee }: TransferSeen): Promise<boolean> {
+    if (payee !== this.#treasury) return false;
+    const { engine, chain } = this.#options;
+    return (await readStream(engine, signerStream(chain.key, payer)))?.state['status'] === 'open';
+  }
+
   get #treasury(): string {
     return this.#options.chain.config.treasury.toLowerCase();
   }
@@ -137,15 +160,23 @@ export class DepositBook {
     return false;
   }
 
-  async #principalOf({ payer, payee }: TransferSeen): Promise<string> {
+  /** An address of ours says whose it is; at the treasury the authorization, when a quote has it; else the payer. */
+  async #principalOf({ payer, payee, authorization }: TransferSeen): Promise<string> {
     const { engine, addresses, chainIds } = this.#options;
-    const assigned = addresses.principalOf(payee);
+    const assigned = addresses.principalOf(payee) ?? (await this.#quotedPrincipal(payer, authorization));
     if (assigned !== undefined) return assigned;
     for (const chainId of chainIds) {
       const principal = `eip155:${chainId}:${payer}`;
       if ((await readStream(engine, `account:${principal}`))?.state['is_open'] === true) return principal;
     }
     return SUSPENSE;
+  }
+
+  async #quotedPrincipal(payer: string, nonce: string | undefined): Promise<string | undefined> {
+    if (nonce === undefined) return undefined;
+    const stream = authorizationStream(this.#options.chain.key, payer, nonce.toLowerCase());
+    const found = await readStream(this.#options.engine, stream);
+    return (found?.state as unknown as AuthorizationState | undefined)?.principal || undefined;
   }
 
   async #find(id: string): Promise<Known> {

@@ -15,17 +15,21 @@ import {
   PathService,
   PolicyService,
   PortService,
+  QuoteService,
   ReceiptService,
   SandboxService,
   SecretService,
   SnapshotService,
   WatchService,
+  WithdrawalService,
 } from '@tallystick/proto';
 
 export const ALL_SERVICES: readonly DescService[] = [
   AuthService,
   BillingService,
   DepositService,
+  QuoteService,
+  WithdrawalService,
   JobService,
   SandboxService,
   ExecService,

@@ -17,6 +17,7 @@ export { askFaucet, type FaucetGift } from './faucet-client.ts';
 export { bumpedFees, FEE_WEI_MAX, type Fees } from './fees.ts';
 export { affordableSettlements } from './gas-money.ts';
 export { ChainLink } from './link.ts';
+export { bareSignature, isSignedByKey } from './payment-check.ts';
 export {
   GAS_MAX,
   type RoleSigner,

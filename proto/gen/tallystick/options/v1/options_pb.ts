@@ -14,7 +14,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file tallystick/options/v1/options.proto.
  */
 export const file_tallystick_options_v1_options: GenFile = /*@__PURE__*/
-  fileDesc("CiN0YWxseXN0aWNrL29wdGlvbnMvdjEvb3B0aW9ucy5wcm90bxIVdGFsbHlzdGljay5vcHRpb25zLnYxIiYKBEF1dGgSDgoGcHVibGljGAEgASgIEg4KBnNjb3BlcxgCIAMoCSIpCgRUb29sEgwKBG5hbWUYASABKAkSEwoLZGVzdHJ1Y3RpdmUYAiABKAgiPwoDUmF3Eg8KB3JlcXVlc3QYASABKAgSEAoIcmVzcG9uc2UYAiABKAgSFQoNcmVzcG9uc2VfdHlwZRgDIAEoCSKIAQoLRmllbGRSZW5kZXISNwoFaW50NjQYASABKA4yKC50YWxseXN0aWNrLm9wdGlvbnMudjEuRmllbGRSZW5kZXIuSW50NjQSDgoGc2VjcmV0GAIgASgIIjAKBUludDY0EhUKEUlOVDY0X1VOU1BFQ0lGSUVEEAASEAoMSU5UNjRfU1RSSU5HEAE6UQoEYXV0aBIeLmdvb2dsZS5wcm90b2J1Zi5NZXRob2RPcHRpb25zGLWHAyABKAsyGy50YWxseXN0aWNrLm9wdGlvbnMudjEuQXV0aFIEYXV0aDpRCgR0b29sEh4uZ29vZ2xlLnByb3RvYnVmLk1ldGhvZE9wdGlvbnMYtocDIAEoCzIbLnRhbGx5c3RpY2sub3B0aW9ucy52MS5Ub29sUgR0b29sOk4KA3JhdxIeLmdvb2dsZS5wcm90b2J1Zi5NZXRob2RPcHRpb25zGLeHAyABKAsyGi50YWxseXN0aWNrLm9wdGlvbnMudjEuUmF3UgNyYXc6WwoGcmVuZGVyEh0uZ29vZ2xlLnByb3RvYnVmLkZpZWxkT3B0aW9ucxi1hwMgASgLMiIudGFsbHlzdGljay5vcHRpb25zLnYxLkZpZWxkUmVuZGVyUgZyZW5kZXJiBnByb3RvMw", [file_google_protobuf_descriptor]);
+  fileDesc("CiN0YWxseXN0aWNrL29wdGlvbnMvdjEvb3B0aW9ucy5wcm90bxIVdGFsbHlzdGljay5vcHRpb25zLnYxIiYKBEF1dGgSDgoGcHVibGljGAEgASgIEg4KBnNjb3BlcxgCIAMoCSIpCgRUb29sEgwKBG5hbWUYASABKAkSEwoLZGVzdHJ1Y3RpdmUYAiABKAgiPwoDUmF3Eg8KB3JlcXVlc3QYASABKAgSEAoIcmVzcG9uc2UYAiABKAgSFQoNcmVzcG9uc2VfdHlwZRgDIAEoCSKIAQoLRmllbGRSZW5kZXISNwoFaW50NjQYASABKA4yKC50YWxseXN0aWNrLm9wdGlvbnMudjEuRmllbGRSZW5kZXIuSW50NjQSDgoGc2VjcmV0GAIgASgIIjAKBUludDY0EhUKEUlOVDY0X1VOU1BFQ0lGSUVEEAASEAoMSU5UNjRfU1RSSU5HEAE6UQoEYXV0aBIeLmdvb2dsZS5wcm90b2J1Zi5NZXRob2RPcHRpb25zGLWHAyABKAsyGy50YWxseXN0aWNrLm9wdGlvbnMudjEuQXV0aFIEYXV0aDpRCgR0b29sEh4uZ29vZ2xlLnByb3RvYnVmLk1ldGhvZE9wdGlvbnMYtocDIAEoCzIbLnRhbGx5c3RpY2sub3B0aW9ucy52MS5Ub29sUgR0b29sOk4KA3JhdxIeLmdvb2dsZS5wcm90b2J1Zi5NZXRob2RPcHRpb25zGLeHAyABKAsyGi50YWxseXN0aWNrLm9wdGlvbnMudjEuUmF3UgNyYXc6OgoHY2hhcmdlcxIeLmdvb2dsZS5wcm90b2J1Zi5NZXRob2RPcHRpb25zGLiHAyABKAhSB2NoYXJnZXM6WwoGcmVuZGVyEh0uZ29vZ2xlLnByb3RvYnVmLkZpZWxkT3B0aW9ucxi1hwMgASgLMiIudGFsbHlzdGljay5vcHRpb25zLnYxLkZpZWxkUmVuZGVyUgZyZW5kZXJiBnByb3RvMw", [file_google_protobuf_descriptor]);
 
 /**
  * Who may call a method. A method without it stops the boot.
@@ -202,10 +202,18 @@ export const raw: GenExtension<MethodOptions, Raw> = /*@__PURE__*/
   extDesc(file_tallystick_options_v1_options, 2);
 
 /**
+ * Without enough money it answers 402 with a quote, and takes its payment by the header PAYMENT-SIGNATURE.
+ *
+ * @generated from extension: bool charges = 50104;
+ */
+export const charges: GenExtension<MethodOptions, boolean> = /*@__PURE__*/
+  extDesc(file_tallystick_options_v1_options, 3);
+
+/**
  * How the field is printed.
  *
  * @generated from extension: tallystick.options.v1.FieldRender render = 50101;
  */
 export const render: GenExtension<FieldOptions, FieldRender> = /*@__PURE__*/
-  extDesc(file_tallystick_options_v1_options, 3);
+  extDesc(file_tallystick_options_v1_options, 4);
 

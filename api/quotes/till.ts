@@ -1,0 +1,143 @@
+/**
+ * Requests that cost money, from callers who may lack it: told what to pay, waited for, carried out once.
+ * Promise: a payment only ever credits the caller's account, and the request then runs against it under its own key; while a payment
+ * is under way nobody is asked to pay again.
+ */
+import type { Engine, Outcome } from '@tallystick/engine';
+import { type Command, type JsonObject, microsIn, timeTextOf } from '@tallystick/kernel';
+import { type Call, refuse } from '@tallystick/surface';
+import { depositStream, type QuoteOption, type QuoteState } from '@tallystick/treasury';
+import type { Desk } from '../deposits/desk.ts';
+import { type Accepted, accepted, commandFrom, isUnfunded, nextTry, REPEATS_UNFUNDED_MAX } from '../outcome.ts';
+import { burnOf, ladderOf } from './ladder.ts';
+import {
+  availableMicros,
+  isCredited,
+  isUnderWay,
+  offer,
+  paymentOf,
+  quoteOf,
+  settling,
+  take,
+  untilOver,
+} from './quotes.ts';
+import { invalid, paymentRequired, paymentResponse, readPayment } from './wire.ts';
+
+export interface Till {
+  desk: Desk;
+  /** The smallest payment: each costs the platform gas. */
+  leastMicros: bigint;
+  /** Where callers reach the api; absent: as the caller names it. */
+  publicUrl: string | undefined;
+}
+
+/** Tries of one key that are not kept for when there is money. */
+const TRIES_WITHOUT_MONEY_MAX = REPEATS_UNFUNDED_MAX / 2;
+
+/**
+ * Runs a command that costs money; without enough of it, 402 with a quote.
+ * @errors throws INSUFFICIENT_FUNDS with what can be paid, PAYMENT_INVALID, PAYMENT_SETTLING, and what the rejection names
+ */
+export async function executeCharging(till: Till, call: Call, command: Command): Promise<Accepted> {
+  const { engine } = till.desk;
+  const first = await engine.execute(command);
+  if (!isUnfunded(first)) return told(call, first);
+  const requiredMicros = microsIn(first.facts ?? {}, 'required_micros');
+  const quote = await paid(till, call, async () => (await availableMicros(engine, command.principal)) < requiredMicros);
+  const outcome = await tryAgain(engine, command, first, requiredMicros);
+  if (!isUnfunded(outcome)) {
+    if (quote) await tellPayment(engine, call, quote);
+    return told(call, outcome);
+  }
+  const shortMicros = requiredMicros - (await availableMicros(engine, command.principal));
+  const burn = await burnOf(engine, command);
+  const options = ladderOf(shortMicros > 0n ? shortMicros : 1n, burn, till.leastMicros);
+  throw await priced(till, call, { requiredMicros, shortMicros, options });
+}
+
+function told(call: Call, outcome: Outcome): Accepted {
+  if (outcome.replayed) call.setHeader('idempotent-replayed', 'true');
+  return accepted(outcome);
+}
+
+/** The next tries of the key, the last of them only when there is money. */
+async function tryAgain(engine: Engine, command: Command, first: Outcome, requiredMicros: bigint): Promise<Outcome> {
+  let outcome = first;
+  for (let link = 1; link <= REPEATS_UNFUNDED_MAX && isUnfunded(outcome) && outcome.replayed; link += 1) {
+    const isKept = link > TRIES_WITHOUT_MONEY_MAX;
+    if (isKept && (await availableMicros(engine, command.principal)) < requiredMicros) return outcome;
+    outcome = await nextTry(engine, command, link);
+  }
+  return outcome;
+}
+
+/**
+ * The quote of this request, its payment taken and waited for where there is one.
+ * @errors throws PAYMENT_INVALID when nothing is bound, PAYMENT_SETTLING when it is not over in time
+ */
+async function paid(till: Till, call: Call, isNeeded: () => Promise<boolean>): Promise<QuoteState | undefined> {
+  const { desk } = till;
+  const quote = await quoteOf(desk.engine, call);
+  const header = call.paymentSignature;
+  if (header !== undefined && !quote) throw invalid('payment-signature', 'nothing was offered for this request');
+  if (!quote || isCredited(quote)) return quote;
+  if (header !== undefined && quote.status === 'open') {
+    if (!(await isNeeded())) return quote;
+    await take(desk, call, quote, readPayment(header));
+  } else if (!isUnderWay(quote)) return quote;
+  return untilOver(desk, call, quote.id);
+}
+
+async function tellPayment(engine: Engine, call: Call, quote: QuoteState): Promise<void> {
+  const done = await paymentOf(engine, quote);
+  if (done) call.setHeader('payment-response', paymentResponse(done));
+}
+
+interface Price {
+  requiredMicros: bigint;
+  shortMicros: bigint;
+  options: readonly QuoteOption[];
+}
+
+/** The 402 itself, with the offer that stands. */
+async function priced(till: Till, call: Call, { requiredMicros, shortMicros, options }: Price): Promise<Error> {
+  const { desk, publicUrl } = till;
+  const quote = await offer(desk, call, options);
+  if (quote.status !== 'open') return settling(quote);
+  const facts: JsonObject = {
+    required_micros: String(requiredMicros),
+    available_micros: String(requiredMicros - shortMicros),
+    shortfall_micros: String(shortMicros),
+    quote_id: quote.id,
+    expires_at: timeTextOf(BigInt(quote.expires_at_us)),
+    options: quote.options,
+  };
+  const url = `${publicUrl ?? `http://${call.host}`}${call.target}`;
+  const headers = { 'payment-required': paymentRequired(quote, desk.settings.config, url) };
+  return refuse('INSUFFICIENT_FUNDS', facts, undefined, { headers });
+}
+
+/** Money for the caller's own account and nothing else. Resolves with the deposit's stream. @errors as `executeCharging` */
+export async function topUp(till: Till, call: Call, amountMicros: bigint): Promise<string> {
+  const { engine } = till.desk;
+  const target = {
+    stream: `account:${call.principal!.id}`,
+    type: 'RequestTopUp',
+    body: { amount_micros: String(amountMicros) },
+  };
+  accepted(await engine.execute(commandFrom(call, target)));
+  const quote = await paid(till, call, async () => true);
+  if (quote && isCredited(quote)) {
+    await tellPayment(engine, call, quote);
+    return depositStream(quote.deposit_id);
+  }
+  const isBelow = amountMicros < till.leastMicros;
+  const micros = isBelow ? till.leastMicros : amountMicros;
+  const options = [{ label: isBelow ? 'minimum' : 'top_up', amount_micros: String(micros) }];
+  const availableNow = await availableMicros(engine, call.principal!.id);
+  throw await priced(till, call, {
+    requiredMicros: availableNow + amountMicros,
+    shortMicros: amountMicros,
+    options,
+  });
+}
