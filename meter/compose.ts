@@ -9,6 +9,7 @@ import { openDatabase } from '@tallystick/engine/database';
 import { logKeyFromSeed, signingKeyFromSeed } from '@tallystick/kernel';
 import { RULES } from '@tallystick/planes';
 import type { Logger } from 'pino';
+import { lapseForEver } from './chain/lapse.ts';
 import { chainLoops } from './chain/loops.ts';
 import { Poke } from './chain/poke.ts';
 import { watchForEver } from './chain/watcher.ts';
@@ -57,6 +58,7 @@ export async function startMeter(settings: MeterSettings, log: Logger): Promise<
             signal,
           ),
           ...chainLoops({ engine, link, settings: settings.chain, keys: settings.chainKeys, watcher, log }, signal),
+          lapseForEver(link, { engine, confirmations: settings.chain.confirmations, log }, signal),
         ]
       : []),
   ];
