@@ -78,8 +78,8 @@ export interface Chain extends ChainSender, ContractWallets {
   depositAddress(principal: string): Address;
   /** What the factory makes that address of. */
   saltOf(principal: string): Hex;
-  /** Micros of the token. */
-  balanceOf(address: Address): Promise<bigint>;
+  /** Micros of the token, as of a block; absent: the newest. Endpoints may know only the last blocks' balances. */
+  balanceOf(address: Address, block?: bigint): Promise<bigint>;
 }
 
 /** @errors rejects with ChainFault: `misconfigured` names what the token says and what the settings say */
@@ -118,9 +118,12 @@ function chainOf(
       agreed(clients, `transfers in ${tx}`, (client) => transfersIn(client, config.token, { tx, payee })),
     saltOf,
     depositAddress: (principal) => depositAddressOf(config, principal),
-    balanceOf: (address) =>
+    balanceOf: (address, block) =>
       agreed(clients, `balance of ${address}`, (client) =>
-        client.readContract({ ...token, functionName: 'balanceOf', args: [address] }),
+        client.readContract({
+          ...{ ...token, functionName: 'balanceOf', args: [address] },
+          ...(block === undefined ? {} : { blockNumber: block }),
+        }),
       ),
   };
 }

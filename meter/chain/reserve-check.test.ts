@@ -1,0 +1,161 @@
+/**
+ * Proof of reserves on a real chain and a real database.
+ * Promise: money that goes missing stops withdrawals and is said; ordinary life, whatever the chain does, never stops them.
+ */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { type Chain, ChainFault } from '@tallystick/engine/adapters/chain';
+import { signerStream } from '@tallystick/treasury';
+import { fresh, keyOf, TREASURY } from './testing.ts';
+import { newTreasuryWorld, type TreasuryWorld } from './treasury-world.ts';
+import type { Watcher } from './watcher.ts';
+
+const CENT = 10_000n;
+
+async function lookAt(watcher: Watcher, times = 1): Promise<void> {
+  for (let n = 0; n < times; n++) {
+    await watcher.look();
+    await watcher.checkReserves();
+  }
+}
+
+const stolen = (world: TreasuryWorld, micros: bigint) => world.test.pay(keyOf('treasury'), fresh(), micros);
+
+test('[I-42] a theft from the treasury stops withdrawals at the second look; money back, and they go on', async () => {
+  await using world = await newTreasuryWorld();
+  const ann = await world.person(100n * CENT);
+  const watcher = world.watcher();
+  await lookAt(watcher);
+  await world.test.pay(ann.key, TREASURY, 50n * CENT);
+  await lookAt(watcher);
+  assert.deepEqual([(await world.rail()).withdrawals_stopped, (await world.rail()).reserves?.is_equal], [false, true]);
+  await world.withdraw(ann, CENT, 'wdr_before');
+  await stolen(world, 7n);
+  await lookAt(watcher);
+  assert.equal((await world.rail()).withdrawals_stopped, false, 'one look is not enough');
+  await lookAt(watcher);
+  const { withdrawals_stopped, reserves } = await world.rail();
+  assert.deepEqual([withdrawals_stopped, reserves!.missing_micros], [true, '7']);
+  assert.equal((await world.withdraw(ann, CENT, 'wdr_during')).rejection, 'RESERVES_DISAGREE');
+  const broadcaster = world.broadcaster();
+  await broadcaster.look();
+  assert.equal((await world.withdrawal('wdr_before'))!.status, 'held', 'nothing is signed meanwhile');
+  const address = keyOf('relayer').address.toLowerCase() as `0x${string}`;
+  const opened = { rail: world.chain.key, address, from_nonce: '0' };
+  await world.ask(signerStream(world.chain.key, address), 'OpenSigner', opened);
+  await world.test.chain.faucet.give({ to: address, micros: 7n, reference: 'capital', withGas: true });
+  await world.test.pay(keyOf('relayer'), TREASURY, 7n);
+  await lookAt(watcher);
+  assert.deepEqual([(await world.rail()).withdrawals_stopped, (await world.rail()).reserves!.is_equal], [false, true]);
+  await world.broadcaster().look();
+  assert.equal((await world.withdrawal('wdr_before'))!.status, 'signed', 'it goes on where it stood');
+  await lookAt(watcher, 2);
+  assert.equal((await world.rail()).reserves!.is_equal, true);
+});
+
+test('what a stranger sends while money is missing is a deposit of his and replaces nothing; a chain that forgets the theft does', async () => {
+  await using world = await newTreasuryWorld();
+  const [ann, watcher] = [await world.person(100n * CENT), world.watcher()];
+  await world.test.pay(ann.key, TREASURY, 50n * CENT);
+  await lookAt(watcher);
+  const undo = await world.test.snapshot();
+  await stolen(world, 7n);
+  await lookAt(watcher, 2);
+  await world.test.chain.faucet.give({ to: TREASURY, micros: 100n, reference: 'a gift', withGas: false });
+  await lookAt(watcher);
+  const { withdrawals_stopped, reserves } = await world.rail();
+  assert.deepEqual([withdrawals_stopped, reserves!.missing_micros], [true, '7']);
+  await undo();
+  await world.test.mine(4);
+  await lookAt(watcher, 2);
+  assert.deepEqual(
+    [(await world.rail()).withdrawals_stopped, (await world.rail()).reserves!.missing_micros],
+    [false, '0'],
+  );
+});
+
+test('what is on its way in or out, at any depth, is no difference', async () => {
+  await using world = await newTreasuryWorld();
+  const ann = await world.person(1_000n * CENT);
+  const [watcher, broadcaster] = [world.watcher(3), world.broadcaster({ confirmations: 3 })];
+  await world.test.pay(ann.key, TREASURY, 500n * CENT);
+  await world.test.pay(ann.key, ann.forwarder, 100n * CENT);
+  await world.test.mine(3);
+  await lookAt(watcher);
+  for (const n of [1, 2, 3, 4]) {
+    await world.withdraw(ann, 10n * CENT, `wdr_${n}`);
+    await broadcaster.look();
+    if (n % 2 === 0) await world.test.pay(ann.key, TREASURY, CENT);
+    await lookAt(watcher);
+    const { reserves } = await world.rail();
+    assert.deepEqual([reserves!.looks_short, reserves!.is_equal], [0, true], `after withdrawal ${n}`);
+  }
+  await world.test.mine(3);
+  await broadcaster.look();
+  await lookAt(watcher);
+  assert.equal((await world.withdrawal('wdr_4'))!.status, 'final');
+  assert.deepEqual([(await world.rail()).reserves!.is_equal, (await world.rail()).withdrawals_stopped], [true, false]);
+});
+
+test('an endpoint that knows only the newest balances is asked for those, and what waits is told apart', async () => {
+  await using world = await newTreasuryWorld();
+  const ann = await world.person(1_000n * CENT);
+  await world.test.pay(ann.key, TREASURY, 500n * CENT);
+  await world.test.mine(3);
+  const balanceOf: Chain['balanceOf'] = async (address, block) => {
+    if (block !== undefined && block < (await world.chain.head()).number)
+      throw new ChainFault('unreachable', 'missing trie node');
+    return world.chain.balanceOf(address);
+  };
+  const watcher = world.watcher(3, world.engine, { ...world.chain, balanceOf });
+  await lookAt(watcher);
+  await world.withdraw(ann, 20n * CENT, 'wdr_1');
+  await world.broadcaster({ confirmations: 3 }).look();
+  await stolen(world, 1n);
+  await world.test.pay(ann.key, TREASURY, 3n * CENT);
+  await world.test.pay(ann.key, ann.forwarder, 4n * CENT);
+  await lookAt(watcher);
+  const { reserves } = await world.rail();
+  const told = reserves!.parts.map(({ part, pending_micros, leaving_micros }) => [
+    part,
+    pending_micros,
+    leaving_micros,
+  ]);
+  assert.deepEqual(told, [
+    ['treasury', String(3n * CENT), String(20n * CENT)],
+    ['forwarders', String(4n * CENT), '0'],
+  ]);
+  assert.equal(reserves!.missing_micros, '1');
+});
+
+test('a ledger or a chain that moves during the look leaves no word', async () => {
+  await using world = await newTreasuryWorld();
+  const ann = await world.person(1_000n * CENT);
+  await world.test.pay(ann.key, TREASURY, 500n * CENT);
+  const other = world.watcher();
+  const moving: Chain = {
+    ...world.chain,
+    async balanceOf(address, block) {
+      const held = await world.chain.balanceOf(address, block);
+      await world.test.pay(ann.key, TREASURY, CENT);
+      await other.look();
+      return held;
+    },
+  };
+  await lookAt(world.watcher(1, world.engine, moving), 2);
+  assert.equal((await world.rail()).reserves, undefined);
+  await lookAt(world.watcher());
+  assert.equal((await world.rail()).reserves!.is_equal, true);
+});
+
+test('a withdrawal that nobody can be paid by stays where it is until it can', async () => {
+  await using world = await newTreasuryWorld();
+  const ann = await world.person(100n * CENT);
+  await world.test.pay(ann.key, ann.forwarder, 50n * CENT);
+  const watcher = world.watcher();
+  await lookAt(watcher);
+  await world.withdraw(ann, 40n * CENT, 'wdr_1');
+  await world.broadcaster().look();
+  assert.equal((await world.withdrawal('wdr_1'))!.status, 'held', 'the treasury has nothing yet');
+  assert.equal((await world.rail()).reserves!.is_equal, true);
+});
