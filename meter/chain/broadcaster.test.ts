@@ -4,7 +4,8 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Chain } from '@tallystick/engine/adapters/chain';
+import { type Chain, openChain } from '@tallystick/engine/adapters/chain';
+import { startTestChain } from '@tallystick/engine/adapters/chain/testing';
 import { railStream, type SignerState, signerStream } from '@tallystick/treasury';
 import type { Hex } from 'viem';
 import { fresh, keyOf, newPayoutWorld, type PayoutWorld, TREASURY, untilTrue } from './testing.ts';
@@ -164,7 +165,7 @@ test('what the contract undoes has failed; what would fail is not signed at all'
   const broke = await world.hold('too-much', fresh(), 10n ** 12n);
   await world.broadcaster().carry(broke);
   assert.equal(await statusOf(world, broke), 'held');
-  const blind = { ...world.chain, gasOf: async () => 80_000n } as Chain;
+  const blind = { ...world.chain, gasOf: async () => 80_000n, balanceOf: async () => 10n ** 15n } as Chain;
   await world.broadcaster({ chain: blind }).carry(broke);
   await world.broadcaster().look();
   assert.equal(await statusOf(world, broke), 'returned');
@@ -204,4 +205,22 @@ test('a chain of several endpoints, one of which is away, concludes nothing and 
   const back = world.broadcaster();
   await untilTrue(isFinal(world, [stream]), () => back.look());
   assert.equal(await world.chain.balanceOf(to), 5n);
+});
+
+test('a chain that was reset is another one: its keys count from its own beginning', async () => {
+  await using world = await newPayoutWorld();
+  const to = fresh();
+  await world.broadcaster().carry(await world.hold('before', to, 5n));
+  await using other = await startTestChain(TREASURY);
+  await other.chain.faucet.give({ to: TREASURY, micros: 100n, reference: 'other', withGas: true });
+  const chain = await openChain(other.config);
+  assert.notEqual(chain.key, world.chain.key);
+  const left = await world.hold('left', to, 5n);
+  const stream = 'withdrawal:after';
+  const payout = { rail: chain.key, to: to.toLowerCase(), amount_micros: '5' };
+  await world.ask(stream, 'Hold', payout);
+  await world.broadcaster({ chain }).look();
+  const { status, broadcast } = await world.state(stream);
+  assert.deepEqual([status, broadcast.nonce, await chain.balanceOf(to)], ['signed', '0', 5n]);
+  assert.equal(await statusOf(world, left), 'held', 'it waits for its own chain');
 });

@@ -9,6 +9,7 @@ import { type QuoteState, railStream } from '@tallystick/treasury';
 import type { Logger } from 'pino';
 import type { Hex } from 'viem';
 import { Follower } from './follower.ts';
+import { spareMicros } from './liquidity.ts';
 import { authorizationOf, OUTGOING, type OutgoingState, outgoingKindOf } from './outgoing.ts';
 import { type Carried, type FaultHook, SignerLane } from './signer-lane.ts';
 
@@ -30,6 +31,8 @@ export interface BroadcasterOptions {
   bumpMs: number;
   /** Something left or was mined: whoever waits for it may look. */
   onNews: () => void;
+  /** The treasury's address holds too little for a payout: what stands at deposit addresses may be gathered. */
+  onShort?: () => void;
   log: Logger;
   fault?: FaultHook;
   nowMs?: () => number;
@@ -40,6 +43,8 @@ export class Broadcaster {
   readonly #lanes: ReadonlyMap<SignerRole, SignerLane>;
   readonly #follower: Follower;
   readonly #underWay = new Set<string>();
+  /** Payouts that are checked and not on record yet, in micros. */
+  readonly #promised = new Map<string, bigint>();
   /** Streams that could not be carried: when to try again, and how often it was tried. */
   readonly #waiting = new Map<string, { atMs: number; tries: number }>();
 
@@ -62,6 +67,7 @@ export class Broadcaster {
       else this.#waiting.delete(stream);
     } finally {
       this.#underWay.delete(stream);
+      this.#promised.delete(stream);
     }
   }
 
@@ -110,12 +116,38 @@ export class Broadcaster {
     return carried;
   }
 
-  /** Withdrawals stand still while the books and the chain differ; what somebody else has carried already needs no carrying. */
-  async #isHeldBack(stream: string, state: JsonObject): Promise<boolean> {
-    const { engine, chain, onNews } = this.#options;
-    if (kindOf(stream) === 'withdrawal')
-      return (await readStream(engine, railStream(chain.key)))?.state['withdrawals_stopped'] === true;
-    if (kindOf(stream) !== 'quote') return false;
+  async #isHeldBack(stream: string, state: OutgoingState): Promise<boolean> {
+    if (kindOf(stream) === 'withdrawal') return (await this.#isStopped()) || !(await this.#promise(stream, state));
+    return kindOf(stream) === 'quote' && this.#isCarried(state);
+  }
+
+  /** While the books and the chain differ. */
+  async #isStopped(): Promise<boolean> {
+    const { engine, chain } = this.#options;
+    return (await readStream(engine, railStream(chain.key)))?.state['withdrawals_stopped'] === true;
+  }
+
+  /** False when the treasury's address has not as much. */
+  async #promise(stream: string, { amount_micros }: JsonObject): Promise<boolean> {
+    const { engine, chain, onShort, log } = this.#options;
+    const micros = BigInt(String(amount_micros));
+    const spare = await spareMicros(engine, chain);
+    const promised = [...this.#promised.values()].reduce((sum, one) => sum + one, 0n);
+    if (spare - promised < micros) {
+      log.info(
+        { stream, micros: String(micros), spare: String(spare - promised) },
+        'the treasury must be filled first',
+      );
+      onShort?.();
+      return false;
+    }
+    this.#promised.set(stream, micros);
+    return true;
+  }
+
+  /** Somebody else brought it to the chain: the watcher sees it there. */
+  async #isCarried(state: JsonObject): Promise<boolean> {
+    const { chain, onNews } = this.#options;
     const { from, nonce } = authorizationOf(state as QuoteState);
     const isCarried = await chain.authorizationState(from, nonce);
     if (isCarried) onNews();

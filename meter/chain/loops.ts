@@ -54,8 +54,8 @@ export interface ChainLoopsOptions {
 /** All of them run until the signal aborts. */
 export function chainLoops(options: ChainLoopsOptions, signal: AbortSignal): Promise<void>[] {
   const { engine, link, settings, keys, log } = options;
-  const poke = new Poke();
-  const broadcaster = once(async () => broadcasterOn(await link.chain(), options, poke));
+  const [poke, sweeping] = [new Poke(), new Poke()];
+  const broadcaster = once(async () => broadcasterOn(await link.chain(), options, { poke, sweeping }));
   const sweeper = once(
     async () => new Sweeper({ engine, chain: await link.chain(), minMicros: keys.sweepMinMicros, log }),
   );
@@ -75,7 +75,7 @@ export function chainLoops(options: ChainLoopsOptions, signal: AbortSignal): Pro
     ...(keys.relayerSeed
       ? [
           rounds(
-            { what: 'sweeps', poke: new Poke(), everyMs: sweepMs, log },
+            { what: 'sweeps', poke: sweeping, everyMs: sweepMs, log },
             async () => (await sweeper()).look(),
             signal,
           ),
@@ -92,7 +92,7 @@ export function chainLoops(options: ChainLoopsOptions, signal: AbortSignal): Pro
 function broadcasterOn(
   chain: Chain,
   { engine, settings, keys, watcher, log }: ChainLoopsOptions,
-  poke: Poke,
+  { poke, sweeping }: { poke: Poke; sweeping: Poke },
 ): Broadcaster {
   const { pollMs, confirmations } = settings;
   const onNews = (): void => {
@@ -101,7 +101,17 @@ function broadcasterOn(
   };
   const resendMs = within(pollMs * RESEND_LOOKS, RESEND_MS_MIN, RESEND_MS_MAX);
   const signers = signersOf(chain, keys);
-  return new Broadcaster({ engine, chain, signers, confirmations, resendMs, bumpMs: keys.bumpMs, onNews, log });
+  return new Broadcaster({
+    engine,
+    chain,
+    signers,
+    confirmations,
+    resendMs,
+    bumpMs: keys.bumpMs,
+    onNews,
+    onShort: () => sweeping.poke(),
+    log,
+  });
 }
 
 /** @errors throws Error when a key is not the one that the settings say */

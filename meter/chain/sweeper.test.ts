@@ -9,7 +9,7 @@ import { chainAccount, userAccount } from '@tallystick/kernel';
 import { addressStream, type SweepState } from '@tallystick/treasury';
 import { pino } from 'pino';
 import { Sweeper } from './sweeper.ts';
-import { FLOAT_MICROS, newPayoutWorld, type PayoutWorld } from './testing.ts';
+import { FLOAT_MICROS, fresh, newPayoutWorld, type PayoutWorld } from './testing.ts';
 import { Watcher } from './watcher.ts';
 
 const log = pino({ level: 'silent' });
@@ -96,3 +96,32 @@ test('the next batch waits for the one before, and a while after one that failed
     ],
   );
 });
+
+test('what payouts wait for is gathered however little it is, and payouts never count on the same dollars', async () => {
+  await using world = await newPayoutWorld();
+  const { engine, chain } = world;
+  await depositors(world, [60n, 50n]);
+  const watcher = watcherOf(world);
+  await watcher.look();
+  const to = [fresh(), fresh()];
+  await world.hold('all', to[0]!, FLOAT_MICROS - 10n);
+  await world.hold('more', to[1]!, 100n);
+  let short = 0;
+  const broadcaster = world.broadcaster({ onShort: () => (short += 1), nowMs: newClock() });
+  await broadcaster.look();
+  assert.deepEqual([await chain.balanceOf(to[0]!), await chain.balanceOf(to[1]!), short], [FLOAT_MICROS - 10n, 0n, 1]);
+  const sweeper = new Sweeper({ engine, chain, minMicros: MIN_MICROS, log });
+  await sweeper.look();
+  for (let round = 0; round < 3; round++) await broadcaster.look();
+  assert.equal(await chain.balanceOf(to[1]!), 100n);
+  assert.equal((await sweepsOf(world))[0]?.micros, '110');
+});
+
+/** A minute passes at every look at it. */
+function newClock(): () => number {
+  let nowMs = 0;
+  return () => {
+    nowMs += 60_000;
+    return nowMs;
+  };
+}

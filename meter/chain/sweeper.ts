@@ -1,6 +1,6 @@
 /**
  * Plans batches of deposit addresses to be gathered into the treasury.
- * Promise: an address is swept when it holds enough to be worth its gas, by one batch at a time; what is planned twice is planned once.
+ * Promise: an address is swept when it holds enough to be worth its gas, or when payouts wait for it; one batch at a time.
  */
 import { randomUUID } from 'node:crypto';
 import { type Engine, listStreams, readBalances } from '@tallystick/engine';
@@ -10,6 +10,7 @@ import { SWEEP_ADDRESSES_MAX, type SweepState, sweepStream } from '@tallystick/t
 import type { Logger } from 'pino';
 import type { Address } from 'viem';
 import { Addresses } from './addresses.ts';
+import { shortMicros } from './liquidity.ts';
 
 /** Balances in one group of questions. */
 const QUESTIONS_MAX = 200;
@@ -46,9 +47,10 @@ export class Sweeper {
     const { engine, chain, minMicros, log } = this.#options;
     const last = await this.#last();
     if (last?.status === 'planned' || last?.status === 'signed' || this.#isPausing(last)) return;
-    if ((await this.#ledgerMicros()) < minMicros) return;
+    const leastMicros = (await shortMicros(engine, chain)) > 0n ? 1n : minMicros;
+    if ((await this.#ledgerMicros()) < leastMicros) return;
     await this.#addresses.refresh(engine);
-    const worthIt = (await this.#holdings()).filter(({ micros }) => micros >= minMicros);
+    const worthIt = (await this.#holdings()).filter(({ micros }) => micros >= leastMicros);
     if (worthIt.length === 0) return;
     const largest = worthIt.sort((a, b) => (a.micros < b.micros ? 1 : -1)).slice(0, SWEEP_ADDRESSES_MAX);
     const number = String(BigInt(last?.number ?? '0') + 1n);
