@@ -3,79 +3,40 @@
  * Promise: the official client talks to `tally mcp`, which uses the login that a person made on the command line.
  */
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { Client } from '@modelcontextprotocol/client';
-import { StdioClientTransport } from '@modelcontextprotocol/client/stdio';
 import { bookProblems } from './harness/books.ts';
-import { type Platform, ROOT, startPlatform, temporaryFolder } from './harness/platform.ts';
+import { type CommandLine, commandLine, openTools, type Tools, type Value } from './harness/doors.ts';
+import { type Platform, startPlatform, temporaryFolder } from './harness/platform.ts';
 import { until } from './harness/until.ts';
 
-const TALLY = join(ROOT, 'terminal', 'bin', 'tally.mjs');
 const QUANTUM_MS = 2_000;
 const BUDGET_MICROS = 100_000;
 const DEPOSIT_MICROS = 1_000_000;
 
-type Value = Record<string, unknown>;
-
 describe('an agent lives over mcp', () => {
   const home = temporaryFolder();
   let platform: Platform;
-  let client: Client;
-  let env: Record<string, string>;
-
-  /** Runs the command line to its end. @errors rejects with what it said */
-  async function tally(...argv: string[]): Promise<Value> {
-    const child = spawn(process.execPath, [TALLY, ...argv, '--json'], { env, stdio: ['ignore', 'pipe', 'pipe'] });
-    let [out, err] = ['', ''];
-    child.stdout.on('data', (chunk: Buffer) => {
-      out += chunk.toString();
-    });
-    child.stderr.on('data', (chunk: Buffer) => {
-      err += chunk.toString();
-    });
-    const [code] = await once(child, 'close');
-    assert.equal(code, 0, `tally ${argv.join(' ')}: ${err}`);
-    return JSON.parse(out) as Value;
-  }
-
-  async function ask(
-    name: string,
-    input: Value = {},
-  ): Promise<{ isError: boolean; isReplayed: boolean; value: Value }> {
-    const { isError = false, structuredContent, content, _meta } = await client.callTool({ name, arguments: input });
-    const text = content[0]?.type === 'text' ? content[0].text : '';
-    const isReplayed = _meta?.['tallystick/replayed'] === true;
-    return { isError, isReplayed, value: (structuredContent ?? JSON.parse(text)) as Value };
-  }
-
-  async function call(name: string, input?: Value): Promise<Value> {
-    const { isError, value } = await ask(name, input);
-    assert.equal(isError, false, `${name}: ${JSON.stringify(value)}`);
-    return value;
-  }
+  let line: CommandLine;
+  let tools: Tools;
 
   before(async () => {
     platform = await startPlatform({ quantumMs: QUANTUM_MS });
-    const login = { TALLY_HOME: join(home, 'tally'), TALLY_PASSPHRASE: 'of an agent' };
-    env = { PATH: process.env['PATH'] ?? '', TALLY_DATA: platform.folder, ...login };
-    await tally('login', '--new');
-    client = new Client({ name: 'an agent', version: '1' });
-    await client.connect(
-      new StdioClientTransport({ command: process.execPath, args: [TALLY, 'mcp'], env, cwd: home, stderr: 'inherit' }),
-    );
+    line = commandLine(platform, home);
+    await line.tally('login', '--new');
+    tools = await openTools(line);
   });
 
   after(async () => {
-    await client?.close();
+    await tools?.[Symbol.asyncDispose]();
     await platform?.[Symbol.asyncDispose]();
     rmSync(home, { recursive: true, force: true });
   });
 
   test('[I-15] [I-06] buys a machine, works on it, stops its job and proves it all', async () => {
+    const { ask, call } = tools;
+    const { tally } = line;
     await call('billing_deposit', { amount_micros: DEPOSIT_MICROS });
     const job = await call('job_create', { label: 'mcp', max_total_spend_micros: BUDGET_MICROS });
     const asked = { job_id: job['id'], cpu_millis: 500, ram_mib: 128, disk_mib: 32, idempotency_key: 'my-machine' };

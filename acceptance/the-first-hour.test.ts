@@ -1,0 +1,142 @@
+/**
+ * A new wallet's whole first hour, through the command line and, separately, through a client of the Model Context Protocol.
+ * Promise: the programs that are shipped, a real machine, real transactions on the development chain, and the proof of all of it checked offline.
+ */
+import assert from 'node:assert/strict';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { bookProblems } from './harness/books.ts';
+import { type CommandLine, commandLine, openTools, type Tools, type Value } from './harness/doors.ts';
+import { type Platform, startPlatform, temporaryFolder } from './harness/platform.ts';
+import { until } from './harness/until.ts';
+
+const QUANTUM_MS = 2_000;
+const DEPOSIT_MICROS = 5_000;
+const BUDGET_MICROS = 30;
+const END_MS_MAX = 60_000;
+const SMALL = { cpu_millis: 500, ram_mib: 128, disk_mib: 32 };
+const FLAGS = ['--cpu', '500', '--ram', '128', '--disk', '32', '--quantum', `${QUANTUM_MS}ms`];
+/** Real work: counts the words of a text and writes down the commonest. */
+const WORK = `tr -cs a-z '\\n' < work/text | sort | uniq -c | sort -rn | head -1 | awk '{print $2, $1}' | tee work/answer`;
+const TEXT = 'a tally stick was split in two so that neither a debtor nor a creditor could change the count\n'.repeat(
+  40,
+);
+const ANSWER = 'a 120\n';
+
+/** What somebody does in their first hour, by whichever door. */
+interface Door {
+  deposit(): Promise<Value>;
+  /** Id of a job with the budget. */
+  job(): Promise<string>;
+  sandbox(job: string): Promise<string>;
+  work(sandbox: string): Promise<string>;
+  answer(sandbox: string): Promise<string>;
+  state(sandbox: string): Promise<Value>;
+  balance(): Promise<Value>;
+  /** Writes everything that happened down and checks it without the platform. */
+  proof(): Promise<Value>;
+}
+
+const idOf = (value: Value): string => String(value['id']);
+
+const byCommandLine = ({ tally, folder }: CommandLine): Door => ({
+  deposit: () => tally('deposit', `${DEPOSIT_MICROS}micros`),
+  job: async () => idOf(await tally('job', 'create', '--budget', `${BUDGET_MICROS}micros`, '--label', 'first hour')),
+  sandbox: async (job) => idOf(await tally('sandbox', 'create', '--job', job, ...FLAGS)),
+  async work(sandbox) {
+    mkdirSync(join(folder, 'work'), { recursive: true });
+    writeFileSync(join(folder, 'work', 'text'), TEXT);
+    await tally('cp', 'work', `${sandbox}:work`);
+    return String((await tally('exec', sandbox, '--', 'sh', '-c', WORK))['stdout']);
+  },
+  async answer(sandbox) {
+    await tally('cp', `${sandbox}:work/answer`, 'answer');
+    return readFileSync(join(folder, 'answer'), 'utf8');
+  },
+  state: (sandbox) => tally('sandbox', 'get', sandbox),
+  balance: () => tally('balance'),
+  async proof() {
+    await tally('receipts', 'export', 'all.jsonl');
+    return tally('verify', 'all.jsonl');
+  },
+});
+
+const byTools = ({ call }: Tools): Door => ({
+  deposit: () => call('billing_deposit', { amount_micros: DEPOSIT_MICROS }),
+  job: async () => idOf(await call('job_create', { max_total_spend_micros: BUDGET_MICROS, label: 'first hour' })),
+  sandbox: async (job) => idOf(await call('sandbox_create', { job_id: job, ...SMALL, quantum_ms: QUANTUM_MS })),
+  async work(id) {
+    await call('sandbox_upload', { id, path: 'work/text', content: TEXT });
+    return String((await call('sandbox_exec', { id, argv: ['sh', '-c', WORK] }))['stdout']);
+  },
+  answer: async (id) => String((await call('sandbox_download', { id, path: 'work/answer' }))['content']),
+  state: (id) => call('sandbox_get', { id }),
+  balance: () => call('billing_balance'),
+  async proof() {
+    await call('receipts_export', { path: 'all.jsonl' });
+    return call('receipts_verify', { path: 'all.jsonl' });
+  },
+});
+
+const microsIn = (value: Value, name: string): bigint => BigInt(value[name] as number);
+
+/** Money in, a machine bought, work done, and stopped by the budget with the rest still there. */
+async function liveUntilBudgetEnds(door: Door): Promise<bigint> {
+  assert.equal((await door.deposit())['amount_micros'], DEPOSIT_MICROS);
+  const sandbox = await door.sandbox(await door.job());
+  assert.equal(await door.work(sandbox), ANSWER);
+  assert.equal(await door.answer(sandbox), ANSWER);
+  const ended = await until(
+    'the machine stopped on its budget',
+    async () => {
+      const state = await door.state(sandbox);
+      return state['status'] === 'ended' && state;
+    },
+    END_MS_MAX,
+  );
+  assert.equal(ended['stop_reason'], 'job_cap');
+  const balance = await door.balance();
+  const [spent, left] = [microsIn(balance, 'spent_micros'), microsIn(balance, 'balance_micros')];
+  assert.ok(spent > 0n && spent <= BigInt(BUDGET_MICROS), `${spent} of ${BUDGET_MICROS}`);
+  assert.equal(left, BigInt(DEPOSIT_MICROS) - spent);
+  return left;
+}
+
+async function assertProven(door: Door): Promise<void> {
+  const { ok, problems, receipts } = await door.proof();
+  assert.deepEqual([ok, problems], [true, []]);
+  assert.ok(Number(receipts) > 10, `${receipts} receipts`);
+}
+
+describe('the first hour', { concurrency: 2 }, () => {
+  const folders = [temporaryFolder(), temporaryFolder()] as const;
+  let platform: Platform;
+  before(async () => {
+    platform = await startPlatform({ quantumMs: QUANTUM_MS });
+  });
+  after(async () => {
+    assert.deepEqual(await bookProblems(platform.folder), [], '[I-09] [I-10] the books');
+    await platform[Symbol.asyncDispose]();
+    for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+  });
+
+  test('[I-01] [I-05] [I-20] through the command line', async () => {
+    const line = commandLine(platform, folders[0]);
+    const { address } = await line.tally('wallet', 'new');
+    const { principal } = await line.tally('login');
+    assert.equal(principal, `eip155:1:${String(address).toLowerCase()}`);
+    const door = byCommandLine(line);
+    await liveUntilBudgetEnds(door);
+    await assertProven(door);
+  });
+
+  test('[I-01] [I-05] [I-20] through a client of the model context protocol', async () => {
+    const line = commandLine(platform, folders[1]);
+    await line.tally('login', '--new');
+    await using tools = await openTools(line);
+    const door = byTools(tools);
+    await liveUntilBudgetEnds(door);
+    await assertProven(door);
+  });
+});
