@@ -41,6 +41,7 @@ import { sandboxHandlers } from './handlers/sandboxes.ts';
 import { secretHandlers } from './handlers/secrets.ts';
 import { snapshotHandlers } from './handlers/snapshots.ts';
 import { watchHandlers } from './handlers/watches.ts';
+import { withdrawalHandlers } from './handlers/withdrawals.ts';
 import { registerHealth } from './health.ts';
 import { openTopic } from './live-topics.ts';
 import { outageTold, toldAsOutage } from './outage.ts';
@@ -171,6 +172,12 @@ function implementations(settings: ApiSettings, { engine, provider, watching, ac
     }),
     billingHandlers({ engine, development, desk }),
     depositHandlers(desk),
+    withdrawalHandlers({
+      engine,
+      desk,
+      sends: settings.withdrawals,
+      siteOf: siteRule(settings.host, settings.publicUrl),
+    }),
     jobHandlers(engine),
     quoteHandlers(engine, till),
     sandboxHandlers({ engine, provider, providerName, quantumMsDefault, graceMs, till }),

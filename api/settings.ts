@@ -42,6 +42,8 @@ export interface ApiSettings {
   chain: ChainSettings | undefined;
   /** How callers pay for requests; undefined where nobody carries payments to the chain. */
   till: TillSettings | undefined;
+  /** The meter has the treasury's key: what is held is sent. */
+  withdrawals: boolean;
   /** Under which URL callers reach the api; needed when it does not listen on loopback. */
   publicUrl: string | undefined;
   /** The listener for the ports of sandboxes; `publicUrl` is the one above all of theirs. */
@@ -84,6 +86,7 @@ function readAll(env: Environment): ApiSettings {
     chainIds: textSetting(env, 'TALLY_CHAIN_IDS', String(MAINNET)).split(',').map(Number),
     chain: readChainSettings(env),
     till: readTillSettings(env),
+    withdrawals: withdrawalsIn(env),
     publicUrl: env['TALLY_PUBLIC_URL'] || undefined,
     ports: portsIn(env),
     admins: adminsIn(env),
@@ -95,6 +98,14 @@ function readAll(env: Environment): ApiSettings {
     },
     development: switchSetting(env, 'TALLY_DEVELOPMENT'),
   };
+}
+
+/** @errors throws for another word than on and off */
+function withdrawalsIn(env: Environment): boolean {
+  const word = env['CHAIN_WITHDRAWALS'] || 'off';
+  if (word !== 'on' && word !== 'off')
+    throw new Error(`the setting CHAIN_WITHDRAWALS is ${word}; it must be on or off`);
+  return word === 'on';
 }
 
 /** @errors throws when it would listen for others without saying where they find it */

@@ -8,11 +8,13 @@ import { type Asked, askedOf, type Keyed, keyOf } from './ids.ts';
 import { type Jobs, jobsOf } from './job.ts';
 import { type Live, liveOf } from './live.ts';
 import { pagesOf } from './pages.ts';
+import { type Quotes, quotesOf } from './quotes.ts';
 import { type Receipts, receiptsOf } from './receipts.ts';
 import { type CreateSandboxOptions, createSandbox, Sandbox } from './sandbox.ts';
 import { type Connection, type Link, linkOf, type Services } from './services.ts';
 import { type Snapshots, snapshotsOf } from './snapshots.ts';
 import { type Tools, toolsOf } from './tools.ts';
+import { type Withdrawals, withdrawalsOf } from './withdrawals.ts';
 
 export interface Sandboxes {
   /** Buys the first minute and starts a machine in a job. @errors ApiError as `job.sandboxes.create` */
@@ -37,7 +39,14 @@ export interface Tally {
   balance(options?: Asked): Promise<Balance>;
   /** Credits development money. @errors ApiError `development_only` elsewhere than on a development platform on loopback */
   depositDevelopment(amountMicros: bigint, options?: Keyed): Promise<Deposit>;
+  /**
+   * Brings money from the payer's wallet to the account: at least this much.
+   * @errors ApiError `insufficient_funds` with what can be paid, without a payer; `quotes_off`
+   */
+  topUp(amountMicros: bigint, options?: Keyed): Promise<Deposit>;
   readonly deposits: Deposits;
+  readonly quotes: Quotes;
+  readonly withdrawals: Withdrawals;
   readonly jobs: Jobs;
   readonly sandboxes: Sandboxes;
   readonly snapshots: Snapshots;
@@ -66,7 +75,10 @@ export function connect(connection: Connection & { apiKey: string }): Tally {
     baseUrl: new URL(connection.baseUrl).origin,
     balance: (options) => billing.getBalance({}, askedOf(options)),
     depositDevelopment: (amountMicros, options) => billing.createDevelopmentDeposit({ amountMicros }, keyOf(options)),
+    topUp: (amountMicros, options) => link.services.quotes.topUp({ amountMicros }, keyOf(options)),
     deposits: depositsOf(link),
+    quotes: quotesOf(link),
+    withdrawals: withdrawalsOf(link, connection.baseUrl),
     jobs: jobsOf(link),
     sandboxes: sandboxesOf(link),
     snapshots: snapshotsOf(link),

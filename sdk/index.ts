@@ -39,8 +39,13 @@ export {
   PathChangeSchema,
   type PathStatus,
   PathStatusSchema,
+  type PayoutAddress,
+  PayoutAddressSchema,
   type Port,
   PortSchema,
+  type Quote,
+  QuoteSchema,
+  QuoteStatus,
   type Receipt,
   ReceiptSchema,
   ReserveSchema,
@@ -56,6 +61,9 @@ export {
   SnapshotStatus,
   StopReason,
   UploadedFileSchema,
+  type Withdrawal,
+  WithdrawalSchema,
+  WithdrawalStatus,
 } from '@tallystick/proto';
 export { connect, type Keys, type Sandboxes, type Tally } from './connect.ts';
 export type { Deposits } from './deposits.ts';
@@ -82,6 +90,7 @@ export { type Above, type Payee, payeeOf, payeeText, type SpendLimits } from './
 export { type PaymentQuestion, type SpendGuardOptions, spendGuard } from './payments/spend-guard.ts';
 export { plain } from './plain.ts';
 export type { ExposeOptions } from './ports.ts';
+export type { Quotes } from './quotes.ts';
 export { type Receipts, writeWhole } from './receipts.ts';
 export { type CreateSandboxOptions, Sandbox } from './sandbox.ts';
 export type { Attested, AttestOptions, ReleasedSecret } from './secrets.ts';
@@ -107,3 +116,4 @@ export type { ToolCallOptions, Tools } from './tools.ts';
 export type { TerminalSize, Typing } from './typing.ts';
 export { newPrivateKey, PrivateKeyError, type Signer, signerOfPrivateKey } from './wallet.ts';
 export type { FileEvent, FileEventKind, WatchOptions } from './watch.ts';
+export type { PayoutAddresses, Withdrawals, WithdrawOptions } from './withdrawals.ts';

@@ -69,8 +69,8 @@ function loginMessage(nonce: Nonce, { signer, chainId }: LoginOptions): string {
 const timestampText = ({ seconds, nanos }: { seconds: bigint; nanos: number }): string =>
   new Date(Number(seconds) * 1000 + Math.floor(nanos / 1_000_000)).toISOString();
 
-/** A platform that passes another site's challenge on would get a signature that works there. */
-function refuseForeignDomain({ domain }: Nonce, baseUrl: string): void {
+/** A platform that passes another site's challenge on would get a signature that works there. @errors TypeError @internal */
+export function refuseForeignDomain({ domain }: { domain: string }, baseUrl: string): void {
   const { host, hostname } = new URL(baseUrl);
   const named = new URL(`http://${domain}`).hostname;
   if (named === hostname || (isLoopback(named) && isLoopback(hostname))) return;

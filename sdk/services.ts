@@ -15,12 +15,14 @@ import {
   PathService,
   PolicyService,
   PortService,
+  QuoteService,
   ReceiptService,
   SandboxService,
   SecretService,
   SnapshotService,
   type UploadedFile,
   WatchService,
+  WithdrawalService,
 } from '@tallystick/proto';
 import {
   createRestClient,
@@ -54,6 +56,7 @@ export const ALL_SERVICES = [
   AuthService,
   BillingService,
   DepositService,
+  QuoteService,
   JobService,
   SandboxService,
   ExecService,
@@ -101,6 +104,8 @@ export interface Services {
   receipts: RestClient<typeof ReceiptService>;
   billing: RestClient<typeof BillingService>;
   deposits: RestClient<typeof DepositService>;
+  quotes: RestClient<typeof QuoteService>;
+  withdrawals: RestClient<typeof WithdrawalService>;
   policy: RestClient<typeof PolicyService>;
   admin: RestClient<typeof AdminService>;
 }
@@ -172,6 +177,8 @@ export function servicesOf(connection: Connection): Services {
     receipts: createRestClient(ReceiptService, options),
     billing: createRestClient(BillingService, options),
     deposits: createRestClient(DepositService, options),
+    quotes: createRestClient(QuoteService, options),
+    withdrawals: createRestClient(WithdrawalService, options),
     policy: createRestClient(PolicyService, options),
     admin: createRestClient(AdminService, options),
   };

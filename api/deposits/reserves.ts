@@ -2,37 +2,76 @@
  * Proof of reserves: what the ledger says that we hold on the chain, beside what the chain says.
  * Promise: both sides are read anew; what waits for confirmations is told apart, never smoothed over.
  */
-import { type Engine, PAGE_MAX, readBalances, streamsOfStatus } from '@tallystick/engine';
+import { type Engine, PAGE_MAX, readBalances, readStream, type StreamRow, streamsOfStatus } from '@tallystick/engine';
+import type { Chain } from '@tallystick/engine/adapters/chain';
 import { chainAccount, depositAccount } from '@tallystick/kernel';
-import type { AddressState, DepositState } from '@tallystick/treasury';
+import {
+  type AddressState,
+  type DepositState,
+  type RailState,
+  RESERVE_PARTS,
+  type ReservePart,
+  railStream,
+  type WithdrawalState,
+} from '@tallystick/treasury';
+import { timestampFromUs } from '../view-parts.ts';
 import type { Desk } from './desk.ts';
-
-const PARTS = ['treasury', 'forwarders'] as const;
-type Part = (typeof PARTS)[number];
 
 /** @errors rejects with ChainFault when the chain cannot be asked */
 export async function readReserves({ engine, link }: Desk) {
   const chain = await link.chain();
   const { treasury, token } = chain.config;
-  const [head, forwarders, pending, ledger] = [
+  const [head, forwarders, pending, ledger, leaving, row] = [
     await chain.head(),
     await assignedAddresses(engine, chain.key),
     await pendingMicros(engine, chain.key),
     await ledgerMicros(engine, chain.key),
+    await leavingMicros(engine, chain),
+    await readStream(engine, railStream(chain.key)),
   ];
-  const held: Record<Part, bigint> = {
+  const held: Record<ReservePart, bigint> = {
     treasury: await chain.balanceOf(treasury),
     forwarders: sum(await Promise.all(forwarders.map((address) => chain.balanceOf(address)))),
   };
-  const reserves = PARTS.map((part) => ({
+  const reserves = RESERVE_PARTS.map((part) => ({
     part,
     account: chainAccount(chain.key, part),
     ledgerMicros: ledger[part],
     chainMicros: held[part],
     pendingMicros: pending[part],
+    leavingMicros: part === 'treasury' ? leaving : 0n,
   }));
-  const isEqual = reserves.every((one) => one.ledgerMicros + one.pendingMicros === one.chainMicros);
-  return { network: `eip155:${chain.chainId}`, token, treasury, block: head.number, reserves, isEqual };
+  const isEqual = reserves.every((one) => one.ledgerMicros + one.pendingMicros - one.leavingMicros === one.chainMicros);
+  const figures = { network: `eip155:${chain.chainId}`, token, treasury, block: head.number, reserves, isEqual };
+  return { ...figures, ...(row ? checkOf(row) : {}) };
+}
+
+/** What the meter recorded last. */
+function checkOf({ state, receiptId }: StreamRow) {
+  const { reserves, withdrawals_stopped: withdrawalsStopped = false } = state as unknown as RailState;
+  if (!reserves) return { withdrawalsStopped };
+  const lastCheck = {
+    checkedAt: timestampFromUs(reserves.checked_at_us),
+    block: BigInt(reserves.block),
+    isEqual: reserves.is_equal,
+    missingMicros: BigInt(reserves.missing_micros),
+    since: timestampFromUs(reserves.since_us),
+    receiptId,
+  };
+  return { withdrawalsStopped, lastCheck };
+}
+
+/** Withdrawals that the chain has taken and the ledger has not concluded. */
+async function leavingMicros(engine: Engine, chain: Chain): Promise<bigint> {
+  const signed = await allOfStatus<WithdrawalState>(engine, 'withdrawal', 'signed');
+  const ours = signed.filter(({ rail }) => rail === chain.key);
+  const taken = await Promise.all(
+    ours.map(async ({ broadcast, amount_micros }) => {
+      const mined = await Promise.all(broadcast.attempts.map(({ hash }) => chain.receiptOf(hash as `0x${string}`)));
+      return mined.some((one) => one?.succeeded) ? BigInt(amount_micros) : 0n;
+    }),
+  );
+  return sum(taken);
 }
 
 const sum = (amounts: readonly bigint[]): bigint => amounts.reduce((total, one) => total + one, 0n);
@@ -53,7 +92,7 @@ async function assignedAddresses(engine: Engine, rail: string): Promise<`0x${str
   return assigned.filter((state) => state.rail === rail).map(({ address }) => address as `0x${string}`);
 }
 
-async function pendingMicros(engine: Engine, rail: string): Promise<Record<Part, bigint>> {
+async function pendingMicros(engine: Engine, rail: string): Promise<Record<ReservePart, bigint>> {
   const waiting = (await allOfStatus<DepositState>(engine, 'deposit', 'seen')).filter((state) => state.rail === rail);
   const paidOut = await readBalances(
     engine,
@@ -61,17 +100,17 @@ async function pendingMicros(engine: Engine, rail: string): Promise<Record<Part,
   );
   const markers = new Set(paidOut.map(({ account }) => account));
   const seen = waiting.filter(({ id }) => !markers.has(depositAccount(id)));
-  const of = (part: Part) =>
+  const of = (part: ReservePart) =>
     sum(seen.filter(({ door }) => door === part).map(({ amount_micros }) => BigInt(amount_micros)));
   return { treasury: of('treasury'), forwarders: of('forwarders') };
 }
 
-async function ledgerMicros(engine: Engine, rail: string): Promise<Record<Part, bigint>> {
+async function ledgerMicros(engine: Engine, rail: string): Promise<Record<ReservePart, bigint>> {
   const rows = await readBalances(
     engine,
-    PARTS.map((part) => chainAccount(rail, part)),
+    RESERVE_PARTS.map((part) => chainAccount(rail, part)),
   );
-  const of = (part: Part): bigint => {
+  const of = (part: ReservePart): bigint => {
     const row = rows.find(({ account }) => account === chainAccount(rail, part));
     return row ? row.debitsPostedMicros - row.creditsPostedMicros : 0n;
   };
