@@ -111,8 +111,15 @@ export async function newPayoutWorld(): Promise<PayoutWorld> {
   };
 }
 
-/** Its points are the hook's, and before and after everything that it asks of the database and the chain. */
-function mortalOf(options: BroadcasterOptions, point: number): ReturnType<PayoutWorld['mortal']> {
+/** A life that ends at its n-th point (0: the first). */
+export interface Mortality {
+  fault: (point: string) => void;
+  /** The same, with a point before and after everything that is asked of it. */
+  mortal<T extends object>(one: T): T;
+  hasDied(): boolean;
+}
+
+export function mortality(point: number): Mortality {
   let left = point;
   let isDead = false;
   const fault = (at: string): void => {
@@ -135,9 +142,13 @@ function mortalOf(options: BroadcasterOptions, point: number): ReturnType<Payout
         };
       },
     });
+  return { fault, mortal, hasDied: () => isDead };
+}
+
+function mortalOf(options: BroadcasterOptions, point: number): ReturnType<PayoutWorld['mortal']> {
+  const { fault, mortal, hasDied } = mortality(point);
   const [engine, chain] = [mortal(options.engine), mortal(options.chain)];
-  const broadcaster = new Broadcaster({ ...options, engine, chain, fault });
-  return { broadcaster, hasDied: () => isDead };
+  return { broadcaster: new Broadcaster({ ...options, engine, chain, fault }), hasDied };
 }
 
 export const fresh = newAddress;

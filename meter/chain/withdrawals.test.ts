@@ -1,0 +1,108 @@
+/**
+ * Withdrawals from the request to the last confirmation, on a real chain with the real rules.
+ * Promise: who withdraws has it once, on the chain or in the account; what the ledger says that we hold is what the chain holds.
+ */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { trialBalance } from '@tallystick/engine';
+import type { Chain } from '@tallystick/engine/adapters/chain';
+import { fresh, keyOf, mortality, TREASURY, untilTrue } from './testing.ts';
+import { balanceOf, newTreasuryWorld, type Person, type TreasuryWorld } from './treasury-world.ts';
+
+const CENT = 10_000n;
+const DEPOSIT_MICROS = 300n * CENT;
+
+async function depositors(world: TreasuryWorld, count: number): Promise<Person[]> {
+  const people: Person[] = [];
+  for (let n = 0; n < count; n++) {
+    const one = await world.person(DEPOSIT_MICROS);
+    await world.test.pay(one.key, TREASURY, DEPOSIT_MICROS);
+    people.push(one);
+  }
+  const watcher = world.watcher();
+  await watcher.look();
+  await world.engine.settled();
+  for (const one of people) assert.equal(await balanceOf(world, one), DEPOSIT_MICROS);
+  return people;
+}
+
+const statusOf = async (world: TreasuryWorld, id: string) => (await world.withdrawal(id))?.status;
+
+async function assertBooks(world: TreasuryWorld): Promise<void> {
+  const { chain, ledger } = await world.reserves();
+  assert.deepEqual(ledger, chain, 'the ledger and the chain differ');
+  for (const { sumMicros } of await trialBalance(world.engine)) assert.equal(sumMicros, 0n);
+}
+
+async function automine(world: TreasuryWorld, isOn: boolean): Promise<void> {
+  await world.test.chain.evm.request({ method: 'evm_setAutomine', params: [isOn] });
+}
+
+test('[I-38] twenty withdrawals with deaths, second submissions and replacements: each is paid once, and the books agree', async () => {
+  await using world = await newTreasuryWorld();
+  const people = await depositors(world, 5);
+  const wanted = people.flatMap((who, p) =>
+    [0, 1, 2, 3].map((n) => ({ who, id: `wdr_${p}_${n}`, micros: BigInt(10 + n) * CENT })),
+  );
+  const requested = await Promise.all(wanted.map(({ who, id, micros }) => world.withdraw(who, micros, id)));
+  assert.deepEqual(new Set(requested.map(({ rejection }) => rejection)), new Set([undefined]));
+  for (let round = 0; round < 8; round++) {
+    await automine(world, round % 3 === 0);
+    const dying = [25 + round * 41, 60 + round * 31].map((point) => {
+      const { mortal, fault } = mortality(point);
+      const change = { engine: mortal(world.engine), chain: mortal(world.chain), fault };
+      return world.broadcaster({ ...change, bumpMs: round % 2 === 0 ? 0 : 60_000 });
+    });
+    const streams = wanted.map(({ id }) => `withdrawal:${id}`);
+    await Promise.allSettled(dying.flatMap((one) => [...streams, ...streams].map((stream) => one.carry(stream))));
+    await Promise.allSettled(dying.map((one) => one.look()));
+    if (round % 4 === 3) await world.test.mine(1);
+  }
+  await automine(world, true);
+  const last = world.broadcaster();
+  const isOver = async (): Promise<boolean> =>
+    (await Promise.all(wanted.map(({ id }) => statusOf(world, id)))).every((status) => status === 'final');
+  await untilTrue(isOver, async () => {
+    await last.look();
+    await world.test.mine(1);
+  });
+  const sum = 46n * CENT;
+  for (const one of people) {
+    assert.equal(await world.chain.balanceOf(one.key.address), sum);
+    assert.equal(await balanceOf(world, one), DEPOSIT_MICROS - sum);
+  }
+  assert.equal(await world.chain.transactionCount(TREASURY), 20n);
+  await assertBooks(world);
+});
+
+test('a withdrawal that the contract undoes comes back to its owner, and can be asked for again', async () => {
+  await using world = await newTreasuryWorld();
+  const [ann] = (await depositors(world, 1)) as [Person];
+  await world.withdraw(ann, CENT, 'wdr_1');
+  const blind = { ...world.chain, gasOf: async () => 22_500n } as Chain; // so little that it runs out
+  await world.broadcaster({ chain: blind }).carry('withdrawal:wdr_1');
+  await world.broadcaster().look();
+  assert.equal(await statusOf(world, 'wdr_1'), 'returned');
+  assert.deepEqual([await balanceOf(world, ann), await world.chain.balanceOf(ann.key.address)], [DEPOSIT_MICROS, 0n]);
+  await assertBooks(world);
+  await world.withdraw(ann, CENT, 'wdr_2');
+  const broadcaster = world.broadcaster();
+  await broadcaster.look();
+  await broadcaster.look();
+  assert.deepEqual([await statusOf(world, 'wdr_2'), await world.chain.balanceOf(ann.key.address)], ['final', CENT]);
+  await assertBooks(world);
+});
+
+test('a withdrawal whose nonce somebody else used comes back, and is not paid by its old bytes later', async () => {
+  await using world = await newTreasuryWorld();
+  const [ann] = (await depositors(world, 1)) as [Person];
+  await world.withdraw(ann, CENT, 'wdr_1');
+  const silent = { ...world.chain, send: async () => 'never left' } as Chain;
+  await world.broadcaster({ chain: silent }).carry('withdrawal:wdr_1');
+  const { raw } = (await world.withdrawal('wdr_1'))!.broadcast.attempts[0]!;
+  await world.test.pay(keyOf('treasury'), fresh(), 1n);
+  await world.broadcaster().look();
+  assert.equal(await statusOf(world, 'wdr_1'), 'returned');
+  assert.notEqual(await world.chain.send(raw as `0x${string}`), undefined, 'no node takes them any more');
+  assert.deepEqual([await balanceOf(world, ann), await world.chain.balanceOf(ann.key.address)], [DEPOSIT_MICROS, 0n]);
+});
