@@ -67,6 +67,13 @@ export const DAY_MS = 86_400_000;
 /** Intents that no limit and no repeat needs any more are kept for people to read, so many. */
 export const READABLE_MAX = 200;
 
+/** Clocks of chains and of this computer may differ by so much. */
+const CLOCK_MARGIN_S = 60;
+const MS_PER_S = 1_000;
+
+/** From then on no block carries the payment out. */
+export const deadAtMs = ({ valid_before_s }: PaymentIntent): number => (valid_before_s + CLOCK_MARGIN_S) * MS_PER_S;
+
 const HAS_MONEY: ReadonlySet<IntentStatus> = new Set(['signed', 'bound', 'settled']);
 
 /** Whether its money is gone or may go. */
@@ -81,7 +88,7 @@ export function withPut(
   const byId = new Map([...intents, ...put].map((intent) => [intent.id, intent]));
   const all = [...byId.values()].sort((a, b) => a.at_ms - b.at_ms);
   const isNeeded = (intent: PaymentIntent): boolean =>
-    isSpent(intent) && (intent.at_ms > nowMs - DAY_MS || intent.status !== 'settled');
+    isSpent(intent) && (intent.at_ms > nowMs - DAY_MS || deadAtMs(intent) > nowMs);
   const readable = new Set(all.filter((intent) => !isNeeded(intent)).slice(-READABLE_MAX));
   return all.filter((intent) => isNeeded(intent) || readable.has(intent));
 }

@@ -6,6 +6,7 @@ import fc from 'fast-check';
 import {
   ApiError,
   type IntentStatus,
+  isSpent,
   memoryIntents,
   newPrivateKey,
   type PaymentIntent,
@@ -37,6 +38,10 @@ function intent(change: Partial<PaymentIntent> & { status: IntentStatus }): Paym
   const rest = { call: '', cause: '', from: '', tx: '', header: 'signed' };
   return { id: 'pay_9', key: 'other', turn: 1, amount_micros: '1000', ...offered, ...at, ...rest, ...change };
 }
+
+/** For the first offer, usable for so long. */
+const sameOffer = (status: IntentStatus, usableS: number): PaymentIntent =>
+  intent({ status, key: 'mine', quote_id: 'quo_1', nonce: nonce(1), valid_before_s: NOW_MS / 1000 + usableS });
 
 interface Row {
   rule: string;
@@ -109,8 +114,27 @@ const ROWS: Row[] = [
     rule: 'the same offer gets the same payment, whatever the limits are by now',
     required: offer(option(1_000n)),
     limits: { perPaymentMicros: 0n },
-    earlier: [intent({ status: 'signed', key: 'mine', quote_id: 'quo_1', nonce: nonce(1) })],
+    earlier: [sameOffer('signed', 16)],
     gives: ['again', 'signed'],
+  },
+  {
+    rule: 'a payment that is about to die is neither sent nor signed anew',
+    required: offer(option(1_000n)),
+    earlier: [sameOffer('signed', 15)],
+    gives: ['payment_unresolved', undefined],
+  },
+  {
+    rule: 'the same offer is paid by the same nonce when its payment is dead, which counts no more',
+    required: offer(option(1_000n)),
+    limits: { perDayMicros: 1_000n },
+    earlier: [sameOffer('signed', -60)],
+    gives: ['pay', 1_000n],
+  },
+  {
+    rule: 'credit for another account is refused',
+    required: offer(option(1n, { extra: { ...option(1n).extra, creditAccount: 'theirs' } })),
+    limits: { account: 'mine' },
+    gives: ['payment_payee_refused', 'account'],
   },
   {
     rule: 'another offer while a payment may be taken is refused',
@@ -261,7 +285,7 @@ test('whatever is asked for, dies, settles or comes at once, no 24 hours hold mo
             amountMicros: micros,
             idempotencyKey: call.idempotencyKey,
           });
-        for (const one of await intents.read()) if (one.from !== '') all.set(one.id, one);
+        for (const one of await intents.read()) if (isSpent(one)) all.set(one.id, one);
       };
       for (let at = 0; at < asked.length; at += 3) await Promise.all(asked.slice(at, at + 3).map(ask));
       for (const { at_ms } of all.values()) {
@@ -279,7 +303,7 @@ test('what people only read is kept within a bound; what limits and repeats need
     intent({ id: `pay_r${n}`, status: 'refused', at_ms: NOW_MS + n, header: '' }),
   );
   const needed = [
-    intent({ id: 'pay_old', status: 'signed', at_ms: NOW_MS - 9 * DAY_MS }),
+    intent({ id: 'pay_old', status: 'signed', at_ms: NOW_MS - 9 * DAY_MS, valid_before_s: NOW_MS / 1000 }),
     intent({ id: 'pay_today', status: 'settled', at_ms: NOW_MS - 1 }),
   ];
   const kept = withPut([...needed, ...refused], [], NOW_MS);

@@ -4,7 +4,7 @@
  */
 import type { Reserves } from '@tallystick/proto';
 import { type PaymentOption, type PaymentRequired, refuseHere } from '@tallystick/surface/client';
-import { DAY_MS, isSpent, type PaymentIntent } from './intents.ts';
+import { DAY_MS, deadAtMs, isSpent, type PaymentIntent } from './intents.ts';
 
 /** Where to a wallet pays, and with which token. Compared without regard to case. */
 export interface Payee {
@@ -27,14 +27,16 @@ export interface SpendLimits {
   /** The most in any 24 hours, what people allowed included; 0: nothing without being asked. */
   perDayMicros: bigint;
   allow: readonly Payee[];
+  /** Whose account a payment must be credited to, as the offer says it; absent: whoever's. */
+  account?: string | undefined;
   /** Label of the amount to take where an offer has it and the limits hold it; absent: the smallest. */
   prefer?: string | undefined;
 }
 
 /** Payments of one day: more are a loop, not work. */
 export const PAYMENTS_PER_DAY_MAX = 1_000;
-/** Clocks of chains and of this computer may differ by so much. */
-export const CLOCK_MARGIN_S = 60;
+/** A payment that can be used for less is not worth sending. */
+const USABLE_MS_MIN = 15_000;
 
 const NONCE = /^0x[0-9a-f]{64}$/;
 const MS_PER_S = 1_000;
@@ -70,17 +72,22 @@ export function judge(intents: readonly PaymentIntent[], given: Case): Verdict {
   const options = allowedOptions(required, limits);
   const nonces = new Set(options.map(nonceOf));
   const mine = intents.filter((intent) => intent.key === key);
-  const again = mine.find((intent) => isSpent(intent) && intent.header !== '' && nonces.has(intent.nonce));
-  if (again) return { kind: 'again', intent: again };
+  const same = mine.find((intent) => isSpent(intent) && intent.header !== '' && nonces.has(intent.nonce));
+  if (same && same.valid_before_s * MS_PER_S > nowMs + USABLE_MS_MIN) return { kind: 'again', intent: same };
   refuseUsedNonce(intents, options, key);
-  refuseUnresolved(mine, nowMs);
-  const open = mine.find((intent) => !isSpent(intent));
+  refuseUnresolved(mine, same, nowMs);
+  const open = same ?? mine.find((intent) => !isSpent(intent));
   const approvedMicros = open?.status === 'approved' ? BigInt(open.amount_micros) : 0n;
   const freeMicros = given.allowedMicros ?? approvedMicros;
   return choose(options, limits, { intents, nowMs, freeMicros, open });
 }
 
-function allowedOptions({ options }: PaymentRequired, { allow }: SpendLimits): PaymentOption[] {
+function allowedOptions({ options }: PaymentRequired, { allow, account }: SpendLimits): PaymentOption[] {
+  const other = options.find(({ extra }) => account !== undefined && extra['creditAccount'] !== account);
+  if (other) {
+    const facts = { cap: 'account', asked: String(other.extra['creditAccount'] ?? ''), available: account ?? '' };
+    throw refuseHere('PAYMENT_PAYEE_REFUSED', { facts });
+  }
   const isAllowed = ({ scheme, ...option }: PaymentOption): boolean =>
     scheme === 'exact' && allow.some((payee) => payeeText(payee) === payeeText(option));
   const allowed = options.filter(isAllowed);
@@ -119,17 +126,15 @@ function refuseUsedNonce(intents: readonly PaymentIntent[], options: readonly Pa
 }
 
 /**
- * Another offer for the same call means that the platform has given up the earlier payment or has it. Signed anew is only beside one
- * that it said to carry or to have, or that no block can carry out any more.
+ * Signed anew is only beside a payment that the platform said to carry or to have (another offer means that it has given it up), or that
+ * no block can carry out any more.
  */
-function refuseUnresolved(mine: readonly PaymentIntent[], nowMs: number): void {
-  const waiting = mine.find((intent) => intent.status === 'signed' && deadAtMs(intent) > nowMs);
+function refuseUnresolved(mine: readonly PaymentIntent[], same: PaymentIntent | undefined, nowMs: number): void {
+  const waiting = mine.find((intent) => (intent.status === 'signed' || intent === same) && deadAtMs(intent) > nowMs);
   if (!waiting) return;
   const facts = { payment_id: waiting.id, quote_id: waiting.quote_id, retry_after_ms: deadAtMs(waiting) - nowMs };
   throw refuseHere('PAYMENT_UNRESOLVED', { facts });
 }
-
-const deadAtMs = ({ valid_before_s }: PaymentIntent): number => (valid_before_s + CLOCK_MARGIN_S) * MS_PER_S;
 
 interface Purse {
   intents: readonly PaymentIntent[];
@@ -150,7 +155,10 @@ function choose(options: readonly PaymentOption[], limits: SpendLimits, purse: P
 }
 
 function inTheWay({ amountMicros }: PaymentOption, limits: SpendLimits, purse: Purse): Above | undefined {
-  const recent = purse.intents.filter((intent) => isSpent(intent) && intent.at_ms > purse.nowMs - DAY_MS);
+  const isOther = (intent: PaymentIntent): boolean => intent.id !== purse.open?.id;
+  const recent = purse.intents.filter(
+    (intent) => isSpent(intent) && isOther(intent) && intent.at_ms > purse.nowMs - DAY_MS,
+  );
   if (recent.length >= PAYMENTS_PER_DAY_MAX)
     return { cap: 'payments_per_day', capMicros: limits.perDayMicros, availableMicros: 0n };
   if (amountMicros <= purse.freeMicros) return undefined;

@@ -16,6 +16,7 @@ import { type Above, judge, nonceOf, quoteIdOf, type SpendLimits, type Verdict }
 import { signedIntent } from './sign.ts';
 
 const ID_HEX_CHARS = 32;
+const UNSIGNED = { from: '', valid_before_s: 0, header: '', tx: '' };
 
 /** What a person is asked. */
 export interface PaymentQuestion {
@@ -107,7 +108,7 @@ const refused = (guard: Guard, { option, intent }: Unsigned, call: PaidCall, cau
   guard.intents.change((all) => {
     const open = intent ?? newIntent(all, option, call, guard.nowMs());
     const status: IntentStatus = open.status === 'approved' ? 'approved' : 'refused';
-    const kept = { ...open, ...offerOf(option), status, cause, offered_at_ms: guard.nowMs() };
+    const kept = { ...open, ...offerOf(option), status, cause, ...UNSIGNED, offered_at_ms: guard.nowMs() };
     return { put: [kept], answer: kept };
   });
 
@@ -122,7 +123,6 @@ function newIntent(
   if (open) return { ...open, ...offerOf(option) };
   const turn = 1 + Math.max(0, ...mine.map((intent) => intent.turn));
   const id = `pay_${createHash('sha256').update(`${key}\n${turn}`).digest('hex').slice(0, ID_HEX_CHARS)}`;
-  const unsigned = { cause: '', from: '', valid_before_s: 0, header: '', tx: '' };
   const call = `${method} ${url.replace(/[?#].*$/, '')}`;
   return {
     id,
@@ -131,7 +131,8 @@ function newIntent(
     turn,
     call,
     ...offerOf(option),
-    ...unsigned,
+    ...UNSIGNED,
+    cause: '',
     at_ms: nowMs,
     offered_at_ms: nowMs,
   };
