@@ -48,6 +48,8 @@ export {
   QuoteStatus,
   type Receipt,
   ReceiptSchema,
+  type ReserveCheck,
+  ReserveCheckSchema,
   ReserveSchema,
   type Reserves,
   ReservesSchema,
@@ -116,4 +118,4 @@ export type { ToolCallOptions, Tools } from './tools.ts';
 export type { TerminalSize, Typing } from './typing.ts';
 export { newPrivateKey, PrivateKeyError, type Signer, signerOfPrivateKey } from './wallet.ts';
 export type { FileEvent, FileEventKind, WatchOptions } from './watch.ts';
-export type { PayoutAddresses, Withdrawals, WithdrawOptions } from './withdrawals.ts';
+export type { PayoutAddresses, PayoutProof, Withdrawals, WithdrawOptions } from './withdrawals.ts';

@@ -56,6 +56,7 @@ export const ALL_SERVICES = [
   AuthService,
   BillingService,
   DepositService,
+  WithdrawalService,
   QuoteService,
   JobService,
   SandboxService,

@@ -4,7 +4,13 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseSiwe } from '@tallystick/kernel';
-import { type PayoutAddress, type Withdrawal, WithdrawalStatus } from '@tallystick/proto';
+import {
+  type CreatePayoutAddressRequest,
+  type PayoutAddress,
+  type PayoutNonce,
+  type Withdrawal,
+  WithdrawalStatus,
+} from '@tallystick/proto';
 import { type Asked, askedOf, type Keyed, keyOf } from './ids.ts';
 import { refuseForeignDomain } from './login.ts';
 import { pagesOf } from './pages.ts';
@@ -38,6 +44,9 @@ export interface Withdrawals {
   readonly addresses: PayoutAddresses;
 }
 
+/** The text as it was given, and its signature in hex. */
+export type PayoutProof = Pick<CreatePayoutAddressRequest, 'address' | 'message' | 'signature'>;
+
 export interface PayoutAddresses {
   /** The own one, then the newest first. */
   list(options?: Asked): AsyncIterable<PayoutAddress>;
@@ -46,6 +55,10 @@ export interface PayoutAddresses {
    * @errors ApiError `payout_proof_refused`, `payout_address_refused`, `already_exists`; TypeError when the platform asks to sign something else
    */
   prove(signer: Pick<Signer, 'address' | 'signPersonal'>, options?: Asked): Promise<PayoutAddress>;
+  /** The text for a wallet elsewhere to sign; it serves one attempt. @errors ApiError `payout_address_refused`, `already_exists` */
+  ask(address: string, options?: Keyed): Promise<PayoutNonce>;
+  /** Brings the signature of that text. @errors ApiError `payout_proof_refused` */
+  confirm(proof: PayoutProof, options?: Keyed): Promise<PayoutAddress>;
   /** Nothing more is withdrawn to it. @errors ApiError `not_found` */
   revoke(address: string, options?: Keyed): Promise<PayoutAddress>;
 }
@@ -86,6 +99,9 @@ async function mostOf({ services: { billing, policy } }: Link, options?: Asked):
 }
 
 function addressesOf({ services: { withdrawals } }: Link, baseUrl: string): PayoutAddresses {
+  const ask: PayoutAddresses['ask'] = (address, options) => withdrawals.createPayoutNonce({ address }, keyOf(options));
+  const confirm: PayoutAddresses['confirm'] = (proof, options) =>
+    withdrawals.createPayoutAddress(proof, keyOf(options));
   return {
     list: (options) =>
       pagesOf(async (pageToken) => {
@@ -94,11 +110,12 @@ function addressesOf({ services: { withdrawals } }: Link, baseUrl: string): Payo
       }),
     async prove(signer, options) {
       const { address } = signer;
-      const { message } = await withdrawals.createPayoutNonce({ address }, keyOf(options));
+      const { message } = await ask(address, options);
       refuseForeignText(message, address, baseUrl);
-      const signature = await signer.signPersonal(message);
-      return withdrawals.createPayoutAddress({ address, message, signature }, keyOf(options));
+      return confirm({ address, message, signature: await signer.signPersonal(message) }, options);
     },
+    ask,
+    confirm,
     revoke: (address, options) => withdrawals.deletePayoutAddress({ address }, keyOf(options)),
   };
 }

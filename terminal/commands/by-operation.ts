@@ -47,6 +47,9 @@ export const COMMAND_BY_OPERATION: Readonly<Record<string, string>> = {
   'PortService.ClosePort': 'port close',
   'PortService.ExposePort': 'port expose',
   'PortService.ListPorts': 'port list',
+  'QuoteService.GetQuote': 'quotes get',
+  'QuoteService.ListQuotes': 'quotes list',
+  'QuoteService.TopUp': 'top-up',
   'ReceiptService.ExportReceipts': 'receipts export',
   'ReceiptService.GetReceipt': 'receipts get',
   'ReceiptService.ListReceipts': 'receipts list',
@@ -67,6 +70,13 @@ export const COMMAND_BY_OPERATION: Readonly<Record<string, string>> = {
   'WatchService.CloseWatch': 'fs watch',
   'WatchService.OpenWatch': 'fs watch',
   'WatchService.ReadWatch': 'fs watch',
+  'WithdrawalService.CreatePayoutAddress': 'payout-address prove',
+  'WithdrawalService.CreatePayoutNonce': 'payout-address ask',
+  'WithdrawalService.CreateWithdrawal': 'withdraw',
+  'WithdrawalService.DeletePayoutAddress': 'payout-address revoke',
+  'WithdrawalService.GetWithdrawal': 'withdrawals',
+  'WithdrawalService.ListPayoutAddresses': 'payout-address list',
+  'WithdrawalService.ListWithdrawals': 'withdrawals',
 };
 
 /** Operations without a command, each with its reason. */

@@ -6,8 +6,11 @@ import {
   ChainDepositSchema,
   DepositAddressSchema,
   DepositSchema,
+  formatUsd,
   plain,
+  ReserveCheckSchema,
   ReserveSchema,
+  type Reserves,
   ReservesSchema,
 } from '@tallystick/sdk';
 import { Argument, type Command } from 'commander';
@@ -27,6 +30,7 @@ const RESERVE_COLUMNS: Column[] = [
   { field: 'part', heading: 'PART' },
   { field: 'ledger_micros', heading: 'LEDGER' },
   { field: 'pending_micros', heading: 'PENDING' },
+  { field: 'leaving_micros', heading: 'LEAVING' },
   { field: 'chain_micros', heading: 'CHAIN' },
 ];
 
@@ -86,6 +90,16 @@ function addReserves(program: Command, world: World): void {
       found.reserves.map((one) => plain(ReserveSchema, one)),
       RESERVE_COLUMNS,
     );
-    return out.note(found.isEqual ? 'ledger and chain agree' : 'LEDGER AND CHAIN DIFFER');
+    return out.note(reservesText(found));
   });
+}
+
+/** Agreement now, and what the platform's own checks found last. */
+function reservesText({ isEqual, withdrawalsStopped, lastCheck }: Reserves): string {
+  const now = isEqual ? 'ledger and chain agree' : 'LEDGER AND CHAIN DIFFER';
+  const { checked_at, since } = lastCheck ? plain(ReserveCheckSchema, lastCheck) : {};
+  const missing =
+    lastCheck && lastCheck.missingMicros > 0n ? `${formatUsd(lastCheck.missingMicros)} missing` : 'nothing missing';
+  const checked = lastCheck ? `; checked ${String(checked_at)}, ${missing} since ${String(since)}` : '';
+  return `${now}${checked}${withdrawalsStopped ? '; WITHDRAWALS ARE STOPPED' : ''}`;
 }

@@ -23,6 +23,7 @@ const COLUMNS: Column[] = [
 /** The caps that the platform counts against: what is used of them, what is left. */
 const COUNTED: Readonly<Record<string, readonly [used: string, left: string]>> = {
   spend_micros_per_day_max: ['spent_today_micros', 'left_today_micros'],
+  withdraw_micros_per_month_max: ['withdrawn_this_month_micros', 'left_to_withdraw_micros'],
   sandboxes_max: ['sandboxes_running', 'sandboxes_left'],
 };
 
