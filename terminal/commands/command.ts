@@ -117,7 +117,9 @@ export const count = (min: number, max: number): ((text: string) => number) =>
   });
 
 /** An id of this kind. */
-export const idOf = (prefix: 'job' | 'sbx' | 'snp' | 'dep' | 'wdr' | 'key' | 'exec'): ((text: string) => string) =>
+export const idOf = (
+  prefix: 'job' | 'sbx' | 'snp' | 'dep' | 'quo' | 'wdr' | 'key' | 'exec',
+): ((text: string) => string) =>
   told((text) => {
     if (new RegExp(`^${prefix}_[0-9a-f]{32}$`).test(text)) return text;
     throw new UsageError(`${text} is no id of this kind.`, `Write ${prefix}_ and 32 hex digits.`);
