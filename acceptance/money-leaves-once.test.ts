@@ -1,0 +1,187 @@
+/**
+ * Money that leaves the platform, on a whole platform.
+ * Promise: what a job did not spend goes back to the wallet it came from, once, whatever dies on the way; and nothing leaves that may not.
+ */
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { promisify } from 'node:util';
+import { newPrivateKey, type Signer, signerOfPrivateKey, type Tally, WithdrawalStatus } from '@tallystick/sdk';
+import { type Address, encodeFunctionData, parseAbi } from 'viem';
+import { type PrivateKeyAccount, privateKeyToAccount } from 'viem/accounts';
+import { bookProblems } from './harness/books.ts';
+import { chainOf } from './harness/chain.ts';
+import { newcomer } from './harness/newcomer.ts';
+import { type Platform, ROOT, startPlatform, temporaryFolder } from './harness/platform.ts';
+import { until } from './harness/until.ts';
+
+const DEPOSIT_MICROS = 2_000_000n;
+const CENT = 10_000n;
+const WITHDRAW_MS_MAX = 90_000;
+const DAY_MS = 86_400_000;
+const TOKEN_ABI = parseAbi([
+  'function balanceOf(address account) view returns (uint256)',
+  'function transfer(address to, uint256 value) returns (bool)',
+]);
+
+describe('money leaves once', { concurrency: 1 }, () => {
+  let platform: Platform;
+  let tally: Tally;
+  let signer: Signer;
+  before(async () => {
+    platform = await startPlatform();
+    ({ tally, signer } = await newcomer(platform.url, { depositMicros: DEPOSIT_MICROS, attemptsMax: 40 }));
+  });
+  after(() => platform[Symbol.asyncDispose]());
+
+  const ended = (id: string) =>
+    until(
+      `${id} has ended`,
+      async () => {
+        const found = await tally.withdrawals.get(id).catch(() => undefined);
+        return found && found.status !== WithdrawalStatus.HELD && found.status !== WithdrawalStatus.SIGNED && found;
+      },
+      WITHDRAW_MS_MAX,
+    );
+  const tokenOf = async () => (await tally.deposits.reserves()).token as Address;
+  const onChain = async (address: string): Promise<bigint> =>
+    chainOf(platform).client.readContract({
+      ...{ address: await tokenOf(), abi: TOKEN_ABI, functionName: 'balanceOf', args: [address as Address] },
+    });
+  /** The platform's own key, past every program. */
+  const keyOf = (name: string): PrivateKeyAccount => {
+    const seed = Buffer.from(readFileSync(join(platform.folder, 'keys', `${name}.seed`), 'utf8').trim(), 'base64');
+    return privateKeyToAccount(`0x${seed.toString('hex')}`);
+  };
+  const transfer = async (from: PrivateKeyAccount, to: Address, micros: bigint) => {
+    const data = encodeFunctionData({ abi: TOKEN_ABI, functionName: 'transfer', args: [to, micros] });
+    await chainOf(platform).send(from, await tokenOf(), data);
+  };
+  const assertBalance = async () => {
+    const { depositedMicros, balanceMicros, spentMicros, withdrawnMicros, withdrawingMicros } = await tally.balance();
+    assert.equal(depositedMicros, balanceMicros + spentMicros + withdrawnMicros + withdrawingMicros);
+  };
+
+  test('[I-43] the rest after a job goes to the wallet that logged in', async () => {
+    const job = await tally.jobs.create({ maxTotalSpendMicros: 100_000n });
+    const sandbox = await job.sandboxes.create({ quantumMs: 1_000n });
+    await sandbox.exec(['true']);
+    await sandbox.destroy();
+    await until('the job costs nothing more', async () => (await tally.balance()).heldMicros === 0n);
+    const asked = await tally.withdrawals.create(1_500_000n, { key: 'the-rest' });
+    const again = await tally.withdrawals.create(1_500_000n, { key: 'the-rest' });
+    assert.deepEqual([again.id, asked.to], [asked.id, signer.address.toLowerCase()]);
+    await assertBalance();
+    const { status, tx, block } = await ended(asked.id);
+    assert.deepEqual([status, tx.length, block! > 0n], [WithdrawalStatus.FINAL, 66, true]);
+    const { withdrawnMicros, withdrawingMicros, spentMicros } = await tally.balance();
+    assert.deepEqual([withdrawnMicros, withdrawingMicros, spentMicros > 0n], [1_500_000n, 0n, true]);
+    await assertBalance();
+    assert.equal(await onChain(signer.address), 1_500_000n);
+  });
+
+  test('it is refused over the balance, the cap, below the smallest, and to an address that nobody proved', async () => {
+    const refused = (micros: bigint, to: string | undefined, expected: object) =>
+      assert.rejects(tally.withdrawals.create(micros, to === undefined ? {} : { to }), expected);
+    await refused(5_000_000n, undefined, { code: 'withdrawal_over_balance' });
+    await refused(2_000_000_000n, undefined, { code: 'withdrawal_cap_exceeded' });
+    await refused(9_999n, undefined, { code: 'withdrawal_too_small' });
+    const stranger = signerOfPrivateKey(newPrivateKey()).address;
+    await refused(CENT, stranger, { code: 'payout_address_unknown' });
+    const mistyped = stranger.replace(/[a-f](?=[^a-f]*$)/, (char) => char.toUpperCase());
+    if (mistyped !== stranger) await refused(CENT, mistyped, { code: 'payout_address_refused' });
+    const { address } = await tally.deposits.address();
+    await refused(CENT, address, { code: 'payout_address_refused' });
+    await refused(CENT, (await tally.deposits.reserves()).treasury, { code: 'payout_address_refused' });
+    await assertBalance();
+  });
+
+  test('another address is proven by its signature, once, and usable a day later', async () => {
+    const other = signerOfPrivateKey(newPrivateKey());
+    const { addresses } = tally.withdrawals;
+    const { message } = await addresses.ask(other.address);
+    const wrong = { address: other.address, message, signature: await signer.signPersonal(message) };
+    await assert.rejects(addresses.confirm(wrong), { code: 'payout_proof_refused' });
+    const right = { ...wrong, signature: await other.signPersonal(message) };
+    await assert.rejects(addresses.confirm(right), { code: 'payout_proof_refused' }, 'the text was burnt');
+    const proven = await addresses.prove(other);
+    assert.equal(proven.isUsable, false);
+    const waitMs = Number(proven.usableFrom!.seconds) * 1_000 - Date.now();
+    assert.ok(waitMs > DAY_MS - 120_000 && waitMs <= DAY_MS + 5_000, `${waitMs} ms`);
+    await assert.rejects(tally.withdrawals.create(CENT, { to: other.address }), { code: 'payout_address_waiting' });
+    const listed = await Array.fromAsync(addresses.list(), ({ address, isOwn, isUsable }) => [
+      address,
+      isOwn,
+      isUsable,
+    ]);
+    assert.deepEqual(listed, [
+      [signer.address.toLowerCase(), true, true],
+      [other.address.toLowerCase(), false, false],
+    ]);
+    await addresses.revoke(other.address);
+    assert.equal((await Array.fromAsync(addresses.list())).length, 1);
+  });
+
+  test('a key without the scope withdraws nothing', async () => {
+    const { tally: agent } = await newcomer(platform.url, {
+      depositMicros: 50_000n,
+      scopes: ['billing:write', 'billing:read'],
+    });
+    await assert.rejects(agent.withdrawals.create(CENT), { code: 'scope_missing' });
+  });
+
+  test('[I-17] [I-43] meter and api are killed while withdrawals are under way: each arrives once', async () => {
+    const before = await onChain(signer.address);
+    const asked = [];
+    for (const n of [0, 1, 2]) {
+      asked.push((await tally.withdrawals.create(CENT + BigInt(n), { key: `killed-${n}` })).id);
+      const name = n % 2 === 0 ? 'meter' : 'api';
+      const died = platform.pid(name);
+      await platform.kill(name);
+      await platform.untilReady([died]);
+    }
+    for (const id of asked) assert.equal((await ended(id)).status, WithdrawalStatus.FINAL);
+    assert.equal(await onChain(signer.address), before + 3n * CENT + 3n);
+    await assertBalance();
+    const { isEqual, withdrawalsStopped, lastCheck } = await until('the reserves agree', async () => {
+      const reserves = await tally.deposits.reserves();
+      return reserves.isEqual && reserves.lastCheck?.isEqual && reserves;
+    });
+    assert.deepEqual([isEqual, withdrawalsStopped, lastCheck!.missingMicros], [true, false, 0n]);
+    assert.deepEqual(await bookProblems(platform.folder), []);
+  });
+
+  test('[I-20] an export of whoever withdrew verifies offline', async () => {
+    const folder = temporaryFolder();
+    const file = join(folder, 'all.jsonl');
+    await tally.receipts.export(file);
+    const main = join(ROOT, 'terminal', 'main.ts');
+    const { stdout } = await promisify(execFile)(process.execPath, [main, 'verify', file, '--json']);
+    rmSync(folder, { recursive: true });
+    const { ok, problems } = JSON.parse(stdout) as { ok: boolean; problems: unknown[] };
+    assert.deepEqual([ok, problems], [true, []]);
+  });
+
+  test('[I-42] a theft from the treasury stops withdrawals and is told; replaced, they go on', async () => {
+    const stopped = (wanted: boolean) =>
+      until(`withdrawals are ${wanted ? 'stopped' : 'let out'}`, async () => {
+        const reserves = await tally.deposits.reserves();
+        return reserves.withdrawalsStopped === wanted && reserves;
+      });
+    const thief = await chainOf(platform).wallet();
+    await transfer(keyOf('treasury'), thief.address, 7n);
+    const { lastCheck, isEqual } = await stopped(true);
+    assert.deepEqual([isEqual, lastCheck!.missingMicros], [false, 7n]);
+    await assert.rejects(tally.withdrawals.create(CENT), { code: 'reserves_disagree' });
+    await chainOf(platform).fund(keyOf('relayer').address, 7n);
+    await transfer(keyOf('relayer'), keyOf('treasury').address, 7n);
+    await stopped(false);
+    await until('a withdrawal arrives', async () => {
+      const { id } = await tally.withdrawals.create(CENT);
+      return (await ended(id)).status === WithdrawalStatus.FINAL; // the thief took a nonce: the one that had it comes back
+    });
+    await assertBalance();
+  });
+});
