@@ -40,6 +40,7 @@ import { receiptHandlers } from './handlers/receipts.ts';
 import { sandboxHandlers } from './handlers/sandboxes.ts';
 import { secretHandlers } from './handlers/secrets.ts';
 import { snapshotHandlers } from './handlers/snapshots.ts';
+import { walletHandlers } from './handlers/wallet.ts';
 import { watchHandlers } from './handlers/watches.ts';
 import { withdrawalHandlers } from './handlers/withdrawals.ts';
 import { registerHealth } from './health.ts';
@@ -172,6 +173,7 @@ function implementations(settings: ApiSettings, { engine, provider, watching, ac
     }),
     billingHandlers({ engine, development, desk }),
     depositHandlers(desk),
+    walletHandlers({ development, desk }),
     withdrawalHandlers({
       engine,
       desk,

@@ -527,6 +527,18 @@ export {
   type TopUpRequestValid,
 } from './gen/tallystick/treasury/v1/quote_pb.ts';
 export {
+  type FundWalletRequest,
+  FundWalletRequestSchema,
+  type FundWalletRequestValid,
+  type GetWalletRequest,
+  GetWalletRequestSchema,
+  type GetWalletRequestValid,
+  type Wallet,
+  WalletSchema,
+  WalletService,
+  type WalletValid,
+} from './gen/tallystick/treasury/v1/wallet_pb.ts';
+export {
   type CreatePayoutAddressRequest,
   CreatePayoutAddressRequestSchema,
   type CreatePayoutAddressRequestValid,

@@ -7,6 +7,7 @@ import { type Deposits, depositsOf } from './deposits.ts';
 import { type Asked, askedOf, type Keyed, keyOf } from './ids.ts';
 import { type Jobs, jobsOf } from './job.ts';
 import { type Live, liveOf } from './live.ts';
+import { type OwnWallet, ownWalletOf } from './own-wallet.ts';
 import { pagesOf } from './pages.ts';
 import { type Quotes, quotesOf } from './quotes.ts';
 import { type Receipts, receiptsOf } from './receipts.ts';
@@ -47,6 +48,8 @@ export interface Tally {
   readonly deposits: Deposits;
   readonly quotes: Quotes;
   readonly withdrawals: Withdrawals;
+  /** The caller's own wallet, on the platform's chain. */
+  readonly wallet: OwnWallet;
   readonly jobs: Jobs;
   readonly sandboxes: Sandboxes;
   readonly snapshots: Snapshots;
@@ -79,6 +82,7 @@ export function connect(connection: Connection & { apiKey: string }): Tally {
     deposits: depositsOf(link),
     quotes: quotesOf(link),
     withdrawals: withdrawalsOf(link, connection.baseUrl),
+    wallet: ownWalletOf(link),
     jobs: jobsOf(link),
     sandboxes: sandboxesOf(link),
     snapshots: snapshotsOf(link),

@@ -63,6 +63,8 @@ export {
   SnapshotStatus,
   StopReason,
   UploadedFileSchema,
+  type Wallet,
+  WalletSchema,
   type Withdrawal,
   WithdrawalSchema,
   WithdrawalStatus,
@@ -77,6 +79,7 @@ export type { CreateJobOptions, ExtendOptions, Job, Jobs } from './job.ts';
 export { type FollowOptions, type Live, LiveProblem, LOST_MS_MAX } from './live.ts';
 export { type Login, type LoginOptions, login } from './login.ts';
 export { type ExecEnd, type ExecOutcome, type ExecResult, OUTPUT_KEPT_BYTES_MAX, type OutputChunk } from './output.ts';
+export type { OwnWallet } from './own-wallet.ts';
 export type { ReadOptions, SandboxFiles } from './paths.ts';
 export { approvePayment, isOfferOpen } from './payments/approve.ts';
 export { fileIntents, IntentsFault } from './payments/file-intents.ts';

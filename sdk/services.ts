@@ -21,6 +21,7 @@ import {
   SecretService,
   SnapshotService,
   type UploadedFile,
+  WalletService,
   WatchService,
   WithdrawalService,
 } from '@tallystick/proto';
@@ -58,6 +59,7 @@ export const ALL_SERVICES = [
   DepositService,
   WithdrawalService,
   QuoteService,
+  WalletService,
   JobService,
   SandboxService,
   ExecService,
@@ -107,6 +109,7 @@ export interface Services {
   deposits: RestClient<typeof DepositService>;
   quotes: RestClient<typeof QuoteService>;
   withdrawals: RestClient<typeof WithdrawalService>;
+  wallet: RestClient<typeof WalletService>;
   policy: RestClient<typeof PolicyService>;
   admin: RestClient<typeof AdminService>;
 }
@@ -180,6 +183,7 @@ export function servicesOf(connection: Connection): Services {
     deposits: createRestClient(DepositService, options),
     quotes: createRestClient(QuoteService, options),
     withdrawals: createRestClient(WithdrawalService, options),
+    wallet: createRestClient(WalletService, options),
     policy: createRestClient(PolicyService, options),
     admin: createRestClient(AdminService, options),
   };

@@ -6,7 +6,7 @@ import { readFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { connect, type Tally } from '@tallystick/sdk';
+import { type Connection, connect, type Tally } from '@tallystick/sdk';
 import type { Io } from './io.ts';
 import { UsageError } from './text/usage-error.ts';
 import { readPrivateFile, writePrivateFile } from './wallet/private-files.ts';
@@ -115,8 +115,11 @@ export async function findApiKey(io: Io, address: Address): Promise<string | und
   return isOurs ? settings.api_key : undefined;
 }
 
+/** What a connection has of payments. */
+export type Paying = (connection: Connection) => Pick<Connection, 'payer' | 'onPayment'>;
+
 /** A connection with the saved login. @errors UsageError when there is none for this platform */
-export async function connectSaved(io: Io, urlOption?: string): Promise<Tally> {
+export async function connectSaved(io: Io, urlOption?: string, paying?: Paying): Promise<Tally> {
   const address = await findAddress(io, urlOption);
   const apiKey = await findApiKey(io, address);
   if (!apiKey)
@@ -124,5 +127,6 @@ export async function connectSaved(io: Io, urlOption?: string): Promise<Tally> {
       `There is no login for ${address.url}.`,
       `Run: tally login --url ${address.url} (with --new to make a wallet first)`,
     );
-  return connect({ baseUrl: address.url, apiKey, fetch: io.fetch });
+  const connection = { baseUrl: address.url, apiKey, fetch: io.fetch };
+  return connect({ ...connection, ...paying?.(connection) });
 }

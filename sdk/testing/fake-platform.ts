@@ -31,6 +31,7 @@ import {
   refuse,
   registerRest,
 } from '@tallystick/surface';
+import { fakeChainOf } from './fake-chain.ts';
 import { type FakeExec, runFake } from './fake-exec.ts';
 import { fakeFilesOf, fakePathsOf } from './fake-files.ts';
 import { type FakeSecrets, fakeSecretsOf, newFakeSecrets } from './fake-secrets.ts';
@@ -189,6 +190,7 @@ const implementationsOf = (state: State) => [
   snapshotServiceOf(state),
   receiptServiceOf(),
   billingOf(state),
+  ...fakeChainOf(state.fake.till, (method, call) => changed(state, method, call)),
 ];
 
 const changed = ({ fake }: State, method: string, call: Call): void =>

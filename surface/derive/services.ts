@@ -20,6 +20,7 @@ import {
   SandboxService,
   SecretService,
   SnapshotService,
+  WalletService,
   WatchService,
   WithdrawalService,
 } from '@tallystick/proto';
@@ -30,6 +31,7 @@ export const ALL_SERVICES: readonly DescService[] = [
   DepositService,
   QuoteService,
   WithdrawalService,
+  WalletService,
   JobService,
   SandboxService,
   ExecService,

@@ -67,6 +67,8 @@ export const COMMAND_BY_OPERATION: Readonly<Record<string, string>> = {
   'SnapshotService.DeleteSnapshot': 'snapshot delete',
   'SnapshotService.GetSnapshot': 'snapshot get',
   'SnapshotService.ListSnapshots': 'snapshot list',
+  'WalletService.FundWallet': 'wallet fund',
+  'WalletService.GetWallet': 'wallet balance',
   'WatchService.CloseWatch': 'fs watch',
   'WatchService.OpenWatch': 'fs watch',
   'WatchService.ReadWatch': 'fs watch',

@@ -3,11 +3,13 @@
  * Promise: each has --json, --url where it talks to a platform, examples in its help, and one place that runs it.
  */
 
-import type { Tally } from '@tallystick/sdk';
-import { type Command, InvalidArgumentError } from 'commander';
+import { formatUsd, type Payment, type Tally } from '@tallystick/sdk';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { EXIT_CODES_HELP } from '../exit-code.ts';
 import type { Io } from '../io.ts';
 import { createOut, type Out } from '../output/out.ts';
+import { printable } from '../output/render.ts';
+import { type PayWish, payingOf } from '../payments/payer.ts';
 import { connectSaved } from '../session.ts';
 import { parseAmount } from '../text/amount.ts';
 import { formatDuration, parseDuration } from '../text/duration.ts';
@@ -56,7 +58,15 @@ export function addCommand(parent: Command, { usage, summary, examples, exitCode
 
 /** A command that changes something on the platform can be repeated under the same key. */
 export const withKey = (command: Command): Command =>
-  command.option('--key <key>', 'idempotency key; repeat with the same one to get the first answer (default: random)');
+  command
+    .option('--key <key>', 'idempotency key; repeat with the same one to get the first answer (default: random)')
+    .addOption(
+      new Option(
+        '--pay <when>',
+        'pay from the wallet when money is lacking (default: within `tally wallet limits`)',
+      ).choices(['yes', 'no', 'ask']),
+    )
+    .option('--max-pay <amount>', 'pay up to this in one payment without asking', amount);
 
 /** Runs `act` when the command is chosen; a number that it returns is the exit code, anything else means 0. */
 export function onRun<O>(
@@ -65,22 +75,26 @@ export function onRun<O>(
   act: (run: Run, operands: string[], options: O) => Promise<unknown>,
 ): void {
   command.action(async () => {
-    const options = command.opts<O & { json?: boolean; url?: string }>();
+    const options = command.opts<O & { json?: boolean; url?: string } & PayWish>();
     const { io } = world;
     world.isJson = options.json === true;
-    const run: Run = {
-      io,
-      out: createOut(io, world.isJson),
-      url: options.url,
-      connect: () => connectSaved(io, options.url),
-    };
+    const out = createOut(io, world.isJson);
+    const onPayment = (payment: Payment): void => void (world.isJson || out.note(paidText(payment)));
+    const wish = { pay: options.pay, maxPay: options.maxPay };
+    const paying = payingOf({ io, wish, canAsk: io.stdin.isTTY === true, onPayment });
+    const run: Run = { io, out, url: options.url, connect: () => connectSaved(io, options.url, paying) };
     const code = await act(run, command.processedArgs.flat() as string[], options);
     world.exitCode = typeof code === 'number' ? code : 0;
   });
 }
 
+const paidText = ({ amountMicros, transaction, network }: Payment): string =>
+  printable(
+    `paid ${amountMicros === undefined ? '' : formatUsd(amountMicros)} from the wallet (${transaction} on ${network})`,
+  );
+
 /** Lets commander name the option or argument that was wrong. */
-function told<T>(parse: (text: string) => T): (text: string) => T {
+export function told<T>(parse: (text: string) => T): (text: string) => T {
   return (text) => {
     try {
       return parse(text);

@@ -15,6 +15,7 @@ import { readPassphrase } from '../wallet/passphrase.ts';
 import { readPrivateFile } from '../wallet/private-files.ts';
 import { addressOfWallet, createWallet, keepKey, openWallet, walletExists } from '../wallet/wallet.ts';
 import { addCommand, onRun, type Run, type Spec, type World } from './command.ts';
+import { addPaymentCommands } from './payments.ts';
 
 interface WalletOptions {
   wallet?: string;
@@ -44,6 +45,7 @@ export function addWalletCommands(program: Command, world: World): void {
     local(wallet, { usage: 'address', summary: 'print the address', examples: ['tally wallet address'] }),
     showAddress,
   );
+  addPaymentCommands(program, wallet, world);
 }
 
 function addImport(wallet: Command, world: World): void {

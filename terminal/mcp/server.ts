@@ -5,9 +5,10 @@
 import { randomUUID } from 'node:crypto';
 import { type CallToolResult, McpServer, type StandardSchemaWithJSON } from '@modelcontextprotocol/server';
 import { StdioServerTransport, serveStdio } from '@modelcontextprotocol/server/stdio';
-import { type JsonObject, refuseHere, type Tally } from '@tallystick/sdk';
+import { type JsonObject, type Payment, refuseHere, type Tally } from '@tallystick/sdk';
 import { type Io, write } from '../io.ts';
-import { connectSaved } from '../session.ts';
+import { payingOf } from '../payments/payer.ts';
+import { connectSaved, type Paying } from '../session.ts';
 import { UsageError } from '../text/usage-error.ts';
 import { VERSION } from '../version.ts';
 import { execTools } from './exec-tools.ts';
@@ -34,6 +35,7 @@ const KEY_SCHEMA: JsonObject = {
 };
 const META_KEY = 'tallystick/idempotency_key';
 const META_REPLAYED = 'tallystick/replayed';
+const META_PAYMENT = 'tallystick/payment';
 
 /** Every tool, those of the contracts first. */
 export const allTools = (): Tool[] => [...platformTools(), ...execTools(), ...FILE_TOOLS, ...RECEIPT_TOOLS];
@@ -116,8 +118,10 @@ async function callTool(
   const asked = told ?? undefined;
   const key = tool.isKeyed && typeof asked === 'string' ? asked : randomUUID();
   let isReplayed = false;
+  const payments: Payment[] = [];
   const run: ToolRun = {
-    connect: () => connectFor(io, url),
+    connect: () =>
+      connectFor(io, url, payingOf({ io, wish: {}, canAsk: false, onPayment: (done) => payments.push(done) })),
     folder: io.folder,
     key,
     signal,
@@ -128,13 +132,21 @@ async function callTool(
   try {
     if (tool.isKeyed) checkKey(asked);
     const value = await tool.run(tool.isKeyed ? rest : given, run);
-    const meta = tool.isKeyed ? { _meta: { [META_KEY]: key, [META_REPLAYED]: isReplayed } } : {};
+    const meta = tool.isKeyed ? { _meta: { [META_KEY]: key, [META_REPLAYED]: isReplayed, ...paidMeta(payments) } } : {};
     return { content: [{ type: 'text', text: JSON.stringify(value) }], structuredContent: value, ...meta };
   } catch (fault) {
     const tell = signal.aborted ? () => undefined : log; // nobody waits for what was cancelled
     const problem = { ...problemOf(fault, tell), ...(tool.isKeyed ? { idempotency_key: key } : {}) };
     return { content: [{ type: 'text', text: JSON.stringify(problem) }], isError: true };
   }
+}
+
+/** What the wallet paid for the call. */
+function paidMeta(payments: readonly Payment[]): JsonObject {
+  const payment = payments.at(-1);
+  if (!payment) return {};
+  const { transaction, network, payer, amountMicros } = payment;
+  return { [META_PAYMENT]: { transaction, network, payer, amount_micros: Number(amountMicros ?? 0n) } };
 }
 
 /** @errors ApiError `idempotency_key_missing` */
@@ -147,9 +159,9 @@ function checkKey(asked: unknown): void {
 }
 
 /** Looked for anew for every call, so that a login is seen at once. @errors ApiError `credential_missing` */
-async function connectFor(io: Io, url: string | undefined): Promise<Tally> {
+async function connectFor(io: Io, url: string | undefined, paying: Paying): Promise<Tally> {
   try {
-    return await connectSaved(io, url);
+    return await connectSaved(io, url, paying);
   } catch (fault) {
     if (!(fault instanceof UsageError)) throw fault;
     throw refuseHere('CREDENTIAL_MISSING', { detail: fault.message, suggestion: fault.suggestion });

@@ -1,0 +1,120 @@
+/**
+ * The wallet of this terminal as a payer of what its calls need.
+ * Promise: the passphrase is asked for only when there is something to sign; nobody is asked where nobody can answer.
+ */
+import {
+  type Connection,
+  connect,
+  fileIntents,
+  formatUsd,
+  type Payer,
+  type Payment,
+  type PaymentIntent,
+  type PaymentQuestion,
+  payeeOf,
+  refuseHere,
+  type Signer,
+  spendGuard,
+} from '@tallystick/sdk';
+import { askYes } from '../ask-yes.ts';
+import type { Io } from '../io.ts';
+import { printable } from '../output/render.ts';
+import { type Paying, readSettings, walletFile } from '../session.ts';
+import { readPassphrase } from '../wallet/passphrase.ts';
+import { openWallet } from '../wallet/wallet.ts';
+import { limitsOf, paymentsFolder, pinPayee, readLimits } from './limits-file.ts';
+
+/** What whoever runs a command says about its payments. */
+export interface PayWish {
+  /** Absent: within the limits yes, above them a person is asked. */
+  pay?: 'yes' | 'no' | 'ask' | undefined;
+  /** The most that `yes` means; given alone it means yes up to this. */
+  maxPay?: bigint | undefined;
+}
+
+export interface PayingTerms {
+  io: Io;
+  wish: PayWish;
+  /** Standard input is a person's. */
+  canAsk: boolean;
+  onPayment: (payment: Payment) => void;
+}
+
+/** What `connect` takes of payments. */
+export function payingOf(terms: PayingTerms): Paying {
+  const { wish, onPayment } = terms;
+  return (connection) => ({ onPayment, ...(wish.pay === 'no' ? {} : { payer: payerOf(terms, connection) }) });
+}
+
+/** Reads limits anew for every payment: what a person has just changed counts. */
+function payerOf(terms: PayingTerms, connection: Connection): Payer {
+  const signer = openedOnce(terms.io);
+  const intents = fileIntents(paymentsFolder(terms.io), terms.io.nowMs);
+  const common = { signer, intents, wayOut, nowMs: terms.io.nowMs, ...asking(terms) };
+  const guard = async (): Promise<Payer> => spendGuard({ ...(await limitsHere(terms, connection)), ...common });
+  return {
+    pay: async (required, call) => (await guard()).pay(required, call),
+    accepted: async (call) => (await guard()).accepted!(call),
+    settled: async (payment) => (await guard()).settled!(payment),
+  };
+}
+
+async function limitsHere({ io, wish }: PayingTerms, connection: Connection) {
+  const { baseUrl, apiKey = '', fetch = globalThis.fetch } = connection;
+  const known = await readLimits(io);
+  if (!Object.hasOwn(known.pinned, baseUrl))
+    await pinPayee(io, baseUrl, payeeOf(await connect({ baseUrl, apiKey, fetch }).deposits.reserves()));
+  const limits = limitsOf(await readLimits(io), baseUrl);
+  const settings = await readSettings(io);
+  const account = settings && settings.api_key === apiKey ? settings.principal : undefined;
+  const isAsked = wish.pay === 'ask' ? { perPaymentMicros: 0n } : {};
+  return { ...limits, ...isAsked, account };
+}
+
+/** Scrypt takes a second: once for a process. A wallet that did not open is tried again. */
+function openedOnce(io: Io): () => Promise<Signer> {
+  let opened: Promise<Signer> | undefined;
+  const open = async (): Promise<Signer> =>
+    (await openWallet(walletFile(io), await readPassphrase(io, undefined, false))).signer;
+  return () => {
+    opened ??= open().catch((fault: unknown) => {
+      opened = undefined;
+      throw fault;
+    });
+    return opened;
+  };
+}
+
+function asking({ io, wish: { pay, maxPay }, canAsk }: PayingTerms): {
+  ask?: (asked: PaymentQuestion) => Promise<boolean>;
+} {
+  if (pay === 'yes' || (pay === undefined && maxPay !== undefined))
+    return { ask: async ({ amountMicros }) => amountMicros <= upTo(amountMicros, maxPay) };
+  if (!canAsk) return {};
+  return { ask: (asked) => askYes(io, questionOf(asked)) };
+}
+
+/** @errors throws ApiError when the amount is above what was said */
+function upTo(amountMicros: bigint, maxPay: bigint | undefined): bigint {
+  if (maxPay === undefined || amountMicros <= maxPay) return amountMicros;
+  const [asked_micros, cap_micros] = [Number(amountMicros), Number(maxPay)];
+  const facts = { cap: 'max_pay', cap_micros, asked_micros, available_micros: cap_micros };
+  throw refuseHere('PAYMENT_ABOVE_LIMIT', {
+    facts,
+    suggestion: `Give --max-pay '${formatUsd(amountMicros)}' or more.`,
+  });
+}
+
+const LIMIT_WORDS = { per_payment: 'one payment', per_day: 'a day', payments_per_day: 'payments of a day' } as const;
+
+function questionOf({ amountMicros, above, option: { payTo, network }, call }: PaymentQuestion): string {
+  const limit = `limit for ${LIMIT_WORDS[above.cap]} ${formatUsd(above.capMicros)}, left ${formatUsd(above.availableMicros)}`;
+  const path = call.url.replace(/^[a-z]+:\/\/[^/]+/, '').replace(/[?#].*$/, '');
+  const what = `${call.method} ${path} needs ${formatUsd(amountMicros)} from your wallet, to ${payTo} on ${network}`;
+  return printable(`${what} (${limit}).\nPay it? [y/N] `);
+}
+
+/** How a person allows what was refused. */
+const wayOut = ({ id, key }: PaymentIntent): string =>
+  `Whoever owns the wallet allows it by: tally payments approve ${id} (or raises the limits: tally wallet limits --help). ` +
+  `Then repeat the call with the same key: ${key}`;
