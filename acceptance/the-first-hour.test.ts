@@ -6,13 +6,15 @@ import assert from 'node:assert/strict';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import type { Hex } from 'viem';
 import { bookProblems } from './harness/books.ts';
+import { type ChainHand, chainOf } from './harness/chain.ts';
 import { type CommandLine, commandLine, openTools, type Tools, type Value } from './harness/doors.ts';
 import { type Platform, startPlatform, temporaryFolder } from './harness/platform.ts';
 import { until } from './harness/until.ts';
 
 const QUANTUM_MS = 2_000;
-const DEPOSIT_MICROS = 5_000;
+const DEPOSIT_MICROS = 50_000;
 const BUDGET_MICROS = 30;
 const END_MS_MAX = 60_000;
 const SMALL = { cpu_millis: 500, ram_mib: 128, disk_mib: 32 };
@@ -34,6 +36,8 @@ interface Door {
   answer(sandbox: string): Promise<string>;
   state(sandbox: string): Promise<Value>;
   balance(): Promise<Value>;
+  /** All of it, until it is there. */
+  withdraw(micros: bigint): Promise<Value>;
   /** Writes everything that happened down and checks it without the platform. */
   proof(): Promise<Value>;
 }
@@ -56,6 +60,7 @@ const byCommandLine = ({ tally, folder }: CommandLine): Door => ({
   },
   state: (sandbox) => tally('sandbox', 'get', sandbox),
   balance: () => tally('balance'),
+  withdraw: () => tally('withdraw', 'all', '--wait'),
   async proof() {
     await tally('receipts', 'export', 'all.jsonl');
     return tally('verify', 'all.jsonl');
@@ -73,6 +78,13 @@ const byTools = ({ call }: Tools): Door => ({
   answer: async (id) => String((await call('sandbox_download', { id, path: 'work/answer' }))['content']),
   state: (id) => call('sandbox_get', { id }),
   balance: () => call('billing_balance'),
+  async withdraw(micros) {
+    const id = idOf(await call('billing_withdraw', { amount_micros: Number(micros) }));
+    return until('it has arrived', async () => {
+      const found = await call('billing_withdrawal', { id });
+      return found['status'] === 'final' && found;
+    });
+  },
   async proof() {
     await call('receipts_export', { path: 'all.jsonl' });
     return call('receipts_verify', { path: 'all.jsonl' });
@@ -103,6 +115,17 @@ async function liveUntilBudgetEnds(door: Door): Promise<bigint> {
   return left;
 }
 
+/** The rest arrives on the chain, at the wallet's own address, and nothing of it is left behind. */
+async function takeOut(door: Door, chain: ChainHand, wallet: string, micros: bigint): Promise<void> {
+  const { status, to, amount_micros, tx } = await door.withdraw(micros);
+  assert.deepEqual([status, String(to).toLowerCase()], ['final', wallet.toLowerCase()]);
+  assert.equal(BigInt(amount_micros as number), micros);
+  assert.equal(await chain.dollarsOf(wallet), micros);
+  assert.equal((await chain.client.getTransactionReceipt({ hash: tx as Hex })).status, 'success');
+  const balance = await door.balance();
+  assert.deepEqual([balance['balance_micros'], balance['withdrawn_micros']], [0, Number(micros)]);
+}
+
 async function assertProven(door: Door): Promise<void> {
   const { ok, problems, receipts } = await door.proof();
   assert.deepEqual([ok, problems], [true, []]);
@@ -127,16 +150,17 @@ describe('the first hour', { concurrency: 2 }, () => {
     const { principal } = await line.tally('login');
     assert.equal(principal, `eip155:1:${String(address).toLowerCase()}`);
     const door = byCommandLine(line);
-    await liveUntilBudgetEnds(door);
+    await takeOut(door, chainOf(platform), String(address), await liveUntilBudgetEnds(door));
     await assertProven(door);
   });
 
   test('[I-01] [I-05] [I-20] through a client of the model context protocol', async () => {
     const line = commandLine(platform, folders[1]);
     await line.tally('login', '--new');
+    const { address } = await line.tally('wallet', 'address');
     await using tools = await openTools(line);
     const door = byTools(tools);
-    await liveUntilBudgetEnds(door);
+    await takeOut(door, chainOf(platform), String(address), await liveUntilBudgetEnds(door));
     await assertProven(door);
   });
 });

@@ -1,7 +1,18 @@
 /** The books: rules that agree with themselves but not with the money are found by the sums alone. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type Decider, type Decision, type DomainEvent, isRejection, type Rules } from '@tallystick/kernel';
+import {
+  type Decider,
+  type Decision,
+  type DomainEvent,
+  isRejection,
+  type Receipt,
+  type Rules,
+  userAccount,
+  type World,
+  withdrawalAccount,
+} from '@tallystick/kernel';
+import { createBookCheck } from './books.ts';
 import type { VerifyReport } from './report.ts';
 import { ALICE, exportLines, SMALL_RULES, smallWorld } from './testing.ts';
 import { verifyChunks } from './verify.ts';
@@ -61,4 +72,28 @@ for (const [name, kind, type, change, what] of rows)
 
 test('the right rules leave nothing to find', async () => {
   assert.deepEqual((await verifyUnder(SMALL_RULES)).problems, []);
+});
+
+test('[I-09] what was withdrawn, less what came back, is neither lost nor there', () => {
+  const [user, out] = [userAccount(ALICE), withdrawalAccount('wdr_1')];
+  const move = (debit: string, credit: string, micros: number): Receipt =>
+    ({
+      owner: null,
+      events: [],
+      postings: [{ kind: 'posted', asset: 'usd', debit, credit, amount_micros: String(micros) }],
+    }) as unknown as Receipt;
+  const judged = (creditsMicros: bigint, debitsMicros: bigint) => {
+    const accounts = new Map([[user, { creditsMicros, debitsMicros }]]);
+    const world = { ledger: { accounts }, streams: new Map(), trialBalance: () => new Map() } as unknown as World;
+    const check = createBookCheck(world);
+    for (const receipt of [
+      move('chain:development/treasury', user, 9_000),
+      move(user, out, 5_000),
+      move(out, user, 2_000),
+    ])
+      check.enter(receipt);
+    return check.judge().map(({ what }) => what);
+  };
+  assert.deepEqual(judged(11_000n, 5_000n), []);
+  assert.deepEqual(judged(9_000n, 5_000n), ['deposited 9000, but balance 4000 and spent 0 and withdrawn 3000']);
 });

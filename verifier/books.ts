@@ -1,8 +1,15 @@
 /**
  * The books of an export: what only the sum of all receipts can show.
- * Promise: money is conserved, and what a user deposited is the balance that is left plus the minutes that were sold.
+ * Promise: money is conserved, and what a user deposited is the balance that is left, the minutes that were sold and what was withdrawn.
  */
-import { isDepositSource, type Receipt, SUSPENSE, userAccount, type World } from '@tallystick/kernel';
+import {
+  isDepositSource,
+  type Receipt,
+  SUSPENSE,
+  userAccount,
+  type World,
+  withdrawalAccount,
+} from '@tallystick/kernel';
 
 export interface BookFinding {
   stream?: string;
@@ -20,24 +27,31 @@ interface User {
   depositedMicros: bigint;
   /** Prices of sold minutes less refunds, as events say. */
   spentMicros: bigint;
+  /** On its way out or gone, net of what came back, as postings say. */
+  withdrawnMicros: bigint;
 }
 
 const USER = userAccount('');
+const WITHDRAWAL = withdrawalAccount('');
 /** It only passes on what was claimed. */
 const NOBODY = userAccount(SUSPENSE);
 
 export function createBookCheck(world: World): BookCheck {
   const users = new Map<string, User>();
   const userOf = (account: string): User => {
-    const known = users.get(account) ?? { depositedMicros: 0n, spentMicros: 0n };
+    const known = users.get(account) ?? { depositedMicros: 0n, spentMicros: 0n, withdrawnMicros: 0n };
     users.set(account, known);
     return known;
   };
   return {
     enter(receipt) {
-      for (const { kind, debit, credit, amount_micros } of receipt.postings)
-        if (isDepositSource(debit) && credit.startsWith(USER) && (kind === 'posted' || kind === 'post'))
-          userOf(credit).depositedMicros += BigInt(amount_micros);
+      for (const { kind, debit, credit, amount_micros } of receipt.postings) {
+        if (kind !== 'posted' && kind !== 'post') continue;
+        const [micros, isToUser] = [BigInt(amount_micros), credit.startsWith(USER)];
+        if (isToUser && isDepositSource(debit)) userOf(credit).depositedMicros += micros;
+        if (isToUser && debit.startsWith(WITHDRAWAL)) userOf(credit).withdrawnMicros -= micros;
+        if (debit.startsWith(USER) && credit.startsWith(WITHDRAWAL)) userOf(debit).withdrawnMicros += micros;
+      }
       if (receipt.owner !== null) userOf(userAccount(receipt.owner)).spentMicros += spentIn(receipt);
     },
     judge: () => [...judgeAssets(world), ...[...users].flatMap(([account, user]) => judgeUser(world, account, user))],
@@ -58,16 +72,17 @@ const judgeAssets = (world: World): BookFinding[] =>
     .filter(([, sum]) => sum !== 0n)
     .map(([asset, sum]) => ({ what: `the accounts of ${asset} sum to ${sum}, not to 0` }));
 
-function judgeUser(world: World, account: string, { depositedMicros, spentMicros }: User): BookFinding[] {
+function judgeUser(world: World, account: string, user: User): BookFinding[] {
+  const { depositedMicros, spentMicros, withdrawnMicros } = user;
   const findings: BookFinding[] = [];
   if (account === NOBODY) return findings;
   const stream = `account:${account.slice(USER.length)}`;
   const known = world.ledger.accounts.get(account);
   const balanceMicros = known ? known.creditsMicros - known.debitsMicros : 0n;
-  if (depositedMicros !== balanceMicros + spentMicros)
+  if (depositedMicros !== balanceMicros + spentMicros + withdrawnMicros)
     findings.push({
       stream,
-      what: `deposited ${depositedMicros}, but balance ${balanceMicros} and spent ${spentMicros}`,
+      what: `deposited ${depositedMicros}, but balance ${balanceMicros} and spent ${spentMicros} and withdrawn ${withdrawnMicros}`,
     });
   const said = world.streams.get(stream)?.state['deposited_micros'];
   if (said !== undefined && String(said) !== String(depositedMicros))

@@ -14,12 +14,16 @@ import {
   http,
   type PrivateKeyAccount,
   type PublicClient,
+  parseAbi,
   type WalletClient,
 } from 'viem';
 import { generatePrivateKey, privateKeyToAccount } from 'viem/accounts';
 import { type Platform, ROOT } from './platform.ts';
 
 export const CHAIN_ID = 31_337;
+/** The first contract of the development chain's giver: the same on every one of them. */
+const TOKEN: Address = '0xfA693bA2eb36050160eAD27C898f91bA6BB9698a';
+const TOKEN_ABI = parseAbi(['function balanceOf(address account) view returns (uint256)']);
 const ARTIFACTS = join(ROOT, 'engine', 'adapters', 'chain', 'derived', 'artifacts.json');
 
 export interface Artifact {
@@ -33,6 +37,8 @@ export const artifactOf = (name: string): Artifact =>
 export interface ChainHand {
   url: string;
   client: PublicClient;
+  /** Micros of the token that stands for dollars. */
+  dollarsOf(address: string): Promise<bigint>;
   /** Signs transactions for the account. */
   writer(account: PrivateKeyAccount): WalletClient;
   /** A new key with tokens and money for transactions. */
@@ -65,6 +71,8 @@ export function chainOf(platform: Platform): ChainHand {
     client,
     writer,
     fund,
+    dollarsOf: (address) =>
+      client.readContract({ address: TOKEN, abi: TOKEN_ABI, functionName: 'balanceOf', args: [address as Address] }),
     async wallet(micros = 0n) {
       const account = privateKeyToAccount(generatePrivateKey());
       await fund(account.address, micros);
