@@ -3,7 +3,7 @@
  * Promise: dies anywhere and loses nothing; any number may carry at once; money moves once, whatever is sent twice or dearer.
  */
 import { type Engine, PAGE_MAX, readStream, streamsOfStatus } from '@tallystick/engine';
-import type { Chain, RoleSigner, SignerRole } from '@tallystick/engine/adapters/chain';
+import type { Chain, Fees, RoleSigner, SignerRole } from '@tallystick/engine/adapters/chain';
 import { type JsonObject, kindOf } from '@tallystick/kernel';
 import { type QuoteState, railStream } from '@tallystick/treasury';
 import type { Logger } from 'pino';
@@ -18,6 +18,8 @@ const GAS_QUARTERS = 5n;
 const QUARTERS = 4n;
 /** What cannot be sent now is tried again after so long, then after twice as long, and so on. */
 const AGAIN_FIRST_MS = 500;
+/** So long a price is the price. */
+const FEES_MS = 500;
 const AGAIN_MS_MAX = 60_000;
 
 export interface BroadcasterOptions {
@@ -45,6 +47,7 @@ export class Broadcaster {
   readonly #underWay = new Set<string>();
   /** Payouts that are checked and not on record yet, in micros. */
   readonly #promised = new Map<string, bigint>();
+  #fees: { atMs: number; fees: Promise<Fees> } | undefined;
   /** Streams that could not be carried: when to try again, and how often it was tried. */
   readonly #waiting = new Map<string, { atMs: number; tries: number }>();
 
@@ -105,7 +108,7 @@ export class Broadcaster {
     if (!lane || (await this.#isHeldBack(stream, state))) return 'later';
     fault!('ready');
     const call = kind.callOf(state);
-    const [gas, fees] = await Promise.all([chain.gasOf(call, lane.address), chain.fees()]);
+    const [gas, fees] = await Promise.all([chain.gasOf(call, lane.address), this.#feesNow()]);
     if (typeof gas === 'string') {
       log.warn({ stream, cause: gas }, 'a transaction would fail and is not sent; tried again');
       return 'later';
@@ -114,6 +117,14 @@ export class Broadcaster {
     const carried = await lane.carry(stream, call, { gas: (gas * GAS_QUARTERS) / QUARTERS, ...fees });
     if (carried === 'sent') onNews();
     return carried;
+  }
+
+  /** Asked once for what is carried at about the same time. */
+  #feesNow(): Promise<Fees> {
+    const { chain, nowMs } = this.#options;
+    const isOld = !this.#fees || nowMs!() - this.#fees.atMs > FEES_MS;
+    if (isOld) this.#fees = { atMs: nowMs!(), fees: chain.fees() };
+    return this.#fees!.fees;
   }
 
   async #isHeldBack(stream: string, state: OutgoingState): Promise<boolean> {

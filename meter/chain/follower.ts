@@ -111,18 +111,17 @@ export class Follower {
       takenFinally: finalBlock < 0n ? 0n : await chain.transactionCount(lane.address, finalBlock),
     };
     const fates = await Promise.allSettled(signed.map(({ state }) => fateOf(chain, state.broadcast, view)));
-    for (const [i, fate] of fates.entries()) {
-      const one = signed[i]!;
-      if (fate.status === 'fulfilled') await this.#act(one, fate.value, view);
-      else
-        log.warn({ stream: one.stream, fault: String(fate.reason) }, 'what became of a transaction is not known yet');
-    }
+    for (const [i, fate] of fates.entries())
+      if (fate.status === 'rejected')
+        log.warn({ stream: signed[i]!.stream, fault: String(fate.reason) }, 'a transaction’s fate is not known yet');
+    const known = fates.map((fate) => (fate.status === 'fulfilled' ? fate.value : undefined));
+    await Promise.all(signed.map((one, i) => known[i] && this.#act(one, known[i])));
+    for (const [i, one] of signed.entries()) if (known[i]?.is === 'unmined') await this.#press(one, view.taken);
   }
 
-  async #act(one: Followed, fate: Fate, { taken }: ChainView): Promise<void> {
+  async #act(one: Followed, fate: Fate): Promise<void> {
     const { log, onNews } = this.#options;
     const { stream, state } = one;
-    if (fate.is === 'unmined') return this.#press(one, taken);
     if (fate.is === 'lost')
       log.error(
         { stream, nonce: state.broadcast.nonce },

@@ -113,7 +113,10 @@ export class SignerLane {
     const { chain } = this.#options;
     this.#next ??= await findNextNonce({ ...this.#options, address: this.address });
     if (!this.#next) return undefined;
-    if (isLong(this.#next)) this.#next.taken = await chain.transactionCount(this.address);
+    if (isLong(this.#next)) {
+      await this.#sending; // some of the line are not even sent yet
+      this.#next.taken = await chain.transactionCount(this.address);
+    }
     return isLong(this.#next) ? undefined : this.#next.nonce;
   }
 

@@ -15,6 +15,8 @@ import { ReserveCheck } from './reserve-check.ts';
 
 /** Blocks in one question for logs. */
 const RANGE_BLOCKS_MAX = 1_000n;
+/** Transfers that are recorded at once. */
+const GROUP_MAX = 64;
 /** So much is looked through again after a restart, at most. */
 const UNRECORDED_BLOCKS_MAX = 512n;
 
@@ -81,7 +83,7 @@ export class Watcher {
     const { chain } = this.#options;
     const [transfers, end] = [await chain.transfers(from, to, this.#payees()), await chain.header(to)];
     if (!end) throw new ChainFault('disagreement', `block ${to} was there and is not any more`);
-    for (const transfer of transfers) await this.#book.mature(transfer);
+    await inGroups(transfers, (transfer) => this.#book.mature(transfer));
     marks.add(end);
     if (transfers.length > 0 || to - this.#recorded >= UNRECORDED_BLOCKS_MAX) await this.#record(marks, end);
   }
@@ -93,13 +95,18 @@ export class Watcher {
 
   async #showPending(from: bigint, to: bigint): Promise<void> {
     const transfers = from > to ? [] : await this.#options.chain.transfers(from, to, this.#payees());
-    for (const transfer of transfers) await this.#book.see(transfer);
+    await inGroups(transfers, (transfer) => this.#book.see(transfer));
     await this.#book.loseGone();
   }
 
   #payees(): Address[] {
     return [this.#options.chain.config.treasury, ...this.#addresses.all];
   }
+}
+
+/** Each transfer has streams of its own: what is asked at once is committed together. */
+async function inGroups<T>(all: readonly T[], work: (one: T) => Promise<void>): Promise<void> {
+  for (let at = 0; at < all.length; at += GROUP_MAX) await Promise.all(all.slice(at, at + GROUP_MAX).map(work));
 }
 
 const least = (a: bigint, b: bigint): bigint => (a < b ? a : b);
