@@ -104,17 +104,19 @@ interface Attempt {
   payment: Payment;
 }
 
-/** Said whose it is before anything else can happen to it: whoever carries it to the chain, the quote's principal has the money. */
+/**
+ * Said whose it is before it leaves for the chain: whoever carries it there, the quote's principal has the money. A key's signature
+ * is seen here; what a contract wallet signed only the token can say.
+ */
 async function assertGood(attempt: Attempt): Promise<void> {
   const { engine, chain, quote, payment } = attempt;
   const authorization = authorizationOf(payment);
+  const isTaken = (): Promise<boolean> => chain.authorizationState(authorization.from, authorization.nonce);
+  if (await isTaken()) return assertOurs(engine, quote, payment);
   const isKeys = isSignedByKey(chain, authorization);
-  if (await chain.authorizationState(authorization.from, authorization.nonce))
-    return assertOurs(engine, quote, payment);
-  if (isKeys) await assign(attempt);
-  const refusal = await chain.simulateAuthorization(authorization);
+  const [refusal] = await Promise.all([chain.simulateAuthorization(authorization), isKeys && assign(attempt)]);
   if (refusal !== undefined && !isKeys) throw invalid('signature', `the token does not take it: ${refusal}`);
-  if (refusal !== undefined && !(await chain.authorizationState(authorization.from, authorization.nonce)))
+  if (refusal !== undefined && !(await isTaken()))
     throw invalid('authorization', `the token does not take it: ${refusal}`);
   if (!isKeys) await assign(attempt);
 }

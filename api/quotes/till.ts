@@ -52,7 +52,7 @@ export async function executeCharging(till: Till, call: Call, command: Command):
   const shortMicros = requiredMicros - (await availableMicros(engine, command.principal));
   const burn = await burnOf(engine, command);
   const options = ladderOf(shortMicros > 0n ? shortMicros : 1n, burn, till.leastMicros);
-  throw await priced(till, call, { requiredMicros, shortMicros, options });
+  throw await priced(till, call, { requiredMicros, shortMicros, options, earlier: quote });
 }
 
 function told(call: Call, outcome: Outcome): Accepted {
@@ -97,10 +97,13 @@ interface Price {
   requiredMicros: bigint;
   shortMicros: bigint;
   options: readonly QuoteOption[];
+  /** What was paid for this request before, and is too little by now. */
+  earlier?: QuoteState | undefined;
 }
 
 /** The 402 itself, with the offer that stands. */
-async function priced(till: Till, call: Call, { requiredMicros, shortMicros, options }: Price): Promise<Error> {
+async function priced(till: Till, call: Call, price: Price): Promise<Error> {
+  const { requiredMicros, shortMicros, options, earlier } = price;
   const { desk, publicUrl } = till;
   const quote = await offer(desk, call, options);
   if (quote.status !== 'open') return settling(quote);
@@ -113,7 +116,11 @@ async function priced(till: Till, call: Call, { requiredMicros, shortMicros, opt
     options: quote.options,
   };
   const url = `${publicUrl ?? `http://${call.host}`}${call.target}`;
-  const headers = { 'payment-required': paymentRequired(quote, desk.settings.config, url) };
+  const done = earlier && (await paymentOf(desk.engine, earlier));
+  const headers = {
+    'payment-required': paymentRequired(quote, desk.settings.config, url),
+    ...(done ? { 'payment-response': paymentResponse(done) } : {}),
+  };
   return refuse('INSUFFICIENT_FUNDS', facts, undefined, { headers });
 }
 
