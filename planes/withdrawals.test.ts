@@ -1,4 +1,4 @@
-// Withdrawals and reserves: one row per command and refusal, and the laws over random histories.
+// Withdrawals: one row per command and refusal, and the laws over random histories.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
@@ -292,61 +292,6 @@ test('a request made just before the turn of the month counts to the new one', (
   b.nowUs += 31n * DAY_US;
   assert.equal(b.withdraw('10000', { month: MONTH }).rejection, undefined);
   assert.equal(b.withdrawal().month, '2026-02');
-});
-
-test('[I-42] money that is missing at two looks running stops what leaves; back again, it goes on', () => {
-  const b = newPayoutBench();
-  b.deposit('1000000');
-  assert.equal(short(b).rejection, undefined);
-  assert.deepEqual([b.rail().withdrawals_stopped, b.rail().reserves!.looks_short], [false, 1]);
-  b.look();
-  short(b);
-  assert.equal(b.withdraw('10000').rejection, undefined, 'one look is not enough');
-  b.nowUs += 1n;
-  short(b);
-  const { reserves, withdrawals_stopped } = b.rail();
-  assert.deepEqual([withdrawals_stopped, reserves!.missing_micros, reserves!.is_equal], [true, '1000000', false]);
-  const since = reserves!.since_us;
-  b.nowUs += 5n;
-  short(b);
-  assert.equal(b.rail().reserves!.since_us, since);
-  assert.equal(b.sign('0').rejection, 'RESERVES_DISAGREE');
-  b.look();
-  assert.deepEqual([b.rail().withdrawals_stopped, b.rail().reserves!.is_equal], [false, true]);
-  assert.equal(b.sign('0').rejection, undefined);
-});
-
-test('what is pending and what is leaving is no difference; more than the ledger knows of stops nothing', () => {
-  const b = newPayoutBench();
-  b.deposit('1000000');
-  const parts = (treasury: JsonObject) => [
-    { part: 'treasury', ledger_micros: '1000000', pending_micros: '0', leaving_micros: '0', ...treasury },
-    { part: 'forwarders', ledger_micros: '0', pending_micros: '0', leaving_micros: '0', chain_micros: '0' },
-  ];
-  const rows: [JsonObject, boolean, string][] = [
-    [{ chain_micros: '1000005', pending_micros: '5' }, true, '0'],
-    [{ chain_micros: '600000', leaving_micros: '400000' }, true, '0'],
-    [{ chain_micros: '1000001' }, false, '0'],
-    [{ chain_micros: '999999' }, false, '1'],
-  ];
-  for (const [treasury, isEqual, missing] of rows) {
-    assert.equal(b.look({}, { parts: parts(treasury) }).rejection, undefined);
-    assert.deepEqual([b.rail().reserves!.is_equal, b.rail().reserves!.missing_micros], [isEqual, missing]);
-  }
-  assert.equal(b.rail().withdrawals_stopped, false);
-});
-
-test('a look at a ledger that has moved since is not recorded', () => {
-  const b = newPayoutBench();
-  b.deposit('1000000');
-  const parts = b.rail().reserves;
-  assert.equal(parts, undefined);
-  const old = [
-    { part: 'treasury', ledger_micros: '5', pending_micros: '0', leaving_micros: '0', chain_micros: '5' },
-    { part: 'forwarders', ledger_micros: '0', pending_micros: '0', leaving_micros: '0', chain_micros: '0' },
-  ];
-  assert.equal(b.look({}, { parts: old }).rejection, 'NOTHING_TO_CHANGE');
-  assert.throws(() => b.look({}, { parts: [old[0]!, old[0]!] }), /name treasury once/);
 });
 
 const IDS = ['wdr_1', 'wdr_2', 'wdr_3'] as const;

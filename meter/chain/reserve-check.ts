@@ -63,9 +63,13 @@ export class ReserveCheck {
   async check(upTo: BlockRef): Promise<void> {
     const books = await this.#books();
     if (!(await this.#isNewestFinal(upTo))) return;
-    const found = await this.#onChain(upTo, books);
+    let figures = figuresOf(books, await this.#onChain(upTo, books));
+    if (this.#forwarders && !reservesAnswer(figures).isEqual) {
+      this.#forwarders = undefined; // what was remembered of deposit addresses may be of another chain by now
+      figures = figuresOf(books, await this.#onChain(upTo, books));
+    }
     const isSame = (await this.#books()).mark === books.mark && (await this.#isNewestFinal(upTo));
-    if (isSame) await this.#tell(upTo, figuresOf(books, found));
+    if (isSame) await this.#tell(upTo, figures);
   }
 
   /** Then whatever the ledger has is at least as old, whoever else credits. */

@@ -9,6 +9,7 @@ import {
   type DomainEvent,
   type JsonObject,
   microsIn,
+  type Posting,
   type Rejection,
   type Seen,
   textIn,
@@ -61,12 +62,22 @@ export interface ReservesAnswer {
 
 /** What figures say. More than the ledger knows of is told, and stops nothing: anybody can send us dollars. */
 export function reservesAnswer(parts: readonly ReserveFigures[]): ReservesAnswer {
-  const overs = parts.map(
-    (one) =>
-      BigInt(one.chain_micros) - (BigInt(one.ledger_micros) + BigInt(one.pending_micros) - BigInt(one.leaving_micros)),
-  );
+  const overs = parts.map(overOf);
   const over = overs.reduce((sum, one) => sum + one, 0n);
   return { isEqual: overs.every((one) => one === 0n), missingMicros: over < 0n ? -over : 0n };
+}
+
+/** What the chain holds beyond what it should. */
+const overOf = ({ chain_micros, ledger_micros, pending_micros, leaving_micros }: ReserveFigures): bigint =>
+  BigInt(chain_micros) - (BigInt(ledger_micros) + BigInt(pending_micros) - BigInt(leaving_micros));
+
+/** All is there, at another of our own places than the ledger says: a sweep that the chain forgot, or mined with another amount. */
+function alignment(rail: string, [treasury, forwarders]: readonly ReserveFigures[]): Posting[] {
+  const over = overOf(treasury!);
+  if (over === 0n || over + overOf(forwarders!) !== 0n) return [];
+  const [debit, credit] = [chainAccount(rail, 'treasury'), chainAccount(rail, 'forwarders')];
+  const amountMicros = over > 0n ? over : -over;
+  return [{ asset: 'usd', amountMicros, ...(over > 0n ? { debit, credit } : { debit: credit, credit: debit }) }];
 }
 
 /** A look is worth recording only as long as the ledger says what it said then. */
@@ -95,6 +106,7 @@ export function recordReserves(state: RailState, { body }: Command, seen: Seen):
   const event: DomainEvent = { type: 'ReservesChecked', body: { reserves, withdrawals_stopped: isStopped } };
   return {
     events: [event],
+    postings: alignment(state.rail, parts),
     answer: event.body,
     evidence: [{ block: reserves.block, block_hash: reserves.block_hash }],
   };
