@@ -43,12 +43,13 @@ import { snapshotHandlers } from './handlers/snapshots.ts';
 import { walletHandlers } from './handlers/wallet.ts';
 import { watchHandlers } from './handlers/watches.ts';
 import { withdrawalHandlers } from './handlers/withdrawals.ts';
-import { registerHealth } from './health.ts';
+import { type Check, registerHealth } from './health.ts';
 import { openTopic } from './live-topics.ts';
 import { outageTold, toldAsOutage } from './outage.ts';
 import { recordPortActivity } from './ports/activity.ts';
 import { linkSigner } from './ports/link.ts';
 import { listenForPorts } from './ports/listener.ts';
+import { assertSettles, type GasGauge, gasGauge } from './quotes/gas.ts';
 import type { Till } from './quotes/till.ts';
 import { createRateLimits, limitAddresses, limitedDispatch } from './rate-limits.ts';
 import type { ApiSettings } from './settings.ts';
@@ -75,7 +76,8 @@ export async function startApi(settings: ApiSettings, log: Logger): Promise<Api>
   const [provider, watching] = [reach(), reach()];
   const activity = watchActivity(engine);
   const desk = await openDesk(settings, engine);
-  const server = await serve(settings, { engine, provider, watching, activity, desk }, log);
+  const gas = settings.till && desk && gasGauge(desk.link, settings.till.relayer);
+  const server = await serve(settings, { engine, provider, watching, activity, desk, gas }, log);
   return {
     url: server.url,
     portsUrl: server.portsUrl,
@@ -95,6 +97,8 @@ interface Parts {
   watching: Provider;
   activity: WatchActivity;
   desk: Desk | undefined;
+  /** Undefined where nobody carries payments to a chain. */
+  gas: GasGauge | undefined;
 }
 
 /** @errors throws when the chain that is set is not what the settings say */
@@ -136,7 +140,7 @@ async function serve(
   limitAddresses(app, dispatch.operations, limits);
   registerRest(app, dispatch, { log: logFault });
   registerOpenapi(app, dispatch, OPENAPI_INFO);
-  registerHealth(app, engine, parts.provider);
+  registerHealth(app, { engine, provider: parts.provider, advisory: chainChecks(settings, parts) });
   registerFrontPage(app, { ...OPENAPI_INFO, portsUrl: listener.url });
   const live = attachLive(app.server, {
     authenticate: check,
@@ -156,13 +160,19 @@ async function serve(
   };
 }
 
-function tillOf({ till, publicUrl }: ApiSettings, desk: Desk | undefined): Till | undefined {
-  return till && desk && { desk, leastMicros: till.leastMicros, publicUrl };
+/** Without gas payments are not settled; everything else goes on. */
+const chainChecks = ({ till }: ApiSettings, { gas }: Parts): Check[] =>
+  till && gas ? [{ name: 'settlement', run: () => assertSettles(gas, till.relayer) }] : [];
+
+function tillOf({ till, publicUrl }: ApiSettings, { desk, gas }: Parts): Till | undefined {
+  return till && desk && gas && { desk, gas, leastMicros: till.leastMicros, publicUrl };
 }
 
-function implementations(settings: ApiSettings, { engine, provider, watching, activity, desk }: Parts) {
+function implementations(settings: ApiSettings, parts: Parts) {
+  const { engine, provider, watching, activity, desk } = parts;
   const { development, chainIds, admins, leaseKeys, quantumMsDefault, graceMs, provider: providerName } = settings;
-  const till = tillOf(settings, desk);
+  const till = tillOf(settings, parts);
+
   return [
     loginHandlers({
       engine,

@@ -9,6 +9,7 @@ import { type Call, refuse } from '@tallystick/surface';
 import { depositStream, type QuoteOption, type QuoteState } from '@tallystick/treasury';
 import type { Desk } from '../deposits/desk.ts';
 import { type Accepted, accepted, commandFrom, isUnfunded, nextTry, REPEATS_UNFUNDED_MAX } from '../outcome.ts';
+import type { GasGauge } from './gas.ts';
 import { burnOf, ladderOf } from './ladder.ts';
 import {
   availableMicros,
@@ -25,6 +26,7 @@ import { invalid, paymentRequired, paymentResponse, readPayment } from './wire.t
 
 export interface Till {
   desk: Desk;
+  gas: GasGauge;
   /** The smallest payment: each costs the platform gas. */
   leastMicros: bigint;
   /** Where callers reach the api; absent: as the caller names it. */
@@ -104,13 +106,20 @@ interface Price {
 /** The 402 itself, with the offer that stands. */
 async function priced(till: Till, call: Call, price: Price): Promise<Error> {
   const { requiredMicros, shortMicros, options, earlier } = price;
-  const { desk, publicUrl } = till;
-  const quote = await offer(desk, call, options);
-  if (quote.status !== 'open') return settling(quote);
-  const facts: JsonObject = {
+  const { desk, gas, publicUrl } = till;
+  const amounts: JsonObject = {
     required_micros: String(requiredMicros),
     available_micros: String(requiredMicros - shortMicros),
     shortfall_micros: String(shortMicros),
+  };
+  if (!(await gas.isEnough())) {
+    const standing = await quoteOf(desk.engine, call);
+    return standing && isUnderWay(standing) ? settling(standing) : refuse('INSUFFICIENT_FUNDS', amounts);
+  }
+  const quote = await offer(desk, call, options);
+  if (quote.status !== 'open') return settling(quote);
+  const facts: JsonObject = {
+    ...amounts,
     quote_id: quote.id,
     expires_at: timeTextOf(BigInt(quote.expires_at_us)),
     options: quote.options,
