@@ -15,7 +15,9 @@ import { until } from './harness/until.ts';
 
 const QUANTUM_MS = 2_000;
 const DEPOSIT_MICROS = 50_000;
-const BUDGET_MICROS = 30;
+const BUDGET_MICROS = 45;
+const FUND_MICROS = 3_000_000n;
+const LIMIT_MICROS = 1_000_000n;
 const END_MS_MAX = 60_000;
 const SMALL = { cpu_millis: 500, ram_mib: 128, disk_mib: 32 };
 const FLAGS = ['--cpu', '500', '--ram', '128', '--disk', '32', '--quantum', `${QUANTUM_MS}ms`];
@@ -132,8 +134,18 @@ async function assertProven(door: Door): Promise<void> {
   assert.ok(Number(receipts) > 10, `${receipts} receipts`);
 }
 
+/** The machine was paid for out of the wallet, once: what was paid is what was deposited. */
+async function assertPaidFromWallet(line: CommandLine, chain: ChainHand, wallet: string): Promise<void> {
+  const paid = FUND_MICROS - (await chain.dollarsOf(wallet));
+  assert.ok(paid > 0n && paid <= LIMIT_MICROS, String(paid));
+  assert.equal(microsIn(await line.tally('balance'), 'deposited_micros'), paid);
+  const { payments } = (await line.tally('payments', 'list')) as { payments: Value[] };
+  const found = payments.map(({ amount_micros, status }) => [BigInt(amount_micros as number), status]);
+  assert.deepEqual(found, [[paid, 'settled']]);
+}
+
 describe('the first hour', { concurrency: 2 }, () => {
-  const folders = [temporaryFolder(), temporaryFolder()] as const;
+  const folders = Array.from({ length: 4 }, temporaryFolder);
   let platform: Platform;
   before(async () => {
     platform = await startPlatform({ quantumMs: QUANTUM_MS });
@@ -145,7 +157,7 @@ describe('the first hour', { concurrency: 2 }, () => {
   });
 
   test('[I-01] [I-05] [I-20] through the command line', async () => {
-    const line = commandLine(platform, folders[0]);
+    const line = commandLine(platform, folders[0]!);
     const { address } = await line.tally('wallet', 'new');
     const { principal } = await line.tally('login');
     assert.equal(principal, `eip155:1:${String(address).toLowerCase()}`);
@@ -155,12 +167,49 @@ describe('the first hour', { concurrency: 2 }, () => {
   });
 
   test('[I-01] [I-05] [I-20] through a client of the model context protocol', async () => {
-    const line = commandLine(platform, folders[1]);
+    const line = commandLine(platform, folders[1]!);
     await line.tally('login', '--new');
     const { address } = await line.tally('wallet', 'address');
     await using tools = await openTools(line);
     const door = byTools(tools);
     await takeOut(door, chainOf(platform), String(address), await liveUntilBudgetEnds(door));
+    await assertProven(door);
+  });
+
+  test('[I-15] [I-20] without a deposit, through the command line: a person allows what the wallet pays', async () => {
+    const line = commandLine(platform, folders[2]!);
+    const { address } = await line.tally('wallet', 'new');
+    await line.tally('login');
+    await line.tally('wallet', 'fund', '--amount', `${FUND_MICROS}micros`);
+    const door = byCommandLine(line);
+    const create = ['sandbox', 'create', '--job', await door.job(), ...FLAGS];
+    const { code, facts } = await line.refusal(...create);
+    assert.equal(code, 'payment_above_limit', 'at first the wallet pays nothing by itself');
+    const { payment_id, idempotency_key } = facts as Record<string, string>;
+    await line.tally('payments', 'approve', payment_id!, '--yes');
+    const sandbox = idOf(await line.tally(...create, '--key', idempotency_key!));
+    assert.equal(await door.work(sandbox), ANSWER);
+    await assertPaidFromWallet(line, chainOf(platform), String(address));
+    await assertProven(door);
+  });
+
+  test('[I-15] [I-20] without a deposit, through a client of the model context protocol: the wallet pays within its limits', async () => {
+    const line = commandLine(platform, folders[3]!);
+    await line.tally('login', '--new');
+    const { address } = await line.tally('wallet', 'address');
+    await line.tally(
+      'wallet',
+      'limits',
+      '--per-payment',
+      `${LIMIT_MICROS}micros`,
+      '--per-day',
+      `${LIMIT_MICROS}micros`,
+    );
+    await using tools = await openTools(line);
+    await tools.call('billing_wallet_fund', { amount_micros: Number(FUND_MICROS) });
+    const door = byTools(tools);
+    assert.equal(await door.work(await door.sandbox(await door.job())), ANSWER);
+    await assertPaidFromWallet(line, chainOf(platform), String(address));
     await assertProven(door);
   });
 });
