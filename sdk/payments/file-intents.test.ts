@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -70,7 +70,6 @@ test('what cannot be written is an error, and leaves what was there', async () =
   const folder = newFolder();
   await put(folder, 'a');
   // a folder that stands in the way of the next book: even root cannot link over it
-  const { mkdirSync } = await import('node:fs');
   mkdirSync(join(folder, 'book-000000000002.json'));
   await assert.rejects(fileIntents(folder).read(), { code: 'EISDIR' });
   rmSync(join(folder, 'book-000000000002.json'), { recursive: true });

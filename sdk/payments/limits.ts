@@ -29,7 +29,7 @@ export interface SpendLimits {
   allow: readonly Payee[];
   /** Whose account a payment must be credited to, as the offer says it; absent: whoever's. */
   account?: string | undefined;
-  /** Label of the amount to take where an offer has it and the limits hold it; absent: the smallest. */
+  /** A word of the label of the amount to take, such as `6h`, `24h` or `floor`, where the limits hold it; absent: the smallest. */
   prefer?: string | undefined;
 }
 
@@ -146,7 +146,14 @@ interface Purse {
 
 /** The preferred amount if the limits hold it, else the smallest. */
 function choose(options: readonly PaymentOption[], limits: SpendLimits, purse: Purse): Verdict {
-  const preferred = options.find(({ extra }) => limits.prefer !== undefined && extra['label'] === limits.prefer);
+  const { prefer = '' } = limits;
+  const preferred = options.find(
+    ({ extra }) =>
+      prefer !== '' &&
+      String(extra['label'] ?? '')
+        .split('_')
+        .includes(prefer),
+  );
   const intent = purse.open;
   if (preferred && !inTheWay(preferred, limits, purse)) return { kind: 'pay', option: preferred, intent };
   const option = options[0]!;

@@ -57,8 +57,8 @@ export function spendGuard(options: SpendGuardOptions): Payer {
   const guard: Guard = { ...options, nowMs, intents: options.intents ?? memoryIntents(nowMs) };
   return {
     pay: (required, call) => pay(guard, required, call),
-    accepted: ({ idempotencyKey }) => mark(guard, idempotencyKey, 'bound', ''),
-    settled: ({ idempotencyKey, transaction }) => mark(guard, idempotencyKey, 'settled', transaction),
+    accepted: ({ idempotencyKey: key }) => mark(guard, { key, status: 'bound', tx: '', payer: '' }),
+    settled: ({ idempotencyKey: key, transaction: tx, payer }) => mark(guard, { key, status: 'settled', tx, payer }),
   };
 }
 
@@ -166,10 +166,19 @@ function declined(guard: Guard, intent: PaymentIntent, cause: string): Error {
   return refuseHere('PAYMENT_DECLINED', { facts, ...wayOutOf(guard, intent) });
 }
 
-/** The newest payment of this call that is not taken yet. */
-const mark = ({ intents }: Guard, key: string, status: 'bound' | 'settled', tx: string): Promise<void> =>
+interface Mark {
+  key: string;
+  status: 'bound' | 'settled';
+  tx: string;
+  /** Empty: whoever's. */
+  payer: string;
+}
+
+/** The newest payment of this call that is not taken yet. What somebody else paid says nothing of ours. */
+const mark = ({ intents }: Guard, { key, status, tx, payer }: Mark): Promise<void> =>
   intents.change((all) => {
-    const mine = all.filter((intent) => intent.key === key && isSpent(intent) && intent.status !== 'settled');
+    const isOurs = ({ from }: PaymentIntent): boolean => payer === '' || from.toLowerCase() === payer.toLowerCase();
+    const mine = all.filter((one) => one.key === key && isSpent(one) && one.status !== 'settled' && isOurs(one));
     const newest = mine.sort((a, b) => a.turn - b.turn).at(-1);
     if (!newest || newest.status === status) return { put: [], answer: undefined };
     const header = status === 'settled' ? '' : newest.header;

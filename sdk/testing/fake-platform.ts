@@ -73,6 +73,7 @@ const SCOPES = [
   'sandboxes:files',
   'billing:read',
   'billing:write',
+  'billing:withdraw',
   'receipts:read',
   'keys:read',
   'keys:write',
@@ -128,7 +129,7 @@ export async function startFakePlatform(): Promise<FakePlatform> {
     }
   });
   app.addHook('onRequest', async (request, reply) => {
-    const { status, headers, body } = state.fake.till.answer(request);
+    const { status, headers, body } = state.fake.till.answer(request, accountOf(state, request.headers.authorization));
     reply.headers(headers);
     if (status !== undefined) return reply.code(status).send(body);
   });
@@ -172,6 +173,9 @@ export async function startFakePlatform(): Promise<FakePlatform> {
     },
   });
 }
+
+const accountOf = (state: State, authorization = ''): string =>
+  principalOf(state, authorization.replace(/^Bearer /, ''))?.id ?? '';
 
 function principalOf({ fake }: State, token: string): Principal | undefined {
   const key = [...fake.keys.values()].find(({ secret, revokedAt }) => secret === token && !revokedAt);

@@ -22,6 +22,8 @@ export interface TillAnswer {
 
 interface Quote {
   id: string;
+  /** Whose call it is for. */
+  account: string;
   round: number;
   /** Answers that still say `payment_settling`; undefined before a payment is bound. */
   settling: number | undefined;
@@ -38,6 +40,8 @@ export interface FakeTill {
   network: string;
   asset: string;
   payTo: string;
+  /** Absent: the account whose call it is. */
+  creditAccount: string | undefined;
   /** How often a paid call is told to wait. */
   settleAnswers: number;
   /** How often a settled payment turns out to be too little. */
@@ -51,7 +55,7 @@ export interface FakeTill {
   answers: number[];
   /** The quote of this key is dead; the next one is another round. */
   lapse(key: string): void;
-  answer(asked: Asked): TillAnswer;
+  answer(asked: Asked, account: string): TillAnswer;
 }
 
 /** POST of jobs and sandboxes. */
@@ -78,6 +82,7 @@ export function newFakeTill(): FakeTill {
     network: `eip155:${CHAIN_ID}`,
     asset: `0x${'a'.repeat(40)}`,
     payTo: `0x${'b'.repeat(40)}`,
+    creditAccount: undefined,
     settleAnswers: 2,
     tooLittle: 0,
     maxTimeoutS: 300,
@@ -85,10 +90,10 @@ export function newFakeTill(): FakeTill {
     taken: new Map(),
     answers: [],
     lapse: (key) => void nextRound(quotes.get(key)),
-    answer: (asked) => {
+    answer: (asked, account) => {
       const key = headerOf(asked, 'idempotency-key');
       if (till.priceMicros === 0n || !till.charging.test(`${asked.method} ${asked.url}`)) return { headers: {} };
-      const quote = quotes.get(key) ?? newQuote(key);
+      const quote = quotes.get(key) ?? newQuote(key, account);
       quotes.set(key, quote);
       const answer = answerOf(till, quote, headerOf(asked, 'payment-signature'));
       till.answers.push(answer.status ?? 200);
@@ -100,7 +105,8 @@ export function newFakeTill(): FakeTill {
 
 const headerOf = ({ headers }: Asked, name: string): string => String(headers[name] ?? '');
 
-const newQuote = (key: string): Quote => ({
+const newQuote = (key: string, account: string): Quote => ({
+  account,
   id: `quo_${createHash('sha256').update(key).digest('hex').slice(0, 32)}`,
   round: 1,
   settling: undefined,
@@ -152,7 +158,7 @@ function bind(till: FakeTill, quote: Quote, header: string): string | undefined 
 function offer(till: FakeTill, quote: Quote): TillAnswer {
   const authNonce = nonceOf(quote.id, quote.round);
   const accepts = LADDER.map(([label, times]) => {
-    const extra = { ...TOKEN, quoteId: quote.id, authNonce, creditAccount: 'account', label };
+    const extra = { ...TOKEN, quoteId: quote.id, authNonce, creditAccount: till.creditAccount ?? quote.account, label };
     const amount = String(till.priceMicros * times);
     const { network, asset, payTo, maxTimeoutS: maxTimeoutSeconds } = till;
     const accept = { scheme: 'exact', network, asset, amount, payTo, maxTimeoutSeconds, extra };

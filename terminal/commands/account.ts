@@ -3,9 +3,20 @@
  * Promise: the API key is stored with mode 0600 and never printed.
  */
 
-import { ApiKeySchema, BalanceSchema, connect, DepositSchema, type Login, login, plain } from '@tallystick/sdk';
+import {
+  ApiKeySchema,
+  BalanceSchema,
+  connect,
+  DepositSchema,
+  type Login,
+  login,
+  payeeOf,
+  plain,
+} from '@tallystick/sdk';
 import { Argument, type Command } from 'commander';
+import type { Io } from '../io.ts';
 import type { Column } from '../output/render.ts';
+import { pinPayee } from '../payments/limits-file.ts';
 import {
   findAddress,
   findApiKey,
@@ -83,7 +94,15 @@ async function logIn({ io, out, url }: Run, _: string[], options: LoginOptions):
   const key = await login({ baseUrl: address.url, signer, fetch: io.fetch, ...wishes });
   const shown = plain(ApiKeySchema, key);
   await writeSettings(io, settingsOf(key, address, shown['expires_at'] as string | null));
+  await pinAtLogin(io, address.url, key.secret);
   await out.say({ ...shown, url: address.url, wallet: file }, `logged in at ${address.url} as ${key.principal}`);
+}
+
+/** Where payments go is best learned before any is asked for. Without a chain there is nothing to learn. */
+async function pinAtLogin(io: Io, url: string, apiKey: string): Promise<void> {
+  const reserves = connect({ baseUrl: url, apiKey, fetch: io.fetch, attemptsMax: 1 }).deposits.reserves();
+  const payee = await reserves.then(payeeOf, () => undefined);
+  if (payee) await pinPayee(io, url, payee);
 }
 
 async function refuseWrongWallet(file: string, isNew: boolean): Promise<void> {

@@ -90,7 +90,7 @@ function addLimits(wallet: Command, world: World): void {
     )
     .option(
       '--prefer <label>',
-      'which amount of an offer to take where the limits hold it: 6h, 24h, floor; or smallest',
+      'which amount of an offer to take where the limits hold it: smallest, or 6h, 24h, floor',
     )
     .option('--allow <payee...>', 'pay there too: network/token/payee, as eip155:8453/0x…/0x…')
     .option('--repin', 'trust the payee that the platform names today');
