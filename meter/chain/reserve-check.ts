@@ -198,11 +198,11 @@ function isNews(
   nowUs: bigint,
 ): boolean {
   if (!reserves) return true;
-  const { isEqual, missingMicros } = reservesAnswer(parts);
+  const { isEqual, isElsewhere, missingMicros } = reservesAnswer(parts);
   const isCounting = missingMicros > 0n && reserves.looks_short < LOOKS_SHORT_MAX;
   const isOver = missingMicros === 0n && (withdrawals_stopped === true || reserves.looks_short > 0);
   const isOther = isEqual !== reserves.is_equal || String(missingMicros) !== reserves.missing_micros;
-  return isCounting || isOver || isOther || nowUs - BigInt(reserves.checked_at_us) >= RECORD_EVERY_US;
+  return isElsewhere || isCounting || isOver || isOther || nowUs - BigInt(reserves.checked_at_us) >= RECORD_EVERY_US;
 }
 
 const figuresOf = ({ micros }: Books, { held, pending, leaving }: OnChain): ReserveFigures[] =>

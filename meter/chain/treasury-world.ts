@@ -3,11 +3,12 @@
  * Promise: nothing is faked but time; what the chain and the ledger hold is asked of both.
  */
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import { type Engine, type Outcome, readBalances, readStream } from '@tallystick/engine';
 import { type Chain, openChain, roleSigner } from '@tallystick/engine/adapters/chain';
 import { startTestChain, type TestChain } from '@tallystick/engine/adapters/chain/testing';
 import { newTestEngine } from '@tallystick/engine/testing';
-import { chainAccount, type JsonObject, monthOf, userAccount } from '@tallystick/kernel';
+import { chainAccount, dayOf, type JsonObject, monthOf, userAccount } from '@tallystick/kernel';
 import { RULES } from '@tallystick/planes';
 import {
   addressStream,
@@ -24,6 +25,7 @@ import { keyOf, seedOf, TREASURY } from './testing.ts';
 import { Watcher } from './watcher.ts';
 
 const log = pino({ level: process.env['TEST_LOG'] ?? 'silent' });
+const PROVIDER = 'local';
 const GAS_REFERENCE = 'gas';
 
 /** Somebody with an account, who deposits with its own key. */
@@ -43,6 +45,8 @@ export interface TreasuryWorld extends AsyncDisposable {
   person(micros: bigint): Promise<Person>;
   ask(stream: string, type: string, body?: JsonObject, principal?: string): Promise<Outcome>;
   withdraw(who: Person, micros: bigint, id: string, engine?: Engine): Promise<Outcome>;
+  /** On the first minute of a machine: the money leaves the account and stays inside. How much it was; 0 without money. */
+  spend(who: Person): Promise<bigint>;
   withdrawal(id: string): Promise<WithdrawalState | undefined>;
   rail(): Promise<RailState>;
   /** Credits minus debits. */
@@ -95,6 +99,7 @@ export async function newTreasuryWorld(): Promise<TreasuryWorld> {
       };
       return execute(through, withdrawalStream(id), 'RequestWithdrawal', body, principal);
     },
+    spend: (who) => buyMachine(world, who),
     withdrawal: async (id) =>
       (await readStream(engine, withdrawalStream(id)))?.state as unknown as WithdrawalState | undefined,
     rail: async () => (await readStream(engine, railStream(chain.key)))!.state as unknown as RailState,
@@ -118,10 +123,28 @@ export async function newTreasuryWorld(): Promise<TreasuryWorld> {
       await test[Symbol.asyncDispose]();
     },
   };
-  const { rejection } = await world.ask('ledger:platform', 'OpenLedger', { providers: [] });
+  const { rejection } = await world.ask('ledger:platform', 'OpenLedger', { providers: [PROVIDER] });
   assert.equal(rejection, undefined);
   return world;
 }
 
 export const balanceOf = (world: TreasuryWorld, { principal }: Person): Promise<bigint> =>
   world.balance(userAccount(principal));
+
+async function buyMachine(world: TreasuryWorld, who: Person): Promise<bigint> {
+  const { principal } = who;
+  const [job, before] = [`job_of_${principal}`, await balanceOf(world, who)];
+  const limits = { max_total_spend_micros: '1000000', ttl_ms: null, idle_timeout_ms: null, sandboxes_max: null };
+  await world.ask(`job:${job}`, 'OpenJob', { label: '', ...limits }, principal);
+  const day = dayOf(world.engine.nowUs());
+  const body = { ...MACHINE, job, payer: principal, day };
+  await world.ask(`sandbox:sbx_${randomUUID()}`, 'OpenSandbox', body, principal);
+  return before - (await balanceOf(world, who));
+}
+
+const MACHINE: JsonObject = {
+  ...{ provider: PROVIDER, isolation: 'ns', label: '', image: '', image_digest: 'd'.repeat(64) },
+  ...{ security_mode: 'standard', cpu_millis: 600, ram_mib: 1_024, disk_mib: 4_096 },
+  ...{ max_spend_micros: null, ttl_ms: null, idle_timeout_ms: null, quantum_ms: null },
+  ...{ default_quantum_ms: 60_000, grace_ms: 120_000, incarnation: 1 },
+};

@@ -57,6 +57,8 @@ export const reservesReads = (rail: string): { accounts: string[] } => ({
 
 export interface ReservesAnswer {
   isEqual: boolean;
+  /** All is there, but not where the ledger says. */
+  isElsewhere: boolean;
   missingMicros: bigint;
 }
 
@@ -64,7 +66,8 @@ export interface ReservesAnswer {
 export function reservesAnswer(parts: readonly ReserveFigures[]): ReservesAnswer {
   const overs = parts.map(overOf);
   const over = overs.reduce((sum, one) => sum + one, 0n);
-  return { isEqual: overs.every((one) => one === 0n), missingMicros: over < 0n ? -over : 0n };
+  const isEqual = overs.every((one) => one === 0n);
+  return { isEqual, isElsewhere: !isEqual && over === 0n, missingMicros: over < 0n ? -over : 0n };
 }
 
 /** What the chain holds beyond what it should. */

@@ -1,0 +1,76 @@
+// Histories of a whole treasury on a real chain and a real database, a few of them; the long suite lives through many.
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { live, type Step, steps } from './treasury-histories.ts';
+
+const RUNS = 8;
+const STEPS_MAX = 18;
+
+/** What was hard once. */
+const KNOWN: [what: string, confirmations: number, history: Step[]][] = [
+  [
+    'a final withdrawal and the deposit behind it are forgotten together',
+    1,
+    [
+      { do: 'remember' },
+      { do: 'deposit', who: 0, cents: 50n },
+      { do: 'look' },
+      { do: 'withdraw', who: 0, cents: 50n },
+      { do: 'carry' },
+      { do: 'carry' },
+      { do: 'look' },
+      { do: 'forget' },
+      { do: 'look' },
+      { do: 'carry' },
+    ],
+  ],
+  [
+    'a sweep is forgotten with the deposit that it moved, whose owner has withdrawn it',
+    1,
+    [
+      { do: 'remember' },
+      { do: 'forward', who: 1, cents: 70n },
+      { do: 'look' },
+      { do: 'sweep' },
+      { do: 'carry' },
+      { do: 'look' },
+      { do: 'withdraw', who: 1, cents: 30n },
+      { do: 'carry' },
+      { do: 'look' },
+      { do: 'forget' },
+      { do: 'look' },
+      { do: 'forward', who: 1, cents: 5n },
+      { do: 'carry' },
+      { do: 'look' },
+    ],
+  ],
+  [
+    'meters die at every step of a withdrawal',
+    2,
+    [
+      { do: 'deposit', who: 0, cents: 90n },
+      { do: 'mine', blocks: 2 },
+      { do: 'die-watching', point: 9 },
+      { do: 'look' },
+      { do: 'withdraw', who: 0, cents: 40n },
+      { do: 'die-carrying', point: 6 },
+      { do: 'die-carrying', point: 14 },
+      { do: 'spend', who: 0 },
+      { do: 'die-carrying', point: 22 },
+      { do: 'restart' },
+      { do: 'withdraw', who: 0, cents: 40n },
+    ],
+  ],
+];
+
+for (const [what, confirmations, history] of KNOWN)
+  test(`[I-42] [I-43] the chain holds what the ledger says: ${what}`, () => live(history, confirmations));
+
+test('[I-14] [I-42] [I-43] after any history the chain holds what the ledger says, and everybody got theirs once', async () => {
+  const property = fc.asyncProperty(
+    fc.array(steps, { maxLength: STEPS_MAX }),
+    fc.integer({ min: 1, max: 3 }),
+    (history, confirmations) => live(history, confirmations),
+  );
+  await fc.assert(property, { numRuns: RUNS, endOnFailure: true });
+});
