@@ -10,7 +10,7 @@ import { logKeyFromSeed, signingKeyFromSeed } from '@tallystick/kernel';
 import { RULES } from '@tallystick/planes';
 import type { Logger } from 'pino';
 import { lapseForEver } from './chain/lapse.ts';
-import { chainLoops } from './chain/loops.ts';
+import { assertChainKeys, chainLoops } from './chain/loops.ts';
 import { Poke } from './chain/poke.ts';
 import { watchForEver } from './chain/watcher.ts';
 import { leaseHandlers, startHandlers } from './deliveries.ts';
@@ -37,6 +37,7 @@ export async function startMeter(settings: MeterSettings, log: Logger): Promise<
     keepTicket: ticketKeeper(engine),
     statusOf: statusReader(engine),
   };
+  if (settings.chain) assertChainKeys(settings.chain.config, settings.chainKeys);
   const link = settings.chain && new ChainLink(settings.chain.config);
   const watcher = new Poke();
   await link?.check();

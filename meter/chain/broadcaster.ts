@@ -13,9 +13,6 @@ import { spareMicros } from './liquidity.ts';
 import { authorizationOf, OUTGOING, type OutgoingState, outgoingKindOf } from './outgoing.ts';
 import { type Carried, type FaultHook, SignerLane } from './signer-lane.ts';
 
-/** Room for what changes between the estimate and the block. */
-const GAS_QUARTERS = 5n;
-const QUARTERS = 4n;
 /** What cannot be sent now is tried again after so long, then after twice as long, and so on. */
 const AGAIN_FIRST_MS = 500;
 /** So long a price is the price. */
@@ -44,6 +41,7 @@ export class Broadcaster {
   readonly #options: BroadcasterOptions;
   readonly #lanes: ReadonlyMap<SignerRole, SignerLane>;
   readonly #follower: Follower;
+  #isIdle = false;
   readonly #underWay = new Set<string>();
   /** Payouts that are checked and not on record yet, in micros. */
   readonly #promised = new Map<string, bigint>();
@@ -76,11 +74,17 @@ export class Broadcaster {
 
   /** Follows what is signed, then carries what was left. One that fails stops no other. @errors rejects with ChainFault or Fault */
   async look(): Promise<void> {
-    await this.#follower.look();
-    for (const kind of Object.keys(OUTGOING)) await this.#carryReady(kind);
+    let found = await this.#follower.look();
+    for (const kind of Object.keys(OUTGOING)) found += await this.#carryReady(kind);
+    this.#isIdle = found === 0;
   }
 
-  async #carryReady(kind: string): Promise<void> {
+  /** Whether the last look found nothing under way. */
+  get isIdle(): boolean {
+    return this.#isIdle;
+  }
+
+  async #carryReady(kind: string): Promise<number> {
     const { engine, chain, log } = this.#options;
     const { ready } = OUTGOING[kind]!;
     const rows = await streamsOfStatus(engine, { kind, status: ready, limit: PAGE_MAX });
@@ -90,6 +94,7 @@ export class Broadcaster {
     const outcomes = await Promise.allSettled(due.toReversed().map(({ stream }) => this.carry(stream)));
     const failed = outcomes.find((outcome) => outcome.status === 'rejected');
     if (failed) log.warn({ kind, fault: String(failed.reason) }, 'not all could be carried; tried again');
+    return ours.length;
   }
 
   #postpone(stream: string): void {
@@ -114,7 +119,7 @@ export class Broadcaster {
       return 'later';
     }
     fault!('estimated');
-    const carried = await lane.carry(stream, call, { gas: (gas * GAS_QUARTERS) / QUARTERS, ...fees });
+    const carried = await lane.carry(stream, call, { gas, ...fees });
     if (carried === 'sent') onNews();
     return carried;
   }
@@ -142,8 +147,9 @@ export class Broadcaster {
   async #promise(stream: string, { amount_micros }: JsonObject): Promise<boolean> {
     const { engine, chain, onShort, log } = this.#options;
     const micros = BigInt(String(amount_micros));
+    const before = new Map(this.#promised); // what is recorded while the ledger is asked counts twice, never not at all
     const spare = await spareMicros(engine, chain);
-    const promised = [...this.#promised.values()].reduce((sum, one) => sum + one, 0n);
+    const promised = [...new Map([...before, ...this.#promised]).values()].reduce((sum, one) => sum + one, 0n);
     if (spare - promised < micros) {
       log.info(
         { stream, micros: String(micros), spare: String(spare - promised) },

@@ -46,6 +46,8 @@ export class Follower {
   #lastHead: BlockRef | undefined;
   /** Until the chain is so long, final ones are looked at again. */
   #unrestUntil = -1n;
+  /** When they were looked at last. A process that begins does not know what was before, so it looks. */
+  #recheckedAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: FollowerOptions) {
     this.#options = options;
@@ -56,7 +58,8 @@ export class Follower {
     this.#sentAtMs.set(hash, this.#options.nowMs());
   }
 
-  async look(): Promise<void> {
+  /** How many transactions are followed. @errors rejects with ChainFault or Fault */
+  async look(): Promise<number> {
     const { chain, confirmations, lanes } = this.#options;
     const head = await chain.head();
     await this.#noticeUnrest(head);
@@ -65,16 +68,22 @@ export class Follower {
       const ours = signed.filter((one) => one.lane === lane);
       if (ours.length > 0) await this.#followAll(lane, ours, head.number, head.number - BigInt(confirmations) + 1n);
     }
-    if (head.number <= this.#unrestUntil) await this.#resendForgotten(head.number);
+    if (this.#isUnrest(head.number)) await this.#resendForgotten(head.number);
     this.#forgetConcluded(signed);
+    return signed.length;
   }
 
-  /** A process that begins does not know what was before, so it looks, too. */
+  #isUnrest(newest: bigint): boolean {
+    const { nowMs, resendMs } = this.#options;
+    const isFirst = this.#recheckedAtMs === Number.NEGATIVE_INFINITY;
+    return isFirst || (newest <= this.#unrestUntil && nowMs() - this.#recheckedAtMs >= resendMs);
+  }
+
   async #noticeUnrest(head: BlockRef): Promise<void> {
     const { chain } = this.#options;
     const last = this.#lastHead;
-    const isCalm = last !== undefined && (await chain.header(last.number))?.hash === last.hash;
-    if (!isCalm) this.#unrestUntil = head.number + (last ? REORG_BLOCKS_MAX : 0n);
+    const isCalm = last === undefined || (await chain.header(last.number))?.hash === last.hash;
+    if (!isCalm) this.#unrestUntil = head.number + REORG_BLOCKS_MAX;
     this.#lastHead = head;
   }
 
@@ -192,12 +201,14 @@ export class Follower {
 
   /** The chain changed deeper than the policy waits for: what it forgot is sent again, and can still be mined only once. */
   async #resendForgotten(newest: bigint): Promise<void> {
-    const { chain, lanes, log } = this.#options;
+    const { chain, lanes, log, nowMs } = this.#options;
+    this.#recheckedAtMs = nowMs();
     for (const { stream, state } of await this.#recent(newest)) {
       const { hash, block, block_hash, attempts, signer } = state.broadcast;
       if ((await chain.header(BigInt(block)))?.hash === block_hash) continue;
       if (await chain.receiptOf(hash as Hex, newest)) continue;
       const attempt = attempts.find((one) => one.hash === hash);
+      this.#unrestUntil = newest + REORG_BLOCKS_MAX;
       log.warn({ stream, hash }, 'the chain forgot a final transaction; it is sent again');
       if (attempt) await lanes.find(({ address }) => address === signer)?.send(hash as Hex, attempt.raw as Hex);
     }

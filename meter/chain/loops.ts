@@ -25,6 +25,8 @@ const RESEND_MS_MAX = 20_000;
 const SWEEP_LOOKS = 100;
 const SWEEP_MS_MIN = 1_000;
 const SWEEP_MS_MAX = 60_000;
+/** With nothing under way; whatever becomes ready pokes. */
+const IDLE_MS = 1_000;
 const GAS_EVERY_MS = 60_000;
 /** Fewer settlements than this left, and the log says so. */
 const SETTLEMENTS_FEW = 100n;
@@ -51,6 +53,11 @@ export interface ChainLoopsOptions {
   log: Logger;
 }
 
+/** @errors throws Error when a key is not the one that the settings say, before anything is started */
+export function assertChainKeys(places: ChainSettings['config'], keys: ChainKeys): void {
+  signersOf({ chainId: 1, config: places }, keys);
+}
+
 /** All of them run until the signal aborts. */
 export function chainLoops(options: ChainLoopsOptions, signal: AbortSignal): Promise<void>[] {
   const { engine, link, settings, keys, log } = options;
@@ -64,26 +71,27 @@ export function chainLoops(options: ChainLoopsOptions, signal: AbortSignal): Pro
     [BROADCAST_TOPIC]: async ({ body }: { body: { stream?: unknown } }) =>
       (await broadcaster()).carry(String(body.stream)),
   };
+  const follow = async (): Promise<number> => {
+    const carrying = await broadcaster();
+    await carrying.look();
+    return carrying.isIdle ? Math.max(settings.pollMs, IDLE_MS) : settings.pollMs;
+  };
+  const sweep = async (): Promise<number> => {
+    await (await sweeper()).look();
+    return sweepMs;
+  };
+  const watchGas = async (): Promise<number> => {
+    await warnOfGas(await link.chain(), options);
+    return GAS_EVERY_MS;
+  };
   const onError = (fault: unknown): void => log.warn({ fault: String(fault) }, 'a transaction will be carried again');
   return [
     runOutbox(engine, carry, { signal, onError }),
-    rounds(
-      { what: 'transactions', poke, everyMs: settings.pollMs, log },
-      async () => (await broadcaster()).look(),
-      signal,
-    ),
+    rounds({ what: 'transactions', poke, everyMs: settings.pollMs, log }, follow, signal),
     ...(keys.relayerSeed
       ? [
-          rounds(
-            { what: 'sweeps', poke: sweeping, everyMs: sweepMs, log },
-            async () => (await sweeper()).look(),
-            signal,
-          ),
-          rounds(
-            { what: 'gas', poke: new Poke(), everyMs: GAS_EVERY_MS, log },
-            async () => warnOfGas(await link.chain(), options),
-            signal,
-          ),
+          rounds({ what: 'sweeps', poke: sweeping, everyMs: sweepMs, log }, sweep, signal),
+          rounds({ what: 'gas', poke: new Poke(), everyMs: GAS_EVERY_MS, log }, watchGas, signal),
         ]
       : []),
   ];
@@ -115,7 +123,10 @@ function broadcasterOn(
 }
 
 /** @errors throws Error when a key is not the one that the settings say */
-function signersOf({ chainId, config: places }: Chain, { relayerSeed, treasurySeed }: ChainKeys): RoleSigner[] {
+function signersOf(
+  { chainId, config: places }: Pick<Chain, 'chainId' | 'config'>,
+  { relayerSeed, treasurySeed }: ChainKeys,
+): RoleSigner[] {
   return [
     ...(relayerSeed ? [roleSigner({ role: 'relayer', seed: relayerSeed, chainId, places })] : []),
     ...(treasurySeed ? [roleSigner({ role: 'treasury', seed: treasurySeed, chainId, places })] : []),
@@ -136,23 +147,24 @@ interface Rounds {
   log: Logger;
 }
 
-/** One after another; a fault is told once until it changes. */
+/** One after another; each says how long to wait, `everyMs` after a fault; a fault is told once until it changes. */
 async function rounds(
   { what, poke, everyMs, log }: Rounds,
-  round: () => Promise<void>,
+  round: () => Promise<number>,
   signal: AbortSignal,
 ): Promise<void> {
   let lastFault = '';
   while (!signal.aborted) {
+    let waitMs = everyMs;
     try {
-      await round();
+      waitMs = await round();
       lastFault = '';
     } catch (fault) {
       const { message } = fault as Error;
       if (message !== lastFault) log.warn({ what, fault: message }, 'the chain could not be served; tried again');
       lastFault = message;
     }
-    await poke.wait(everyMs, signal);
+    await poke.wait(waitMs, signal);
   }
 }
 

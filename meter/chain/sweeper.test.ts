@@ -104,10 +104,11 @@ test('what payouts wait for is gathered however little it is, and payouts never 
   const watcher = watcherOf(world);
   await watcher.look();
   const to = [fresh(), fresh()];
-  await world.hold('all', to[0]!, FLOAT_MICROS - 10n);
+  const all = await world.hold('all', to[0]!, FLOAT_MICROS - 10n);
   await world.hold('more', to[1]!, 100n);
   let short = 0;
   const broadcaster = world.broadcaster({ onShort: () => (short += 1), nowMs: newClock() });
+  await broadcaster.carry(all);
   await broadcaster.look();
   assert.deepEqual([await chain.balanceOf(to[0]!), await chain.balanceOf(to[1]!), short], [FLOAT_MICROS - 10n, 0n, 1]);
   const sweeper = new Sweeper({ engine, chain, minMicros: MIN_MICROS, log });

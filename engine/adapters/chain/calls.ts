@@ -39,29 +39,29 @@ export interface CallPlaces {
 export interface EncodedCall {
   to: Address;
   data: Hex;
-  /** Enough for it wherever a unit of gas is what it is on the main chain. */
-  gasUsual: bigint;
+  /** Whatever it says that it takes, it gets no more: a contract wallet could burn as much as it is given. */
+  gasMax: bigint;
 }
 
-/** A settlement of one payment takes less, also for the usual contract wallets. */
-export const SETTLEMENT_GAS = 200_000n;
-const TRANSFER_GAS = 100_000n;
-const SWEEP_GAS = 80_000n;
+/** A settlement of one payment gets no more, and takes less also for the usual contract wallets. */
+export const SETTLEMENT_GAS = 300_000n;
+const TRANSFER_GAS = 200_000n;
+const SWEEP_GAS = 100_000n;
 /** A new forwarder, its first transfer included, was measured at 92 thousand. */
-const SWEEP_EACH_GAS = 180_000n;
+const SWEEP_EACH_GAS = 200_000n;
 
 export function encodeCall(call: ChainCall, { token, treasury, factory }: CallPlaces): EncodedCall {
   if (call.kind === 'transfer') {
     const data = encodeFunctionData({ abi: CALLS_ABI, functionName: 'transfer', args: [call.to, call.micros] });
-    return { to: token, data, gasUsual: TRANSFER_GAS };
+    return { to: token, data, gasMax: TRANSFER_GAS };
   }
   if (call.kind === 'sweep') {
     const args = [call.salts, token, treasury] as const;
-    const gasUsual = SWEEP_GAS + SWEEP_EACH_GAS * BigInt(call.salts.length);
-    return { to: factory, data: encodeFunctionData({ abi: CALLS_ABI, functionName: 'sweep', args }), gasUsual };
+    const gasMax = SWEEP_GAS + SWEEP_EACH_GAS * BigInt(call.salts.length);
+    return { to: factory, data: encodeFunctionData({ abi: CALLS_ABI, functionName: 'sweep', args }), gasMax };
   }
   const { from, to, value, validAfter, validBefore, nonce, signature } = call.authorization;
   const args = [from, to, value, validAfter, validBefore, nonce, signature] as const;
   const data = encodeFunctionData({ abi: CALLS_ABI, functionName: 'transferWithAuthorization', args });
-  return { to: token, data, gasUsual: SETTLEMENT_GAS };
+  return { to: token, data, gasMax: SETTLEMENT_GAS };
 }

@@ -36,7 +36,7 @@ export async function suggestedFees(clients: PublicClient[]): Promise<Fees> {
 async function feesNamedBy(client: PublicClient): Promise<{ base: bigint; priority: bigint }> {
   const [{ baseFeePerGas: base }, priority] = await Promise.all([
     client.getBlock({ blockTag: 'latest' }),
-    client.estimateMaxPriorityFeePerGas().catch(() => GWEI),
+    client.estimateMaxPriorityFeePerGas(),
   ]);
   if (base === null) throw new ChainFault('misconfigured', 'the chain has no base fee (EIP-1559)');
   return { base, priority };
@@ -52,6 +52,7 @@ export function bumpedFees(before: Fees, now: Fees): Fees | undefined {
   return { maxFeeWei, priorityWei: least(priorityWei, maxFeeWei) };
 }
 
-const raised = (wei: bigint): bigint => (wei * BUMP_QUARTERS + QUARTERS - 1n) / QUARTERS;
+/** Always more, also than nothing. */
+const raised = (wei: bigint): bigint => (wei * BUMP_QUARTERS) / QUARTERS + 1n;
 const least = (a: bigint, b: bigint): bigint => (a < b ? a : b);
 const greater = (a: bigint, b: bigint): bigint => (a > b ? a : b);

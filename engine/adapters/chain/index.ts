@@ -19,7 +19,6 @@ export { affordableSettlements } from './gas-money.ts';
 export { ChainLink } from './link.ts';
 export { bareSignature, isSignedByKey } from './payment-check.ts';
 export {
-  GAS_MAX,
   type RoleSigner,
   roleSigner,
   type SignedTransaction,

@@ -14,9 +14,6 @@ const CALLS_OF: Record<SignerRole, readonly ChainCall['kind'][]> = {
   relayer: ['authorization', 'sweep'],
   treasury: ['transfer'],
 };
-/** No transaction may use more; as much as the largest sweep. */
-export const GAS_MAX = 12_000_000n;
-
 export interface SigningTerms extends Fees {
   nonce: bigint;
   gas: bigint;
@@ -73,9 +70,9 @@ interface Holder {
 async function sign({ account, role, chainId, places }: Holder, call: ChainCall, terms: SigningTerms) {
   assertAllowed(role, call, places);
   const { nonce, gas, maxFeeWei, priorityWei } = terms;
-  if (gas > GAS_MAX || maxFeeWei > FEE_WEI_MAX || priorityWei > maxFeeWei)
-    throw new RangeError(`at most ${GAS_MAX} gas for ${FEE_WEI_MAX} wei each, not ${gas} for ${maxFeeWei}`);
-  const { to, data } = encodeCall(call, places);
+  const { to, data, gasMax } = encodeCall(call, places);
+  if (gas > gasMax || maxFeeWei > FEE_WEI_MAX || priorityWei > maxFeeWei)
+    throw new RangeError(`at most ${gasMax} gas for ${FEE_WEI_MAX} wei each, not ${gas} for ${maxFeeWei}`);
   const raw = await account.signTransaction({
     type: 'eip1559',
     chainId,

@@ -119,7 +119,7 @@ const REFUSALS: [string, 'relayer' | 'treasury', (paid: Authorization) => [Chain
   ],
   ['a treasury pays itself', 'treasury', () => [{ ...TRANSFER, to: TREASURY }, TERMS], /to itself/],
   ['a fee beyond the cap', 'treasury', () => [TRANSFER, { ...TERMS, maxFeeWei: FEE_WEI_MAX + 1n }], /at most/],
-  ['gas beyond the cap', 'treasury', () => [TRANSFER, { ...TERMS, gas: 20_000_000n }], /at most/],
+  ['gas beyond the cap', 'treasury', () => [TRANSFER, { ...TERMS, gas: 200_001n }], /at most/],
 ];
 
 for (const [what, role, asked, words] of REFUSALS)
@@ -137,8 +137,9 @@ test('keys that are mixed up are refused before anything is signed', () => {
 
 test('a replacement offers at least an eighth more of both fees, until the cap', () => {
   const now = { maxFeeWei: 1n, priorityWei: 0n };
-  assert.deepEqual(bumpedFees({ maxFeeWei: 1_000n, priorityWei: 8n }, now), { maxFeeWei: 1_250n, priorityWei: 10n });
+  assert.deepEqual(bumpedFees({ maxFeeWei: 1_000n, priorityWei: 8n }, now), { maxFeeWei: 1_251n, priorityWei: 11n });
   assert.deepEqual(bumpedFees(now, { maxFeeWei: 90n, priorityWei: 9n }), { maxFeeWei: 90n, priorityWei: 9n });
+  assert.deepEqual(bumpedFees({ maxFeeWei: 7n, priorityWei: 0n }, now), { maxFeeWei: 9n, priorityWei: 1n });
   assert.equal(bumpedFees({ maxFeeWei: FEE_WEI_MAX, priorityWei: 1n }, now), undefined);
 });
 

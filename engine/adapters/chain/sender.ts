@@ -8,6 +8,9 @@ import { agreed, type BlockRef, ChainFault, commonHead, reached } from './endpoi
 import { type Fees, suggestedFees } from './fees.ts';
 import { nonceTaker } from './nonce-taker.ts';
 
+const GAS_QUARTERS = 5n;
+const QUARTERS = 4n;
+
 /** A transaction in a block. */
 export interface MinedTransaction {
   block: BlockRef;
@@ -22,7 +25,7 @@ export interface ChainSender {
   authorizationState(payer: Address, nonce: Hex, block?: bigint): Promise<boolean>;
   /** Tries it without sending it. Undefined: it would be paid now; else what the token says. */
   simulateAuthorization(authorization: Authorization): Promise<string | undefined>;
-  /** Units of gas that the call takes. A text when it would fail: what the contract says. */
+  /** Units of gas to send the call with. A text when it would fail, or would take too much: why. */
   gasOf(call: ChainCall, from: Address): Promise<bigint | string>;
   /** What a transaction must offer to be mined soon. */
   fees(): Promise<Fees>;
@@ -50,16 +53,16 @@ export function senderOf(clients: PublicClient[], places: CallPlaces): ChainSend
       );
     },
     async simulateAuthorization(authorization) {
-      const { to, data } = encodeCall({ kind: 'authorization', authorization }, places);
-      return refusalOf(() => clients[0]!.call({ to, data }));
+      const { to, data, gasMax } = encodeCall({ kind: 'authorization', authorization }, places);
+      return refusalOf(() => clients[0]!.call({ to, data, gas: gasMax }));
     },
     async gasOf(call, from) {
-      const { to, data } = encodeCall(call, places);
+      const { to, data, gasMax } = encodeCall(call, places);
       let gas = 0n;
       const refusal = await refusalOf(async () => {
-        gas = await clients[0]!.estimateGas({ account: from, to, data });
+        gas = withRoom(await clients[0]!.estimateGas({ account: from, to, data }));
       });
-      return refusal ?? gas;
+      return refusal ?? (gas <= gasMax ? gas : `it takes ${gas} units of gas, more than the ${gasMax} that it may`);
     },
     fees: () => suggestedFees(clients),
     async transactionCount(address, block) {
@@ -78,6 +81,9 @@ export function senderOf(clients: PublicClient[], places: CallPlaces): ChainSend
     send: (raw) => sendToAll(clients, raw),
   };
 }
+
+/** For what changes between the estimate and the block. */
+const withRoom = (gas: bigint): bigint => (gas * GAS_QUARTERS) / QUARTERS;
 
 async function timeOf(client: PublicClient, blockNumber: bigint): Promise<bigint | undefined> {
   try {
