@@ -1,4 +1,7 @@
-// Many histories of a whole treasury on a real chain and a real database, longer ones than the daily suite has time for.
+/**
+ * Many histories of a whole treasury on a real chain and a real database, longer ones than the daily suite has time for.
+ * Promise: a history after which the books and the chain differ is told with its steps, as short as it can be.
+ */
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { live, steps } from './treasury-histories.ts';
