@@ -156,3 +156,24 @@ test('blocks have times, and a chain that is away is a fault, not an answer', as
   await assert.rejects(gone.gasOf({ kind: 'authorization', authorization: paid }, TREASURY), isAway);
   assert.match((await gone.send('0x02'))!, /does not answer/);
 });
+
+/** Says yes to every signature, after 50 000 turns of a loop: 1.3 million units of gas. */
+const BURNING_WALLET: Hex = (() => {
+  const code = `6200c3505b6001900380600457507f1626ba7e${'00'.repeat(28)}60005260206000f3`;
+  return `0x60${(code.length / 2).toString(16)}80600b6000396000f3${code}`;
+})();
+
+test('a contract wallet that burns what it is given is not carried, and neither accepted', async () => {
+  const payer = keyOf('payer');
+  const burner = await world.deploy(payer, [], BURNING_WALLET);
+  await world.pay(payer, burner, 7n);
+  const paid = {
+    ...(await authorization()),
+    from: burner,
+    nonce: `0x${'5b'.repeat(32)}` as Hex,
+    signature: '0x01' as Hex,
+  };
+  const gas = await chain.gasOf({ kind: 'authorization', authorization: paid }, signerOf('relayer').address);
+  assert.match(String(gas), /more than the 300000/);
+  assert.equal(typeof (await chain.simulateAuthorization(paid)), 'string');
+});
