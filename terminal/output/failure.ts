@@ -2,7 +2,7 @@
  * What went wrong, in words, and with which exit code.
  * Promise: code, sentence, facts and what to do next, on standard error; no stack and no secret.
  */
-import { ApiError, UnreachableError } from '@tallystick/sdk';
+import { ApiError, IntentsFault, UnreachableError } from '@tallystick/sdk';
 import { EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_USAGE } from '../exit-code.ts';
 import { type Io, write } from '../io.ts';
 import { UsageError } from '../text/usage-error.ts';
@@ -41,6 +41,8 @@ export function failureOf(fault: unknown): Failure {
   }
   if (fault instanceof UsageError) return failure(EXIT_USAGE, 'usage', fault.message, fault.suggestion);
   if (fault instanceof LooseFileError) return failure(EXIT_USAGE, fault.code, fault.message, fault.suggestion);
+  if (fault instanceof IntentsFault)
+    return failure(EXIT_USAGE, fault.code, fault.message, 'Nothing is paid before the folder of payments is in order.');
   if (fault instanceof KeystoreError)
     return failure(EXIT_USAGE, fault.code, fault.message, 'Check the passphrase and the file.');
   const system = systemFailureOf(fault);
@@ -63,7 +65,7 @@ function failureOfProblem({ status, code, problem }: ApiError): Failure {
     exitCode: status === 503 || status === 429 ? EXIT_UNREACHABLE : EXIT_REFUSED,
     code,
     sentence: problem.title,
-    facts: Object.fromEntries(Object.entries(body).filter(([name]) => !NOT_FACTS.has(name))),
+    facts: Object.fromEntries(Object.entries(body).filter(([name, value]) => !NOT_FACTS.has(name) && value !== '')),
     violations: (problem['errors'] ?? []) as unknown as Failure['violations'],
     suggestion: problem.suggestion ?? '',
   };

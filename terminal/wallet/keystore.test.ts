@@ -113,10 +113,10 @@ test('[I-30] private files are 0600 in a 0700 folder; looser ones are refused, e
   try {
     const path = join(root, 'home', 'secret.json');
     assert.equal(await readPrivateFile(path), undefined);
-    await writePrivateFile(path, 'one', true);
+    await writePrivateFile(path, 'one', { isNew: true });
     const modes = await Promise.all([path, join(root, 'home')].map(async (place) => (await stat(place)).mode & 0o777));
     assert.deepEqual(modes, [0o600, 0o700]);
-    await assert.rejects(writePrivateFile(path, 'two', true), { code: 'EEXIST' });
+    await assert.rejects(writePrivateFile(path, 'two', { isNew: true }), { code: 'EEXIST' });
     assert.equal(await readPrivateFile(path), 'one');
     await writePrivateFile(path, 'two');
     assert.equal(await readFile(path, 'utf8'), 'two');
@@ -128,6 +128,12 @@ test('[I-30] private files are 0600 in a 0700 folder; looser ones are refused, e
     await chmod(path, 0o600);
     await chmod(join(root, 'home'), 0o755);
     await assert.rejects(writePrivateFile(path, 'three'), LooseFileError);
+    await writePrivateFile(path, 'three', { isFolderShared: true });
+    assert.equal((await stat(path)).mode & 0o777, 0o600);
+    await chmod(join(root, 'home'), 0o757);
+    await assert.rejects(writePrivateFile(path, 'four', { isFolderShared: true }), /can be written by others/);
+    await chmod(join(root, 'home'), 0o1777);
+    await writePrivateFile(path, 'four', { isFolderShared: true });
   } finally {
     await rm(root, { recursive: true });
   }

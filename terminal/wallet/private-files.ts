@@ -9,6 +9,9 @@ import { dirname } from 'node:path';
 const FILE_MODE = 0o600;
 const FOLDER_MODE = 0o700;
 const OTHERS = 0o077;
+/** What lets others put another file in a file's place; where a sticky bit is, they cannot. */
+const OTHERS_WRITE = 0o022;
+const STICKY = 0o1000;
 const FILE_BYTES_MAX = 1024 * 1024;
 
 /** A file or folder that others could read. */
@@ -60,14 +63,30 @@ export async function readPrivateFile(path: string): Promise<string | undefined>
   }
 }
 
+/** A folder that a person named for a file need not be ours alone: the file is. @errors LooseFileError */
+async function refuseReplaceable(folder: string): Promise<void> {
+  if (process.getuid === undefined) return;
+  const { mode } = await stat(folder);
+  if ((mode & OTHERS_WRITE) === 0 || (mode & STICKY) !== 0) return;
+  throw new LooseFileError(folder, 'can be written by others', `Run: chmod go-w ${folder}`);
+}
+
+export interface WriteOptions {
+  /** Refuses to replace a file, also when two programs try at once. */
+  isNew?: boolean;
+  /** The folder may hold what others can read: only the file is private. Absent: the folder is private, too. */
+  isFolderShared?: boolean;
+}
+
 /**
- * Writes beside and moves into place. `isNew` refuses to replace a file (also when two programs try at once).
- * @errors LooseFileError for a folder that others can read; EEXIST when `isNew` and it exists
+ * Writes beside and moves into place.
+ * @errors LooseFileError for a folder that others can read, or one that is shared and others can write; EEXIST when it must be new
  */
-export async function writePrivateFile(path: string, text: string, isNew = false): Promise<void> {
+export async function writePrivateFile(path: string, text: string, options: WriteOptions = {}): Promise<void> {
+  const { isNew = false, isFolderShared = false } = options;
   const folder = dirname(path);
   if ((await mkdir(folder, { recursive: true, mode: FOLDER_MODE })) !== undefined) await chmod(folder, FOLDER_MODE);
-  await refuseLoose(folder);
+  await (isFolderShared ? refuseReplaceable(folder) : refuseLoose(folder));
   const beside = `${path}.${randomBytes(6).toString('hex')}.tmp`;
   const file = await open(beside, 'wx', FILE_MODE);
   try {

@@ -25,7 +25,7 @@ export async function keepKey(path: string, privateKey: Uint8Array, passphrase: 
   const signer = signerOfPrivateKey(privateKey);
   const file = await sealKey(privateKey, signer.address, passphrase);
   try {
-    await writePrivateFile(path, `${JSON.stringify(file)}\n`, true);
+    await writePrivateFile(path, `${JSON.stringify(file)}\n`, { isNew: true, isFolderShared: true });
   } catch (fault) {
     if ((fault as NodeJS.ErrnoException).code !== 'EEXIST') throw fault;
     throw new UsageError(`${path} exists already.`, 'Name another file with --wallet FILE.');
