@@ -51,8 +51,19 @@ export const depositHandlers = (desk: Desk | undefined) =>
       const { answer, receiptId } = await executeFor(connected(desk).engine, call, commandFrom(call, target));
       return { ...depositMessage(answer, principal), receiptId };
     },
-    getReserves: () => readReserves(connected(desk)),
+    getReserves: onceAtATime(() => readReserves(connected(desk))),
   });
+
+/** Whoever asks while it is being read gets that answer: anybody may ask, and each reading asks the chain a lot. */
+function onceAtATime<T>(read: () => Promise<T>): () => Promise<T> {
+  let reading: Promise<T> | undefined;
+  return () => {
+    reading ??= read().finally(() => {
+      reading = undefined;
+    });
+    return reading;
+  };
+}
 
 /** @errors refuses where there is no chain */
 function connected(desk: Desk | undefined): Desk {
