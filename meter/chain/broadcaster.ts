@@ -9,7 +9,7 @@ import { type QuoteState, railStream } from '@tallystick/treasury';
 import type { Logger } from 'pino';
 import type { Hex } from 'viem';
 import { Follower } from './follower.ts';
-import { spareMicros } from './liquidity.ts';
+import { PayoutFloat } from './liquidity.ts';
 import { authorizationOf, OUTGOING, type OutgoingState, outgoingKindOf } from './outgoing.ts';
 import { type Carried, type FaultHook, SignerLane } from './signer-lane.ts';
 
@@ -43,8 +43,7 @@ export class Broadcaster {
   readonly #follower: Follower;
   #isIdle = false;
   readonly #underWay = new Set<string>();
-  /** Payouts that are checked and not on record yet, in micros. */
-  readonly #promised = new Map<string, bigint>();
+  readonly #float: PayoutFloat;
   #fees: { atMs: number; fees: Promise<Fees> } | undefined;
   /** Streams that could not be carried: when to try again, and how often it was tried. */
   readonly #waiting = new Map<string, { atMs: number; tries: number }>();
@@ -52,6 +51,7 @@ export class Broadcaster {
   constructor(options: BroadcasterOptions) {
     const { signers, fault = () => undefined, nowMs = () => performance.now() } = options;
     this.#options = { ...options, fault, nowMs };
+    this.#float = new PayoutFloat({ ...options, nowMs });
     const onSent = (hash: Hex): void => this.#follower.sent(hash);
     const lane = (signer: RoleSigner) => new SignerLane({ ...options, signer, fault, onSent });
     this.#lanes = new Map(signers.map((signer) => [signer.role, lane(signer)]));
@@ -68,7 +68,7 @@ export class Broadcaster {
       else this.#waiting.delete(stream);
     } finally {
       this.#underWay.delete(stream);
-      this.#promised.delete(stream);
+      this.#float.over(stream);
     }
   }
 
@@ -145,21 +145,13 @@ export class Broadcaster {
 
   /** False when the treasury's address has not as much. */
   async #promise(stream: string, { amount_micros }: JsonObject): Promise<boolean> {
-    const { engine, chain, onShort, log } = this.#options;
-    const micros = BigInt(String(amount_micros));
-    const before = new Map(this.#promised); // what is recorded while the ledger is asked counts twice, never not at all
-    const spare = await spareMicros(engine, chain);
-    const promised = [...new Map([...before, ...this.#promised]).values()].reduce((sum, one) => sum + one, 0n);
-    if (spare - promised < micros) {
-      log.info(
-        { stream, micros: String(micros), spare: String(spare - promised) },
-        'the treasury must be filled first',
-      );
+    const { onShort, log } = this.#options;
+    const isPromised = await this.#float.promise(stream, BigInt(String(amount_micros)));
+    if (!isPromised) {
+      log.info({ stream, amount_micros: String(amount_micros) }, 'the treasury must be filled first');
       onShort?.();
-      return false;
     }
-    this.#promised.set(stream, micros);
-    return true;
+    return isPromised;
   }
 
   /** Somebody else brought it to the chain: the watcher sees it there. */

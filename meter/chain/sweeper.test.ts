@@ -118,6 +118,20 @@ test('what payouts wait for is gathered however little it is, and payouts never 
   assert.equal((await sweepsOf(world))[0]?.micros, '110');
 });
 
+test('many payouts at once are signed as far as the dollars reach, and none comes back for want of them', async () => {
+  await using world = await newPayoutWorld();
+  const to = Array.from({ length: 10 }, fresh);
+  const streams = await Promise.all(to.map((one, n) => world.hold(`at-once-${n}`, one, 150_000n)));
+  const broadcaster = world.broadcaster();
+  await Promise.all(streams.map((stream) => broadcaster.carry(stream)));
+  for (let round = 0; round < 3; round++) await broadcaster.look();
+  const states = await Promise.all(streams.map((stream) => world.state(stream)));
+  const count = (status: string): number => states.filter((state) => state.status === status).length;
+  const held = await Promise.all(to.map((one) => world.chain.balanceOf(one)));
+  assert.equal(held.filter((micros) => micros === 150_000n).length, count('final'));
+  assert.deepEqual([count('final'), count('held')], [6, 4]);
+});
+
 /** A minute passes at every look at it. */
 function newClock(): () => number {
   let nowMs = 0;
