@@ -73,9 +73,9 @@ describe('a stock client pays', { concurrency: 1 }, () => {
     const answers = [];
     for (let time = 0; time < 3; time += 1) {
       const response = await post('/v1/billing/top-up', { amount_micros: 1_000_000 }, key);
-      const body = (await response.json()) as { id: string; amount_micros: number };
-      assert.deepEqual([response.status, body.amount_micros], [200, 1_000_000], JSON.stringify(body));
-      answers.push(body.id);
+      const body = (await response.json()) as Record<string, unknown>;
+      assert.deepEqual([response.status, body['amount_micros']], [200, 1_000_000], JSON.stringify(body));
+      answers.push(body['id']);
     }
     assert.equal(new Set(answers).size, 1);
     assert.equal(before - (await purse()), 1_000_000n);

@@ -242,6 +242,38 @@ describe('paid once', { concurrency: 1 }, () => {
     assert.equal((await rich.tally.balance()).depositedMicros, 0n);
   });
 
+  test('a contract wallet pays with its own kind of signature (ERC-1271), once', async () => {
+    const bought = await purchase();
+    const [owner, other] = [await chain.wallet(1n), await chain.wallet(1n)];
+    const contract = await chain.contractWallet(owner, PURSE_MICROS);
+    const forged = await signPayment({ ...contract, signTypedData: other.signTypedData }, bought.offer);
+    const refused = await bought.ask({ payment: forged.header });
+    assert.deepEqual([refused.status, refused.body['field']], [400, 'signature']);
+    const { header } = await signPayment(contract, bought.offer);
+    const answers = await Promise.all([bought.ask({ payment: header }), bought.ask({ payment: header })]);
+    assert.ok(answers.every(({ status }) => status === 200 || status === 503));
+    await settled(bought);
+    const left = await chain.balanceOf(bought.offer.asset, contract.address);
+    assert.equal(PURSE_MICROS - left, BigInt(bought.offer.amount));
+    assert.equal(await machines(bought), 1);
+    await assertPosted(bought);
+  });
+
+  test('[I-16] another request under the key of a quote is refused, with a payment or without, and the quote stands', async () => {
+    const bought = await purchase();
+    const before = await purse(bought.offer);
+    const { header } = await signPayment(payer, bought.offer);
+    const job = await bought.who.tally.jobs.create({ maxTotalSpendMicros: 1_000_000n });
+    for (const more of [{}, { payment: header }]) {
+      const url = `${platform.url}/v1/jobs/${job.id}/sandboxes`;
+      const { status, body } = await post(url, bought.who.key.secret, SHAPE, { key: bought.key, ...more });
+      assert.deepEqual([status, body['code']], [409, 'idempotency_key_reused']);
+    }
+    assert.equal((await quoteOf(bought)).status, QuoteStatus.OPEN);
+    await settled(bought, { payment: header });
+    await assertPaidOnce(bought, before);
+  });
+
   test('a header of another key, another person, another offer or another amount is refused, and nothing is bound', async () => {
     const [mine, other] = [await purchase(), await purchase()];
     const second = await purchase(mine.who);

@@ -2,9 +2,20 @@
  * Somebody who pays a 402: asks over plain HTTP, signs with a wallet, sees what the chain says.
  * Promise: knows of the platform what a stranger knows, its answers and its chain.
  */
-import { createPublicClient, createWalletClient, defineChain, type Hex, http, type PublicClient, parseAbi } from 'viem';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import {
+  type Abi,
+  createPublicClient,
+  createWalletClient,
+  defineChain,
+  type Hex,
+  http,
+  type PublicClient,
+  parseAbi,
+} from 'viem';
 import { generatePrivateKey, type PrivateKeyAccount, privateKeyToAccount } from 'viem/accounts';
-import type { Platform } from './platform.ts';
+import { type Platform, ROOT } from './platform.ts';
 import { until } from './until.ts';
 
 const TOKEN_ABI = parseAbi([
@@ -22,6 +33,10 @@ const AUTHORIZATION = {
   ],
 } as const;
 const USABLE_S = 300;
+const ARTIFACTS = join(ROOT, 'engine', 'adapters', 'chain', 'derived', 'artifacts.json');
+const WALLET = (JSON.parse(readFileSync(ARTIFACTS, 'utf8')) as Record<string, { abi: Abi; bytecode: Hex }>)[
+  'DevelopmentWallet'
+]!;
 
 /** One way to pay, as a 402 offers it. */
 export interface Accepted {
@@ -42,6 +57,9 @@ export interface Answer {
 
 const decoded = (text: string | null): unknown => JSON.parse(Buffer.from(text ?? '', 'base64').toString());
 const encoded = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString('base64');
+
+/** Who signs payments. */
+export type Wallet = Pick<PrivateKeyAccount, 'address' | 'signTypedData'>;
 
 /** What a 402 offers. */
 export const offersIn = ({ headers }: Answer): Accepted[] =>
@@ -92,7 +110,7 @@ export interface SignedPayment {
 
 /** Signs one way to pay; what is changed is changed before it is signed. */
 export async function signPayment(
-  account: PrivateKeyAccount,
+  account: Wallet,
   offer: Accepted,
   change: PaymentChange = {},
 ): Promise<SignedPayment> {
@@ -137,6 +155,8 @@ export interface PayersChain {
   client: PublicClient;
   /** A new wallet with so many dollars. */
   wallet(micros: bigint): Promise<PrivateKeyAccount>;
+  /** A contract on the chain that pays what this key signs, with so many dollars (ERC-1271). */
+  contractWallet(owner: PrivateKeyAccount, micros: bigint): Promise<Wallet>;
   balanceOf(token: Hex, address: Hex): Promise<bigint>;
   /** Somebody with gas carries a payment to the chain. Hash of the transaction. */
   carry(token: Hex, payment: SignedPayment): Promise<Hex>;
@@ -151,25 +171,40 @@ export async function payersChain(platform: Platform): Promise<PayersChain> {
     nativeCurrency: { name: 'Ether', symbol: 'ETH', decimals: 18 },
     rpcUrls: { default: { http: [url] } },
   });
-  const wallet = async (micros: bigint, withGas = false): Promise<PrivateKeyAccount> => {
-    const account = privateKeyToAccount(generatePrivateKey());
-    const gift = { to: account.address, micros: String(micros), reference: account.address, with_gas: withGas };
+  const fund = async (to: Hex, micros: bigint, withGas = false): Promise<void> => {
+    const gift = { to, micros: String(micros), reference: to, with_gas: withGas };
     await (client.request as (asked: { method: string; params: unknown[] }) => Promise<unknown>)({
       method: 'tally_fund',
       params: [gift],
     });
+  };
+  const wallet = async (micros: bigint, withGas = false): Promise<PrivateKeyAccount> => {
+    const account = privateKeyToAccount(generatePrivateKey());
+    await fund(account.address, micros, withGas);
     return account;
   };
+  const writer = (account: PrivateKeyAccount) =>
+    createWalletClient({ account, chain: description, transport: http(url) });
   return {
     url,
     client: client as PublicClient,
     wallet,
     balanceOf: (address, account) =>
       client.readContract({ address, abi: TOKEN_ABI, functionName: 'balanceOf', args: [account] }),
+    async contractWallet(owner, micros) {
+      const { abi, bytecode } = WALLET;
+      const hash = await writer(await wallet(1n, true)).deployContract({ abi, bytecode, args: [owner.address] });
+      const { contractAddress } = await client.waitForTransactionReceipt({ hash });
+      await fund(contractAddress!, micros);
+      return { address: contractAddress!, signTypedData: owner.signTypedData };
+    },
     async carry(address, { args }) {
-      const account = await wallet(1n, true);
-      const stranger = createWalletClient({ account, chain: description, transport: http(url) });
-      return stranger.writeContract({ address, abi: TOKEN_ABI, functionName: 'transferWithAuthorization', args });
+      return writer(await wallet(1n, true)).writeContract({
+        address,
+        abi: TOKEN_ABI,
+        functionName: 'transferWithAuthorization',
+        args,
+      });
     },
   };
 }
