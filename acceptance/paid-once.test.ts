@@ -30,6 +30,7 @@ const SHAPE = { cpu_millis: 100, ram_mib: 64, disk_mib: 32, quantum_ms: 60_000 }
 /** A tenth of a core, a sixteenth of a GiB of memory, a thirty-second of disk. */
 const SHAPE_MICROS_PER_MINUTE = 47n;
 const SETTLED_MS_MAX = 60_000;
+const ASKED_BEFORE = 100;
 
 describe('paid once', { concurrency: 1 }, () => {
   const folder = temporaryFolder();
@@ -240,6 +241,37 @@ describe('paid once', { concurrency: 1 }, () => {
     await settled(bought, { payment: header });
     await assertPaidOnce(bought, before);
     assert.equal((await rich.tally.balance()).depositedMicros, 0n);
+  });
+
+  test('asked a hundred times before it is paid, the request still runs, once', async () => {
+    const bought = await purchase();
+    const before = await purse(bought.offer);
+    for (let time = 0; time < ASKED_BEFORE; time += 1) {
+      const again = await bought.ask();
+      assert.deepEqual([again.status, offersIn(again)], [402, offersIn(bought.refused)]);
+    }
+    const { header } = await signPayment(payer, bought.offer);
+    await settled(bought, { payment: header });
+    await assertPaidOnce(bought, before);
+  });
+
+  test('while the chain is away a payment is not taken, and nothing is bound; later it is', async () => {
+    const bought = await purchase();
+    const before = await purse(bought.offer);
+    const { header } = await signPayment(payer, bought.offer);
+    const died = platform.pid('chain');
+    platform.pause();
+    try {
+      await platform.kill('chain');
+      const { status, body } = await bought.ask({ payment: header });
+      assert.deepEqual([status, body['code']], [503, 'chain_unreachable']);
+      assert.equal((await quoteOf(bought)).status, QuoteStatus.OPEN);
+    } finally {
+      platform.resume();
+    }
+    await platform.untilReady([died]);
+    await settled(bought, { payment: header });
+    await assertPaidOnce(bought, before);
   });
 
   test('a contract wallet pays with its own kind of signature (ERC-1271), once', async () => {

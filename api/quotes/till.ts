@@ -34,7 +34,7 @@ export interface Till {
 }
 
 /** Tries of one key that are not kept for when there is money. */
-const TRIES_WITHOUT_MONEY_MAX = REPEATS_UNFUNDED_MAX / 2;
+const TRIES_WITHOUT_MONEY_MAX = 8;
 
 /**
  * Runs a command that costs money; without enough of it, 402 with a quote.
