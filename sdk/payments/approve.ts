@@ -5,6 +5,7 @@
 import { readPaymentOption, refuseHere } from '@tallystick/surface/client';
 import type { Signer } from '../wallet.ts';
 import { type IntentStore, isSpent, type PaymentIntent } from './intents.ts';
+import { refuseUnresolved } from './limits.ts';
 import { signedIntent } from './sign.ts';
 
 const MS_PER_S = 1_000;
@@ -15,7 +16,7 @@ export const isOfferOpen = ({ offer, offered_at_ms }: PaymentIntent, nowMs: numb
 
 /**
  * Allows it. While the offer stands it is signed too; later the repeated call is offered anew, and may take that up to this amount.
- * @errors ApiError `not_found`; `payment_declined` and `payment_offer_invalid` as signing does
+ * @errors ApiError `not_found`, `payment_unresolved`; `payment_declined` and `payment_offer_invalid` as signing does
  */
 export async function approvePayment(
   intents: IntentStore,
@@ -27,6 +28,11 @@ export async function approvePayment(
     const intent = all.find((one) => one.id === id);
     if (!intent) throw refuseHere('NOT_FOUND');
     if (isSpent(intent)) return { put: [], answer: intent };
+    refuseUnresolved(
+      all.filter(({ key }) => key === intent.key),
+      new Set([intent.nonce]),
+      nowMs(),
+    );
     const approved: PaymentIntent = { ...intent, status: 'approved', cause: '', at_ms: nowMs() };
     const answer = isOfferOpen(intent, nowMs())
       ? await signedIntent(approved, readPaymentOption(intent.offer), signer, nowMs())

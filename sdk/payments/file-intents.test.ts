@@ -36,6 +36,14 @@ test('what was changed is there for the next process, private to its owner', asy
   for (const name of readdirSync(folder)) assert.equal(statSync(join(folder, name)).mode & 0o777, 0o600, name);
 });
 
+test('what somebody who died had not linked yet is no book', async () => {
+  const folder = newFolder();
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  writeFileSync(join(folder, '0123456789ab.tmp'), '{"gener', { mode: 0o600 });
+  assert.deepEqual(await fileIntents(folder).read(), []);
+  assert.equal(await put(folder, 'a'), 'a');
+});
+
 test('a decision that puts nothing writes nothing', async () => {
   const folder = newFolder();
   await fileIntents(folder).change(() => ({ put: [], answer: undefined }));

@@ -64,7 +64,10 @@ async function generationsIn(folder: string): Promise<number[]> {
     if (fault.code === 'ENOENT') return [];
     throw fault;
   });
-  return names.flatMap((name) => Number(NAME.exec(name)?.[1] ?? [])).sort((a, b) => a - b);
+  return names
+    .map((name) => Number(NAME.exec(name)?.[1] ?? Number.NaN))
+    .filter((generation) => !Number.isNaN(generation))
+    .sort((a, b) => a - b);
 }
 
 async function readNewest(folder: string): Promise<Book> {

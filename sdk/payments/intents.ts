@@ -40,7 +40,7 @@ export interface PaymentIntent extends JsonObject {
   from: string;
   /** No block from this second on carries it out; 0 until it is signed. */
   valid_before_s: number;
-  /** PAYMENT-SIGNATURE; empty until it is signed, and when it is settled. */
+  /** PAYMENT-SIGNATURE; empty until it is signed, and when it is settled and could not be used again. */
   header: string;
   /** The transaction that carried it. */
   tx: string;
@@ -85,7 +85,9 @@ export function withPut(
   put: readonly PaymentIntent[],
   nowMs: number,
 ): PaymentIntent[] {
-  const byId = new Map([...intents, ...put].map((intent) => [intent.id, intent]));
+  const isOver = (intent: PaymentIntent): boolean => intent.status === 'settled' && deadAtMs(intent) < nowMs;
+  const lean = (intent: PaymentIntent): PaymentIntent => (isOver(intent) ? { ...intent, header: '' } : intent);
+  const byId = new Map([...intents, ...put].map((intent) => [intent.id, lean(intent)]));
   const all = [...byId.values()].sort((a, b) => a.at_ms - b.at_ms);
   const isNeeded = (intent: PaymentIntent): boolean =>
     isSpent(intent) && (intent.at_ms > nowMs - DAY_MS || deadAtMs(intent) > nowMs);

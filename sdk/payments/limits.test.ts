@@ -124,11 +124,17 @@ const ROWS: Row[] = [
     gives: ['payment_unresolved', undefined],
   },
   {
-    rule: 'the same offer is paid by the same nonce when its payment is dead, which counts no more',
+    rule: 'the same offer is paid by the same nonce when its payment is dead',
     required: offer(option(1_000n)),
-    limits: { perDayMicros: 1_000n },
     earlier: [sameOffer('signed', -60)],
     gives: ['pay', 1_000n],
+  },
+  {
+    rule: 'what is dead may have been taken before: it counts',
+    required: offer(option(1_000n)),
+    limits: { perDayMicros: 1_999n },
+    earlier: [sameOffer('signed', -60)],
+    gives: ['above', 'per_day', 1_999n, 999n],
   },
   {
     rule: 'credit for another account is refused',
@@ -296,6 +302,12 @@ test('whatever is asked for, dies, settles or comes at once, no 24 hours hold mo
     }),
     { numRuns: 40 },
   );
+});
+
+test('the header of a settled payment goes when it could not be used again', () => {
+  const settled = (valid_before_s: number) => intent({ status: 'settled', valid_before_s });
+  assert.equal(withPut([settled(NOW_MS / 1000)], [], NOW_MS)[0]?.header, 'signed');
+  assert.equal(withPut([settled(NOW_MS / 1000 - 61)], [], NOW_MS)[0]?.header, '');
 });
 
 test('what people only read is kept within a bound; what limits and repeats need is kept', () => {

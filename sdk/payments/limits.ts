@@ -41,6 +41,8 @@ const USABLE_MS_MIN = 15_000;
 const NONCE = /^0x[0-9a-f]{64}$/;
 const MS_PER_S = 1_000;
 
+const usableMs = ({ valid_before_s }: PaymentIntent, nowMs: number): number => valid_before_s * MS_PER_S - nowMs;
+
 /** The limit that is in the way. */
 export interface Above {
   cap: 'per_payment' | 'per_day' | 'payments_per_day';
@@ -72,11 +74,12 @@ export function judge(intents: readonly PaymentIntent[], given: Case): Verdict {
   const options = allowedOptions(required, limits);
   const nonces = new Set(options.map(nonceOf));
   const mine = intents.filter((intent) => intent.key === key);
-  const same = mine.find((intent) => isSpent(intent) && intent.header !== '' && nonces.has(intent.nonce));
-  if (same && same.valid_before_s * MS_PER_S > nowMs + USABLE_MS_MIN) return { kind: 'again', intent: same };
+  const isSame = (intent: PaymentIntent): boolean => intent.header !== '' && nonces.has(intent.nonce);
+  const again = mine.find((intent) => isSpent(intent) && isSame(intent) && usableMs(intent, nowMs) > USABLE_MS_MIN);
+  if (again) return { kind: 'again', intent: again };
   refuseUsedNonce(intents, options, key);
-  refuseUnresolved(mine, same, nowMs);
-  const open = same ?? mine.find((intent) => !isSpent(intent));
+  refuseUnresolved(mine, nonces, nowMs);
+  const open = mine.find((intent) => !isSpent(intent));
   const approvedMicros = open?.status === 'approved' ? BigInt(open.amount_micros) : 0n;
   const freeMicros = given.allowedMicros ?? approvedMicros;
   return choose(options, limits, { intents, nowMs, freeMicros, open });
@@ -128,9 +131,11 @@ function refuseUsedNonce(intents: readonly PaymentIntent[], options: readonly Pa
 /**
  * Signed anew is only beside a payment that the platform said to carry or to have (another offer means that it has given it up), or that
  * no block can carry out any more.
+ * @errors throws ApiError `payment_unresolved`
  */
-function refuseUnresolved(mine: readonly PaymentIntent[], same: PaymentIntent | undefined, nowMs: number): void {
-  const waiting = mine.find((intent) => (intent.status === 'signed' || intent === same) && deadAtMs(intent) > nowMs);
+export function refuseUnresolved(mine: readonly PaymentIntent[], nonces: ReadonlySet<string>, nowMs: number): void {
+  const mayBeTaken = ({ status, nonce }: PaymentIntent): boolean => status === 'signed' || nonces.has(nonce);
+  const waiting = mine.find((intent) => isSpent(intent) && mayBeTaken(intent) && deadAtMs(intent) > nowMs);
   if (!waiting) return;
   const facts = { payment_id: waiting.id, quote_id: waiting.quote_id, retry_after_ms: deadAtMs(waiting) - nowMs };
   throw refuseHere('PAYMENT_UNRESOLVED', { facts });
@@ -162,10 +167,7 @@ function choose(options: readonly PaymentOption[], limits: SpendLimits, purse: P
 }
 
 function inTheWay({ amountMicros }: PaymentOption, limits: SpendLimits, purse: Purse): Above | undefined {
-  const isOther = (intent: PaymentIntent): boolean => intent.id !== purse.open?.id;
-  const recent = purse.intents.filter(
-    (intent) => isSpent(intent) && isOther(intent) && intent.at_ms > purse.nowMs - DAY_MS,
-  );
+  const recent = purse.intents.filter((intent) => isSpent(intent) && intent.at_ms > purse.nowMs - DAY_MS);
   if (recent.length >= PAYMENTS_PER_DAY_MAX)
     return { cap: 'payments_per_day', capMicros: limits.perDayMicros, availableMicros: 0n };
   if (amountMicros <= purse.freeMicros) return undefined;

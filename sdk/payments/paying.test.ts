@@ -92,7 +92,7 @@ test('[I-15] a call that lacks money is paid and made once, all under one key th
     [1, signer.address, PRICE, s.keys[0]],
   );
   const intent = await only(s);
-  assert.deepEqual([intent.status, intent.header, intent.tx], ['settled', '', payment?.transaction]);
+  assert.deepEqual([intent.status, intent.tx], ['settled', payment?.transaction]);
 });
 
 test('tools are paid for alike', async () => {
@@ -223,6 +223,26 @@ test('a wallet that cannot be opened is a payment that waits for a person', asyn
   assert.deepEqual([code, problem['cause']], ['payment_declined', 'no passphrase']);
   const { status, cause } = await only(s);
   assert.deepEqual([status, cause], ['refused', 'no passphrase']);
+});
+
+test('[I-15] a twin that heard the 402 before the other paid, and acts on it after, pays nothing', async () => {
+  await using s = await scene();
+  const heard = Promise.withResolvers<void>();
+  const paid = Promise.withResolvers<void>();
+  const late: typeof fetch = async (input, init) => {
+    const response = await fetch(input, init);
+    if (response.status === 402) {
+      heard.resolve();
+      await paid.promise;
+    }
+    return response;
+  };
+  const second = create(s.client({}, late), 'mine');
+  await heard.promise;
+  const first = await create(s.client(), 'mine');
+  paid.resolve();
+  assert.ok(first.id !== '' && (await second).id !== '');
+  assert.deepEqual(takenMicros(s), [PRICE]);
 });
 
 test('callers of one key at once pay once', async () => {

@@ -181,6 +181,5 @@ const mark = ({ intents }: Guard, { key, status, tx, payer }: Mark): Promise<voi
     const mine = all.filter((one) => one.key === key && isSpent(one) && one.status !== 'settled' && isOurs(one));
     const newest = mine.sort((a, b) => a.turn - b.turn).at(-1);
     if (!newest || newest.status === status) return { put: [], answer: undefined };
-    const header = status === 'settled' ? '' : newest.header;
-    return { put: [{ ...newest, status, header, tx: tx || newest.tx }], answer: undefined };
+    return { put: [{ ...newest, status, tx: tx || newest.tx }], answer: undefined };
   });

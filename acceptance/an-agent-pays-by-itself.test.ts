@@ -1,0 +1,209 @@
+/**
+ * An agent whose wallet pays what its calls need, on a whole platform: from the command line and over MCP.
+ * Promise: within its limits nobody is asked, above them a person is, and no call is ever paid twice, whoever dies in between.
+ */
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, readdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { Client } from '@modelcontextprotocol/client';
+import { StdioClientTransport } from '@modelcontextprotocol/client/stdio';
+import { bookProblems } from './harness/books.ts';
+import { type Platform, ROOT, startPlatform, temporaryFolder } from './harness/platform.ts';
+import { until } from './harness/until.ts';
+
+const TALLY = join(ROOT, 'terminal', 'bin', 'tally.mjs');
+const FUNDED_MICROS = 10_000_000;
+const PASSPHRASE = 'of an agent';
+
+type Value = Record<string, unknown>;
+
+describe('an agent pays by itself', { concurrency: 1 }, () => {
+  const home = temporaryFolder();
+  let platform: Platform;
+
+  before(async () => {
+    platform = await startPlatform({ quantumMs: 10_000 });
+  });
+
+  after(async () => {
+    await platform?.[Symbol.asyncDispose]();
+    rmSync(home, { recursive: true, force: true });
+  });
+
+  /** Somebody with a new wallet that holds dollars, an empty account and a job. */
+  async function person(name: string) {
+    const folder = join(home, name);
+    const login = { TALLY_HOME: folder, TALLY_PASSPHRASE: PASSPHRASE };
+    const env: Record<string, string> = { PATH: process.env['PATH'] ?? '', TALLY_DATA: platform.folder, ...login };
+    const start = (...argv: string[]): ChildProcess =>
+      spawn(process.execPath, [TALLY, ...argv, '--json'], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+    /** What it answered, or its error. */
+    const tally = (...argv: string[]) => endOf(start(...argv), `tally ${argv.join(' ')}`);
+    const done = async (...argv: string[]): Promise<Value> => {
+      const { code, value } = await tally(...argv);
+      assert.equal(code, 0, `tally ${argv.join(' ')}: ${JSON.stringify(value)}`);
+      return value;
+    };
+    await done('login', '--new');
+    await done('wallet', 'fund', '--amount', '$10');
+    const job = String((await done('job', 'create', '--budget', '$0.10'))['id']);
+    const buying = ['sandbox', 'create', '--job', job, '--ram', '128', '--disk', '32'];
+    const books = join(folder, 'payments');
+    return {
+      env,
+      job,
+      buying,
+      start,
+      tally,
+      done,
+      limits: (perPayment: string, perDay: string) =>
+        done('wallet', 'limits', '--per-payment', perPayment, '--per-day', perDay),
+      payments: async () => (await done('payments', 'list'))['payments'] as Value[],
+      spentMicros: async () => FUNDED_MICROS - Number((await done('wallet', 'balance'))['balance_micros']),
+      untilSigned: () => until('a payment is signed', async () => existsSync(books) && readdirSync(books).length > 0),
+    };
+  }
+
+  async function endOf(child: ChildProcess, what: string): Promise<{ code: number | null; value: Value }> {
+    let [out, err] = ['', ''];
+    child.stdout!.setEncoding('utf8').on('data', (text: string) => {
+      out += text;
+    });
+    child.stderr!.setEncoding('utf8').on('data', (text: string) => {
+      err += text;
+    });
+    const [code] = (await once(child, 'close')) as [number | null];
+    assert.match(code === 0 ? out : err, /^\{/, `${what}: ${code} ${out}${err}`);
+    return { code, value: (code === 0 ? JSON.parse(out) : JSON.parse(err).error) as Value };
+  }
+
+  type Person = Awaited<ReturnType<typeof person>>;
+
+  /** One payment, settled; what left the wallet is what came to the account. */
+  async function paidOnce({ payments, spentMicros, done }: Person): Promise<void> {
+    const [payment, ...others] = await payments();
+    assert.deepEqual([payment?.['status'], others.length], ['settled', 0], JSON.stringify(payment));
+    assert.equal(await spentMicros(), payment?.['amount_micros']);
+    assert.equal((await done('balance'))['deposited_micros'], payment?.['amount_micros']);
+  }
+
+  test('an empty account buys its first machine: the wallet pays once, and all of it is proved offline', async () => {
+    const agent = await person('alone');
+    await agent.limits('$1', '$2');
+    const sandbox = await agent.done(...agent.buying);
+    assert.match(String(sandbox['id']), /^sbx_/);
+    await paidOnce(agent);
+    const file = join(home, 'all.jsonl');
+    await agent.done('receipts', 'export', file);
+    assert.equal((await agent.done('verify', file))['ok'], true);
+  });
+
+  test('[I-15] killed right after it signed, it is repeated under its key: one payment, one machine', async () => {
+    const agent = await person('killed');
+    await agent.limits('$1', '$2');
+    const child = agent.start(...agent.buying, '--key', 'machine');
+    const over = once(child, 'close');
+    await agent.untilSigned();
+    child.kill('SIGKILL');
+    await over;
+    const first = await agent.done(...agent.buying, '--key', 'machine');
+    const again = await agent.done(...agent.buying, '--key', 'machine');
+    assert.equal(again['id'], first['id']);
+    await paidOnce(agent);
+  });
+
+  test('[I-14] [I-17] with the meter and the api killed while it is on its way, a payment arrives once', async () => {
+    const agent = await person('patient');
+    await agent.limits('$1', '$2');
+    const child = agent.start(...agent.buying, '--key', 'machine');
+    const over = endOf(child, 'sandbox create');
+    await agent.untilSigned();
+    for (const name of ['meter', 'api'] as const) {
+      const died = platform.pid(name);
+      await platform.kill(name);
+      await platform.untilReady([died]);
+    }
+    const { code, value } = await over;
+    assert.ok(code === 0 || code === 3, JSON.stringify(value));
+    await until(
+      'the machine is there',
+      async () => (await agent.tally(...agent.buying, '--key', 'machine')).code === 0,
+    );
+    await paidOnce(agent);
+  });
+
+  test('[I-15] two processes with one key at once: one payment, one machine', async () => {
+    const agent = await person('twins');
+    await agent.limits('$1', '$2');
+    const twins = await Promise.all([1, 2].map(() => agent.done(...agent.buying, '--key', 'machine')));
+    assert.equal(twins[0]!['id'], twins[1]!['id']);
+    await paidOnce(agent);
+  });
+
+  test('above the limits a person allows one payment and no other; a day’s limit holds over processes, to the micro', async () => {
+    const agent = await person('limited');
+    await agent.limits('$0.01', '$2');
+    const refused = await agent.tally(...agent.buying, '--key', 'machine');
+    const facts = refused.value['facts'] as Value;
+    assert.deepEqual([refused.code, refused.value['code'], facts['cap']], [1, 'payment_above_limit', 'per_payment']);
+    assert.equal(await agent.spentMicros(), 0);
+    await agent.done('payments', 'approve', String(facts['payment_id']), '--yes');
+    await agent.done(...agent.buying, '--key', 'machine');
+    await paidOnce(agent);
+    const paidMicros = await agent.spentMicros();
+    await agent.limits('$1', '$1.50');
+    await agent.done('top-up', '$1');
+    const leftMicros = 500_000 - paidMicros;
+    const { value } = await agent.tally('top-up', '$0.60');
+    const { cap, available_micros } = value['facts'] as Value;
+    assert.deepEqual([value['code'], cap, available_micros], ['payment_above_limit', 'per_day', leftMicros]);
+    await agent.done('top-up', `${leftMicros}micros`);
+    assert.equal(await agent.spentMicros(), 1_500_000);
+  });
+
+  test('over mcp: within the limits by itself; without a wallet in its process by what a person signs', async () => {
+    const agent = await person('mcp');
+    const { TALLY_PASSPHRASE: _, ...without } = agent.env;
+    await using bare = await session(without);
+    const asked = { job_id: agent.job, ram_mib: 128, disk_mib: 32, idempotency_key: 'machine' };
+    const refused = await bare.ask('sandbox_create', asked);
+    assert.deepEqual([refused.isError, refused.value['code']], [true, 'payment_above_limit']);
+    await agent.done('payments', 'approve', String(refused.value['payment_id']), '--yes');
+    const bought = await bare.ask('sandbox_create', asked);
+    assert.deepEqual([bought.isError, bought.paid?.['network']], [false, 'eip155:31337'], JSON.stringify(bought.value));
+    await paidOnce(agent);
+    await agent.limits('$1', '$2');
+    await using own = await session(agent.env);
+    const topUp = await own.ask('billing_top_up', { amount_micros: 300_000 });
+    assert.deepEqual([topUp.isError, topUp.paid?.['amount_micros']], [false, 300_000], JSON.stringify(topUp.value));
+  });
+
+  async function session(env: Record<string, string>) {
+    const client = new Client({ name: 'an agent', version: '1' });
+    const server = { command: process.execPath, args: [TALLY, 'mcp'], env, cwd: home, stderr: 'inherit' as const };
+    await client.connect(new StdioClientTransport(server));
+    return {
+      async ask(name: string, input: Value) {
+        const {
+          isError = false,
+          structuredContent,
+          content,
+          _meta,
+        } = await client.callTool({ name, arguments: input });
+        const text = content[0]?.type === 'text' ? content[0].text : '';
+        const value = (structuredContent ?? JSON.parse(text)) as Value;
+        return { isError, value, paid: _meta?.['tallystick/payment'] as Value | undefined };
+      },
+      [Symbol.asyncDispose]: () => client.close(),
+    };
+  }
+
+  test('after all of it the ledger holds what the chain does, and every receipt replays', async () => {
+    const agent = await person('auditor');
+    await until('ledger and chain agree', async () => (await agent.done('reserves'))['is_equal'] === true);
+    assert.deepEqual(await bookProblems(platform.folder), []);
+  });
+});

@@ -1,0 +1,95 @@
+/** What a person allows: this call, this amount, once; signed while the offer stands. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { PaymentOption } from '@tallystick/surface/client';
+import {
+  ApiError,
+  approvePayment,
+  isOfferOpen,
+  memoryIntents,
+  newPrivateKey,
+  type SpendGuardOptions,
+  signerOfPrivateKey,
+  spendGuard,
+} from '../index.ts';
+
+const NOW_MS = 1_790_000_000_000;
+const PAYEE = { network: 'eip155:8453', asset: `0x${'a'.repeat(40)}`, payTo: `0x${'b'.repeat(40)}` };
+const signer = signerOfPrivateKey(newPrivateKey());
+const call = { idempotencyKey: 'mine', method: 'POST', url: 'http://platform/v1/jobs?x=1', signal: undefined };
+
+function option(amountMicros: bigint, n = 1): PaymentOption {
+  const extra = { name: 'USD Coin', version: '2', quoteId: 'quo_1', authNonce: `0x${String(n).padStart(64, '0')}` };
+  const written = { scheme: 'exact', ...PAYEE, amount: String(amountMicros), maxTimeoutSeconds: 60, extra };
+  return { scheme: 'exact', ...PAYEE, amountMicros, maxTimeoutS: 60, extra, written };
+}
+
+function scene() {
+  const clock = { nowMs: NOW_MS };
+  const nowMs = (): number => clock.nowMs;
+  const intents = memoryIntents(nowMs);
+  const pay = async (option: PaymentOption, change: Partial<SpendGuardOptions> = {}): Promise<string> => {
+    const limits = { perPaymentMicros: 0n, perDayMicros: 0n, allow: [PAYEE] };
+    return spendGuard({ ...limits, signer, intents, nowMs, ...change }).pay({ error: '', options: [option] }, call);
+  };
+  const refused = async (asked: Promise<unknown>): Promise<ApiError> => {
+    const fault = await asked.catch((thrown: unknown) => thrown);
+    assert.ok(fault instanceof ApiError, String(fault));
+    return fault;
+  };
+  const idOf = async (asked: Promise<unknown>): Promise<string> => String((await refused(asked)).problem['payment_id']);
+  const approve = (id: string) => approvePayment(intents, id, signer, nowMs);
+  return { clock, intents, pay, refused, idOf, approve };
+}
+
+const noSigner = { signer: () => Promise.reject(new Error('no wallet here')) };
+
+test('while the offer stands it is signed, and the repeat needs no wallet', async () => {
+  const { pay, idOf, approve, clock } = scene();
+  const { header, status, call: what } = await approve(await idOf(pay(option(9n))));
+  assert.deepEqual([status, what], ['signed', 'POST http://platform/v1/jobs']);
+  clock.nowMs += 44_999;
+  assert.equal(await pay(option(9n), noSigner), header);
+});
+
+test('allowed twice is allowed once', async () => {
+  const { pay, idOf, approve, intents } = scene();
+  const id = await idOf(pay(option(9n)));
+  assert.deepEqual(await approve(id), await approve(id));
+  assert.equal((await intents.read()).length, 1);
+});
+
+test('when the offer is over the next one may take what was allowed, and no more', async () => {
+  const { pay, idOf, approve, clock, refused, intents } = scene();
+  const id = await idOf(pay(option(9n)));
+  clock.nowMs += 60_000;
+  assert.equal(isOfferOpen((await intents.read())[0]!, clock.nowMs), false);
+  assert.equal((await approve(id)).status, 'approved');
+  assert.equal((await refused(pay(option(10n, 2)))).code, 'payment_above_limit');
+  assert.notEqual(await pay(option(9n, 3)), '');
+  assert.deepEqual(
+    (await intents.read()).map((one) => [one.id, one.status]),
+    [[id, 'signed']],
+  );
+});
+
+test('what was allowed is used up by its payment', async () => {
+  const { pay, idOf, approve, clock, refused } = scene();
+  await approve(await idOf(pay(option(9n))));
+  clock.nowMs += 120_000;
+  assert.equal((await refused(pay(option(9n, 2)))).code, 'payment_above_limit');
+});
+
+test('it is not signed beside a payment of the same call that may still be taken', async () => {
+  const { pay, idOf, approve, refused, intents } = scene();
+  const id = await idOf(pay(option(9n)));
+  // somebody else signed meanwhile, for another round
+  const twin = { status: 'signed', id: 'pay_twin', turn: 2, nonce: 'another', valid_before_s: NOW_MS / 1000 } as const;
+  await intents.change(([one]) => ({ put: [{ ...one!, ...twin }], answer: undefined }));
+  assert.equal((await refused(approve(id))).code, 'payment_unresolved');
+});
+
+test('nobody allows what is not there', async () => {
+  const { approve, refused } = scene();
+  assert.equal((await refused(approve(`pay_${'0'.repeat(32)}`))).code, 'not_found');
+});
