@@ -32,6 +32,8 @@ interface Sent {
   path?: string;
 }
 
+const ADDRESS = `0x${'a'.repeat(40)}`;
+
 /** Bodies that satisfy the contract, where an empty object does not. */
 const VALID: Record<string, object> = {
   'POST /v1/jobs': { max_total_spend_micros: 10 },
@@ -49,6 +51,11 @@ const VALID: Record<string, object> = {
     secrets: [{ name: 'TOKEN', sealed: Buffer.alloc(88).toString('base64'), commitment: '0'.repeat(64) }],
   },
   'POST /v1/billing/development-deposits': { amount_micros: 1 },
+  'POST /v1/billing/top-up': { amount_micros: 1 },
+  'POST /v1/billing/wallet/development-funds': { amount_micros: 1 },
+  'POST /v1/billing/withdrawals': { amount_micros: 1 },
+  'POST /v1/billing/payout-addresses/nonce': { address: ADDRESS },
+  'POST /v1/billing/payout-addresses': { address: ADDRESS, message: 'x', signature: '0x00' },
 };
 
 const WORDS = ['type', 'title', 'detail', 'suggestion', 'trace_id'];
