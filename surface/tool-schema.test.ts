@@ -35,7 +35,12 @@ const TEXTS = [
   'a:latest',
   'deposit:dep_1',
   `eip155:1:0x${'0'.repeat(40)}`,
-].concat(['job', 'sbx', 'key', 'exec', 'rcp', 'snp', 'wch', 'dep'].map((prefix) => `${prefix}_${'0'.repeat(32)}`));
+  `0x${'0'.repeat(40)}`,
+].concat(
+  ['job', 'sbx', 'key', 'exec', 'rcp', 'snp', 'wch', 'dep', 'quo', 'wdr'].map(
+    (prefix) => `${prefix}_${'0'.repeat(32)}`,
+  ),
+);
 const NUMBERS = [0, 1, -1, 59_999, 60_000, 60_001, 2 ** 31 - 1, Number.MAX_SAFE_INTEGER];
 
 const around = (limit: unknown): number[] => (typeof limit === 'number' ? [limit - 1, limit, limit + 1] : []);
