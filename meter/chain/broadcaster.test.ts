@@ -4,9 +4,10 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { FROM_START, readReceipts } from '@tallystick/engine';
 import { type Chain, openChain } from '@tallystick/engine/adapters/chain';
 import { startTestChain } from '@tallystick/engine/adapters/chain/testing';
-import { railStream, type SignerState, signerStream } from '@tallystick/treasury';
+import { ATTEMPTS_MAX, type SignerState, signerStream } from '@tallystick/treasury';
 import type { Hex } from 'viem';
 import { fresh, keyOf, newPayoutWorld, type PayoutWorld, TREASURY, untilTrue } from './testing.ts';
 
@@ -107,6 +108,23 @@ test('a transaction that no block takes is sent again, then replaced by a dearer
   assert.equal(broadcast.hash, attempts.at(-1)!.hash);
 });
 
+test('what waits for ever leaves a bounded number of receipts', async () => {
+  await using world = await newPayoutWorld();
+  const receiptsOf = async (stream: string): Promise<number> =>
+    (await readReceipts(world.engine, { stream, after: FROM_START, limit: 100 })).length;
+  const broke = await world.hold('unpayable', fresh(), 10n ** 12n);
+  await world.automine(false);
+  const slow = await world.hold('never-mined', fresh(), 5n);
+  let nowMs = 0;
+  const broadcaster = world.broadcaster({ bumpMs: 0, nowMs: () => nowMs });
+  for (let look = 0; look < 25; look++) {
+    await broadcaster.look();
+    nowMs += 60_000;
+  }
+  assert.equal((await world.state(slow)).broadcast.attempts.length, ATTEMPTS_MAX);
+  assert.deepEqual([await receiptsOf(broke), await receiptsOf(slow)], [1, 1 + ATTEMPTS_MAX]);
+});
+
 const foreignTransfer = (world: PayoutWorld) => world.test.pay(keyOf('treasury'), fresh(), 1n);
 
 test('a nonce that another transaction took is known by that transaction, and the payout is not taken for paid', async () => {
@@ -169,24 +187,6 @@ test('what the contract undoes has failed; what would fail is not signed at all'
   await world.broadcaster({ chain: blind }).carry(broke);
   await world.broadcaster().look();
   assert.equal(await statusOf(world, broke), 'returned');
-});
-
-test('withdrawals stand still while the rail says so', async () => {
-  await using world = await newPayoutWorld();
-  const { token, treasury, factory } = world.test.config;
-  await world.ask(railStream(world.chain.key), 'OpenRail', { token, treasury, factory });
-  const stopped = Object.create(world.engine) as PayoutWorld['engine'];
-  const rows = world.engine.query.bind(world.engine);
-  stopped.query = (async (statement: never, values: unknown[]) => {
-    const found = (await rows(statement, values)) as { stream?: string; state?: string }[];
-    if (found[0]?.stream !== railStream(world.chain.key)) return found;
-    return [{ ...found[0], state: JSON.stringify({ ...JSON.parse(found[0].state!), withdrawals_stopped: true }) }];
-  }) as typeof stopped.query;
-  const stream = await world.hold('halted', fresh(), 5n);
-  await world.broadcaster({ engine: stopped }).carry(stream);
-  assert.equal(await statusOf(world, stream), 'held');
-  await world.broadcaster().look();
-  assert.equal(await statusOf(world, stream), 'signed');
 });
 
 test('a chain of several endpoints, one of which is away, concludes nothing and goes on when it is back', async () => {

@@ -64,8 +64,8 @@ export class Broadcaster {
     this.#underWay.add(stream);
     try {
       const carried = await this.#carry(stream);
-      if (carried === 'later') this.#postpone(stream);
-      else this.#waiting.delete(stream);
+      if (carried === 'sent') this.#waiting.delete(stream);
+      else this.#postpone(stream);
     } finally {
       this.#underWay.delete(stream);
       this.#float.over(stream);
@@ -74,9 +74,11 @@ export class Broadcaster {
 
   /** Follows what is signed, then carries what was left. One that fails stops no other. @errors rejects with ChainFault or Fault */
   async look(): Promise<void> {
-    let found = await this.#follower.look();
-    for (const kind of Object.keys(OUTGOING)) found += await this.#carryReady(kind);
-    this.#isIdle = found === 0;
+    const followed = await this.#follower.look();
+    const ready = new Set<string>();
+    for (const kind of Object.keys(OUTGOING)) for (const stream of await this.#carryReady(kind)) ready.add(stream);
+    for (const stream of this.#waiting.keys()) if (!ready.has(stream)) this.#waiting.delete(stream);
+    this.#isIdle = followed === 0 && ready.size === 0;
   }
 
   /** Whether the last look found nothing under way. */
@@ -84,7 +86,8 @@ export class Broadcaster {
     return this.#isIdle;
   }
 
-  async #carryReady(kind: string): Promise<number> {
+  /** Answers with all that were ready, those included that wait for their time. */
+  async #carryReady(kind: string): Promise<string[]> {
     const { engine, chain, log } = this.#options;
     const { ready } = OUTGOING[kind]!;
     const rows = await streamsOfStatus(engine, { kind, status: ready, limit: PAGE_MAX });
@@ -94,7 +97,7 @@ export class Broadcaster {
     const outcomes = await Promise.allSettled(due.toReversed().map(({ stream }) => this.carry(stream)));
     const failed = outcomes.find((outcome) => outcome.status === 'rejected');
     if (failed) log.warn({ kind, fault: String(failed.reason) }, 'not all could be carried; tried again');
-    return ours.length;
+    return ours.map(({ stream }) => stream);
   }
 
   #postpone(stream: string): void {

@@ -4,9 +4,9 @@
  */
 import { randomUUID } from 'node:crypto';
 import { type Engine, PAGE_MAX, type StreamRow, streamsOfStatus } from '@tallystick/engine';
-import { type BlockRef, bumpedFees, type Chain, type Fees, termsOf } from '@tallystick/engine/adapters/chain';
+import { type BlockRef, bumpedFees, type Chain, termsOf } from '@tallystick/engine/adapters/chain';
 import type { JsonObject } from '@tallystick/kernel';
-import type { Broadcast } from '@tallystick/treasury';
+import { ATTEMPTS_MAX, type Broadcast } from '@tallystick/treasury';
 import type { Logger } from 'pino';
 import type { Hex } from 'viem';
 import { type ChainView, type Fate, fateOf } from './fate.ts';
@@ -43,6 +43,8 @@ export class Follower {
   #sentAtMs = new Map<string, number>();
   /** When an attempt was first seen in no block. */
   #unminedSinceMs = new Map<string, number>();
+  /** Streams whose trouble was told. */
+  #complained = new Set<string>();
   #lastHead: BlockRef | undefined;
   /** Until the chain is so long, final ones are looked at again. */
   #unrestUntil = -1n;
@@ -131,11 +133,10 @@ export class Follower {
   async #act(one: Followed, fate: Fate): Promise<void> {
     const { log, onNews } = this.#options;
     const { stream, state } = one;
-    if (fate.is === 'lost')
-      log.error(
-        { stream, nonce: state.broadcast.nonce },
-        'the nonce is used up and no receipt is to be had: look at the chain',
-      );
+    if (fate.is === 'lost') {
+      const { nonce } = state.broadcast;
+      this.#complain({ stream, nonce }, 'the nonce is used up and no receipt is to be had: look at the chain');
+    }
     if (fate.is === 'displaced') {
       log.error({ stream, by: fate.by }, 'another transaction took the nonce');
       await this.#conclude(one, { hash: '', succeeded: false, block: '', block_hash: '' });
@@ -145,6 +146,13 @@ export class Follower {
     const place = { block: String(block.number), block_hash: block.hash };
     await this.#conclude(one, { hash: fate.hash, succeeded, ...place });
     onNews();
+  }
+
+  /** Once for each transaction, not at every look. */
+  #complain(about: { stream: string } & JsonObject, what: string): void {
+    if (this.#complained.has(about.stream)) return;
+    this.#complained.add(about.stream);
+    this.#options.log.error(about, what);
   }
 
   async #conclude({ stream, version }: Followed, body: JsonObject): Promise<void> {
@@ -163,7 +171,8 @@ export class Follower {
     const newest = attempts.at(-1)!;
     const sinceMs = this.#unminedSinceMs.get(newest.hash) ?? nowMs();
     this.#unminedSinceMs.set(newest.hash, sinceMs);
-    if (BigInt(nonce) === taken && nowMs() - sinceMs >= bumpMs && (await this.#replace(one))) return;
+    const isDue = BigInt(nonce) === taken && nowMs() - sinceMs >= bumpMs;
+    if (isDue && (await this.#replace(one))) return;
     if (nowMs() - (this.#sentAtMs.get(newest.hash) ?? Number.NEGATIVE_INFINITY) < resendMs) return;
     for (const { hash, raw } of attempts) await lane.send(hash as Hex, raw as Hex);
     this.#options.onNews();
@@ -172,13 +181,12 @@ export class Follower {
   /** True when a dearer one has left in its place. */
   async #replace({ stream, state, lane }: Followed): Promise<boolean> {
     const { engine, chain, log, fault } = this.#options;
-    const before = termsOf(state.broadcast.attempts.at(-1)!.raw as Hex);
-    const fees: Fees | undefined = bumpedFees(before, await chain.fees());
+    const { attempts } = state.broadcast;
+    const before = termsOf(attempts.at(-1)!.raw as Hex);
+    const fees = attempts.length < ATTEMPTS_MAX ? bumpedFees(before, await chain.fees()) : undefined;
     if (!fees) {
-      log.error(
-        { stream, max_fee_wei: String(before.maxFeeWei) },
-        'a transaction waits although it offers the most that is allowed',
-      );
+      const offered = { stream, max_fee_wei: String(before.maxFeeWei), attempts: attempts.length };
+      this.#complain(offered, 'a transaction waits although it offers the most that is allowed');
       return false;
     }
     const { hash, raw } = await lane.signer.sign(outgoingKindOf(stream).callOf(state), { ...before, ...fees });
@@ -229,6 +237,8 @@ export class Follower {
     const alive = new Set(signed.flatMap(({ state }) => state.broadcast.attempts.map(({ hash }) => hash)));
     const kept = (times: Map<string, number>) => new Map([...times].filter(([hash]) => alive.has(hash)));
     this.#unminedSinceMs = kept(this.#unminedSinceMs);
+    const followed = new Set(signed.map(({ stream }) => stream));
+    this.#complained = new Set([...this.#complained].filter((stream) => followed.has(stream)));
     const freshMs = this.#options.nowMs() - this.#options.resendMs;
     this.#sentAtMs = new Map([...this.#sentAtMs].filter(([hash, atMs]) => alive.has(hash) || atMs > freshMs));
   }
