@@ -3,6 +3,7 @@
  * Promise: a crash, a hang, an empty run and a skip without a reason all count as failures.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import type { Group } from './groups.ts';
@@ -58,6 +59,9 @@ class OutputSinceTest {
   }
 }
 
+/** Programs that tests start, again and again, are compiled once. */
+const COMPILED = join('node_modules', '.cache', 'tests');
+
 function spawnGroup(group: Group, root: string): ChildProcess {
   const reporter = new URL('./reporter.ts', import.meta.url).href;
   const options = [
@@ -70,7 +74,7 @@ function spawnGroup(group: Group, root: string): ChildProcess {
   const { NODE_TEST_CONTEXT: _, ...env } = process.env;
   return spawn(process.execPath, [...options, '--test-reporter-destination=stdout', ...group.files], {
     cwd: root,
-    env,
+    env: { NODE_COMPILE_CACHE: join(root, COMPILED), ...env },
     stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
   });
 }
