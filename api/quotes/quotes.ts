@@ -75,7 +75,8 @@ export async function offer({ engine, link }: Desk, call: Call, options: readonl
 }
 
 /**
- * Binds a payment to the offer that it answers: its terms, its signature, then what the token says to it.
+ * Binds a payment to the offer that it answers: its terms, then what the token says to it, its signature included. Whose it is and
+ * that it is bound goes on record together, before anything of it can leave.
  * @errors throws PAYMENT_INVALID, when nothing is bound; ChainFault when the chain could not be asked
  */
 export async function take({ engine, link }: Desk, call: Call, quote: QuoteState, sent: SentPayment): Promise<void> {
@@ -85,40 +86,28 @@ export async function take({ engine, link }: Desk, call: Call, quote: QuoteState
   const problem = paymentProblem(quote, payment, engine.nowUs());
   if (problem) throw invalid(problem.field, problem.cause);
   if (quote.rail !== chain.key) throw invalid('accepted.network', 'the chain was another one when this was offered');
-  await assertGood({ engine, chain, call, quote, payment });
-  const body = { rail: quote.rail, payment };
-  const step = `bind ${quote.round} ${payment.from} ${payment.nonce}`;
-  const { rejection, facts } = await ask(engine, call, step, {
-    stream: quoteStream(quote.id),
-    type: 'BindQuote',
-    body,
-  });
-  if (rejection === 'PAYMENT_INVALID') throw refuse('PAYMENT_INVALID', facts ?? {});
+  await assertGood(engine, chain, quote, payment);
+  const [assigned, bound] = await Promise.all([
+    assign(engine, call, quote, payment),
+    ask(engine, call, `bind ${quote.round} ${payment.from} ${payment.nonce}`, {
+      stream: quoteStream(quote.id),
+      type: 'BindQuote',
+      body: { rail: quote.rail, payment },
+    }),
+  ]);
+  if (assigned.rejection === 'ALREADY_EXISTS') throw invalid('nonce', 'it is for another quote');
+  if (bound.rejection === 'PAYMENT_INVALID') throw refuse('PAYMENT_INVALID', bound.facts ?? {});
 }
 
-interface Attempt {
-  engine: Engine;
-  chain: Chain;
-  call: Call;
-  quote: QuoteState;
-  payment: Payment;
-}
-
-/**
- * Said whose it is before it leaves for the chain: whoever carries it there, the quote's principal has the money. A key's signature
- * is seen here; what a contract wallet signed only the token can say.
- */
-async function assertGood(attempt: Attempt): Promise<void> {
-  const { engine, chain, quote, payment } = attempt;
+/** The token takes it now, or has taken it as this quote's. @errors throws PAYMENT_INVALID */
+async function assertGood(engine: Engine, chain: Chain, quote: QuoteState, payment: Payment): Promise<void> {
   const authorization = authorizationOf(payment);
   const isTaken = (): Promise<boolean> => chain.authorizationState(authorization.from, authorization.nonce);
-  if (await isTaken()) return assertOurs(engine, quote, payment);
-  const isKeys = isSignedByKey(chain, authorization);
-  const [refusal] = await Promise.all([chain.simulateAuthorization(authorization), isKeys && assign(attempt)]);
-  if (refusal !== undefined && !isKeys) throw invalid('signature', `the token does not take it: ${refusal}`);
-  if (refusal !== undefined && !(await isTaken()))
-    throw invalid('authorization', `the token does not take it: ${refusal}`);
-  if (!isKeys) await assign(attempt);
+  const [wasTaken, refusal] = await Promise.all([isTaken(), chain.simulateAuthorization(authorization)]);
+  if (!wasTaken && refusal === undefined) return;
+  if (wasTaken || (await isTaken())) return assertOurs(engine, quote, payment);
+  const field = isSignedByKey(chain, authorization) ? 'authorization' : 'signature';
+  throw invalid(field, `the token does not take it: ${refusal}`);
 }
 
 /** Carried to the chain before it came here: good when it was known by then whose it is. */
@@ -128,12 +117,10 @@ async function assertOurs(engine: Engine, quote: QuoteState, { from, nonce }: Pa
     throw invalid('nonce', 'the token has taken it before it was known here');
 }
 
-async function assign({ engine, call, quote, payment: { from, nonce } }: Attempt): Promise<void> {
+function assign(engine: Engine, call: Call, quote: QuoteState, { from, nonce }: Payment) {
   const body = { rail: quote.rail, payer: from, nonce, quote: quote.id };
   const stream = authorizationStream(quote.rail, from, nonce);
-  const step = `assign ${quote.round} ${from} ${nonce}`;
-  const { rejection } = await ask(engine, call, step, { stream, type: 'AssignAuthorization', body });
-  if (rejection === 'ALREADY_EXISTS') throw invalid('nonce', 'it is for another quote');
+  return ask(engine, call, `assign ${quote.round} ${from} ${nonce}`, { stream, type: 'AssignAuthorization', body });
 }
 
 const authorizationOf = ({ from, to, value, valid_after, valid_before, nonce, signature }: Payment) => ({

@@ -1,6 +1,6 @@
 /**
- * Whether the token would take a payment by ERC-3009, and from its payer: a key, or a contract that stands on the chain.
- * Promise: a signature is believed because it recovers to the payer or because the token itself took it in a rehearsal.
+ * Signatures of payments by ERC-3009: of a key, or of a contract that stands on the chain.
+ * Promise: tells whose key signed, and what a token is to be asked; only the token's own rehearsal says whether it takes a payment.
  */
 import { recoverTransferAuthorization } from '@tallystick/kernel';
 import { type Hex, isErc6492Signature, parseErc6492Signature } from 'viem';
