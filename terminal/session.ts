@@ -20,6 +20,8 @@ export interface Settings {
   key_id: string;
   principal: string;
   expires_at: string | null;
+  /** The keystore that logged in; absent in files of older versions. */
+  wallet?: string;
 }
 
 /** A platform's address and where it was found. */

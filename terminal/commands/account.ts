@@ -93,7 +93,7 @@ async function logIn({ io, out, url }: Run, _: string[], options: LoginOptions):
   const wishes = given({ label: options.label, ttlMs: options.ttl, scopes: options.scope });
   const key = await login({ baseUrl: address.url, signer, fetch: io.fetch, ...wishes });
   const shown = plain(ApiKeySchema, key);
-  await writeSettings(io, settingsOf(key, address, shown['expires_at'] as string | null));
+  await writeSettings(io, { ...settingsOf(key, address, shown['expires_at'] as string | null), wallet: file });
   await pinAtLogin(io, address.url, key.secret);
   await out.say({ ...shown, url: address.url, wallet: file }, `logged in at ${address.url} as ${key.principal}`);
 }

@@ -25,7 +25,8 @@ import {
   readLimits,
   writeLimits,
 } from '../payments/limits-file.ts';
-import { findAddress, walletFile } from '../session.ts';
+import { payingWallet } from '../payments/payer.ts';
+import { findAddress } from '../session.ts';
 import { parseAmount } from '../text/amount.ts';
 import { UsageError } from '../text/usage-error.ts';
 import { readPassphrase } from '../wallet/passphrase.ts';
@@ -186,7 +187,7 @@ function addApprove(payments: Command, world: World): void {
   })
     .addArgument(new Argument('<payment-id>', 'as the refusal named it: pay_…').argParser(told(paymentId)))
     .option('--yes', 'do not ask once more')
-    .option('--wallet <file>', 'keystore file (default: wallet.json in TALLY_HOME or ~/.tally)')
+    .option('--wallet <file>', 'keystore file (default: the one that logged in)')
     .option('--passphrase-file <file>', 'read the passphrase from this private file');
   onRun<ApproveOptions>(world, command, approve);
 }
@@ -202,7 +203,7 @@ async function approve({ io, out }: Run, [id]: string[], options: ApproveOptions
   if (!intent) throw refuseHere('NOT_FOUND', { detail: `there is no payment ${id} here` });
   const isOpen = isOfferOpen(intent, io.nowMs());
   if (!options.yes && !(await isMeant(io, intent))) return out.note('nothing was allowed').then(() => 1);
-  const file = walletFile(io, options.wallet);
+  const file = await payingWallet(io, options.wallet);
   const { signer } = await openWallet(file, await readPassphrase(io, options.passphraseFile, false));
   const approved = await approvePayment(intents, intent.id, signer, io.nowMs);
   await out.record(shownPayment(approved, io.nowMs()));

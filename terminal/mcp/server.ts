@@ -23,7 +23,9 @@ const INSTRUCTIONS = `Tallystick sells machines (sandboxes) by the minute, paid 
 The usual way: billing_balance, job_create (a budget in micros: 1 USD = 1000000), sandbox_create (job_id), sandbox_exec, sandbox_upload,
 sandbox_download, then sandbox_destroy or job_stop, since a running sandbox keeps buying minutes until its cap, its budget or its time ends.
 A refusal is problem JSON: code, sentence, facts, suggestion. When it is outcome_unknown, repeat the same call with the
-idempotency_key that it names: it happens at most once. Choose the key yourself to be able to repeat after no answer at all.`;
+idempotency_key that it names: it happens at most once. Choose the key yourself to be able to repeat after no answer at all.
+A call that lacks money is paid from the wallet within its owner's limits. When it is payment_above_limit or payment_declined, give the person the command in
+the suggestion, and repeat the same call with the same idempotency_key once they ran it; do not look for another way to pay.`;
 
 const KEY_PATTERN = '^[\\x21-\\x7e]{1,255}$';
 const KEY_SCHEMA: JsonObject = {

@@ -71,11 +71,15 @@ async function limitsHere({ io, wish }: PayingTerms, connection: Connection) {
   return { ...limits, ...isAsked, account };
 }
 
+/** The keystore that is named, else the one that logged in. */
+export const payingWallet = async (io: Io, named?: string): Promise<string> =>
+  walletFile(io, named ?? (await readSettings(io))?.wallet);
+
 /** Scrypt takes a second: once for a process. A wallet that did not open is tried again. */
 function openedOnce(io: Io): () => Promise<Signer> {
   let opened: Promise<Signer> | undefined;
   const open = async (): Promise<Signer> =>
-    (await openWallet(walletFile(io), await readPassphrase(io, undefined, false))).signer;
+    (await openWallet(await payingWallet(io), await readPassphrase(io, undefined, false))).signer;
   return () => {
     opened ??= open().catch((fault: unknown) => {
       opened = undefined;

@@ -168,6 +168,15 @@ test('limits are read strictly, and a file that was not written here pays nothin
   assert.deepEqual(taken(s), []);
 });
 
+test('the wallet that logged in is the one that pays', async () => {
+  await using s = await scene();
+  assert.equal((await s.say('login', '--new', '--wallet', 'second.json')).code, 0);
+  const { value } = await s.say('wallet', 'address', '--wallet', 'second.json');
+  assert.equal((await s.say(...BUY, '--pay', 'yes')).code, 0);
+  const [slot] = [...s.fake.till.taken.keys()];
+  assert.ok(slot?.toLowerCase().startsWith(String(value['address']).toLowerCase()));
+});
+
 test('development dollars come to the wallet and are seen there', async () => {
   await using s = await scene();
   assert.equal((await s.say('wallet', 'fund', '--amount', '$10')).value['balance_micros'], 10_000_000);
