@@ -4,9 +4,12 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createWriteStream, type WriteStream } from 'node:fs';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 
+/** What Node has compiled, beside the packages: a program that starts again needs half as long. */
+const COMPILED = join(import.meta.dirname, '..', '..', 'node_modules', '.cache', 'programs');
 const READY_MS_MAX = 60_000;
 const STOP_MS_MAX = 15_000;
 const RESTART_PAUSE_MS_MIN = 250;
@@ -70,7 +73,7 @@ export class Child implements AsyncDisposable {
   async #launch(): Promise<ReadyFacts> {
     const { main, arguments: more, env } = this.program;
     const child = spawn(process.execPath, [main, ...more], {
-      env: { ...process.env, TALLY_PARENT: String(process.pid), ...env },
+      env: { NODE_COMPILE_CACHE: COMPILED, ...process.env, TALLY_PARENT: String(process.pid), ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
       detached: true, // a Ctrl-C in the terminal reaches the platform alone, which stops its programs in order
     });
