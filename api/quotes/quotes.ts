@@ -2,6 +2,7 @@
  * A caller's quotes in the log: found, offered, bound to a payment, waited for.
  * Promise: every step is a command of the quote's own stream; a payment is bound only after the chain had nothing against it.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type Engine, readBalances, readStream } from '@tallystick/engine';
 import { bareSignature, type Chain, isSignedByKey } from '@tallystick/engine/adapters/chain';
 import { type Command, type JsonObject, sha256Hex, userAccount } from '@tallystick/kernel';
@@ -11,6 +12,7 @@ import {
   authorizationStream,
   type DepositState,
   depositStream,
+  offeredQuote,
   type Payment,
   paymentProblem,
   type QuoteOption,
@@ -23,8 +25,9 @@ import { assertAccepted, invalid, type PaymentDone, type SentPayment } from './w
 
 /** A request with its payment waits so long for the credit. */
 export const SETTLE_MS_MAX = 5_000;
-/** How often it is looked for without a hint. */
+/** How often it is looked for without a hint, and after one: what others commit must not make everybody look at once. */
 const LOOK_EVERY_MS = 50;
+const LOOK_GAP_MS = 5;
 const RETRY_AFTER_MS = 1_000;
 const US_PER_SECOND = 1_000_000n;
 
@@ -70,8 +73,9 @@ export async function offer({ engine, link }: Desk, call: Call, options: readonl
     pay_to: chain.config.treasury,
   };
   const step = `offer ${found ? found.round + 1 : 0} at ${nowUs / US_PER_SECOND}`;
-  await ask(engine, call, step, { stream: quoteStream(id), type: 'OfferQuote', body });
-  return (await readQuote(engine, id))!;
+  const { answer, replayed } = await ask(engine, call, step, { stream: quoteStream(id), type: 'OfferQuote', body });
+  const isNew = answer !== undefined && !replayed;
+  return isNew ? offeredQuote((answer as JsonObject)['quote'] as JsonObject) : (await readQuote(engine, id))!;
 }
 
 /**
@@ -142,6 +146,7 @@ export async function untilOver({ engine }: Desk, call: Call, id: string): Promi
     if (isCredited(quote) || !isUnderWay(quote)) return quote;
     if (performance.now() > giveUpAtMs || call.signal.aborted) throw settling(quote);
     await changed;
+    await sleep(LOOK_GAP_MS);
   }
 }
 

@@ -37,6 +37,7 @@ export {
 export { OPTIONS_MAX, QUOTE_MS, quote, SETTLE_TRIES_MAX } from './quote.ts';
 export {
   authNonceOf,
+  offeredQuote,
   type QuoteOption,
   type QuoteState,
   type QuoteStatus,

@@ -2,7 +2,7 @@
  * What a quote is: its names, its offer, the payment that answers it, and how events change it.
  * Promise: nothing is decided here; the rules stand in `quote.ts`.
  */
-import { type DomainEvent, keccak256, sha256Hex, textIn } from '@tallystick/kernel';
+import { type DomainEvent, type JsonObject, keccak256, sha256Hex, textIn } from '@tallystick/kernel';
 import { type Broadcast, evolveBroadcast, isBroadcastEvent, NO_BROADCAST } from './broadcast.ts';
 import { type Payment, paymentIn } from './payment.ts';
 
@@ -76,9 +76,16 @@ export const NO_QUOTE: QuoteState = {
   broadcast: NO_BROADCAST,
 };
 
+/** A quote as it stands right after an offer, from what the offer's command answered. */
+export const offeredQuote = (offered: JsonObject): QuoteState => ({
+  ...NO_QUOTE,
+  ...(offered as Partial<QuoteState>),
+  status: 'open',
+});
+
 export function evolveQuote(state: QuoteState, event: DomainEvent): QuoteState {
   const { type, body } = event;
-  if (type === 'QuoteOffered') return { ...NO_QUOTE, ...(body as Partial<QuoteState>), status: 'open' };
+  if (type === 'QuoteOffered') return offeredQuote(body);
   if (type === 'QuoteBound')
     return { ...state, status: 'bound', payment: paymentIn(body), amount_micros: textIn(body, 'amount_micros') };
   if (type === 'QuoteLapsed') return { ...state, status: 'lapsed' };
