@@ -76,6 +76,7 @@ describe('money leaves once', { concurrency: 1 }, () => {
     await assertBalance();
     const { status, tx, block } = await ended(asked.id);
     assert.deepEqual([status, tx.length, block! > 0n], [WithdrawalStatus.FINAL, 66, true]);
+    await assert.rejects(tally.withdrawals.cancel(asked.id), { code: 'withdrawal_under_way' });
     const { withdrawnMicros, withdrawingMicros, spentMicros } = await tally.balance();
     assert.deepEqual([withdrawnMicros, withdrawingMicros, spentMicros > 0n], [1_500_000n, 0n, true]);
     await assertBalance();

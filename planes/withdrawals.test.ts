@@ -228,6 +228,39 @@ for (const [what, scene, act, rejection] of SIGNINGS)
     assert.equal(act(b).rejection, rejection);
   });
 
+const cancel = (b: PayoutBench, who = ANN) => b.ask(who, withdrawalStream('wdr_1'), 'CancelWithdrawal');
+const CANCELS: Row[] = [
+  ['by somebody else', () => {}, (b) => cancel(b, BOB), 'NOT_FOUND'],
+  ['by the platform', () => {}, (b) => cancel(b, 'platform'), 'NOT_FOUND'],
+  ['after it was signed', (b) => b.sign('0'), (b) => cancel(b), 'WITHDRAWAL_UNDER_WAY', { status: 'signed' }],
+  ['twice', (b) => cancel(b), (b) => cancel(b), 'WITHDRAWAL_UNDER_WAY', { status: 'returned' }],
+];
+for (const [what, scene, act, rejection, facts] of CANCELS)
+  test(`a withdrawal is not taken back: ${what}`, () => {
+    const b = newPayoutBench();
+    b.deposit(PLENTY);
+    b.withdraw('10000');
+    scene(b);
+    const outcome = act(b);
+    assert.deepEqual([outcome.rejection, outcome.facts], [rejection, facts]);
+  });
+
+test('[I-43] what was taken back before it was signed is the account’s again, and is signed no more', () => {
+  const b = newPayoutBench();
+  b.deposit('1000000');
+  b.withdraw('400000');
+  const { answer } = cancel(b);
+  assert.equal(((answer as JsonObject)['withdrawal'] as JsonObject)['status'], 'returned');
+  assert.deepEqual(
+    [moneyOf(b), monthIn(b)],
+    [
+      [1_000_000n, 0n, 0n],
+      [1_000_000_000n, 0n],
+    ],
+  );
+  assert.equal(b.sign('0').rejection, 'NOTHING_TO_CHANGE');
+});
+
 const moneyOf = (b: PayoutBench, who = ANN) => [
   balanceOf(b, who),
   b.on(withdrawingAccount(who)) ?? 0n,
@@ -315,6 +348,9 @@ const concluding = fc.record({ id: ids, succeeded: fc.boolean() }).map(({ id, su
     ...{ succeeded, hash: `0x${id}`, block: '9', block_hash: '0xb9' },
   }),
 );
+const cancelling = fc
+  .record({ id: ids, who: fc.constantFrom(ANN, BOB) })
+  .map(({ id, who }) => ({ principal: who, stream: withdrawalStream(id), type: 'CancelWithdrawal', body: {} }));
 const looking = fc.constantFrom('900000000', '1').map((chain_micros) =>
   platform(railStream(RAIL), 'RecordReserves', {
     ...{ block: '9', block_hash: '0xb9' },
@@ -349,6 +385,6 @@ test('[I-09] [I-12] [I-43] the laws hold for withdrawals: deposited is what is t
     const { withdrawals_stopped, reserves } = world.state(railStream(RAIL)) as RailState;
     assert.equal(withdrawals_stopped ?? false, (reserves?.looks_short ?? 0) >= 2);
   };
-  const commands = fc.oneof(withdrawing, signing, concluding, looking);
+  const commands = fc.oneof(withdrawing, signing, concluding, cancelling, looking);
   deciderLaws({ rules: RULES, commands, setup, invariant, stepUsMax: 0n, runs: 100 });
 });

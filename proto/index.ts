@@ -539,6 +539,9 @@ export {
   type WalletValid,
 } from './gen/tallystick/treasury/v1/wallet_pb.ts';
 export {
+  type CancelWithdrawalRequest,
+  CancelWithdrawalRequestSchema,
+  type CancelWithdrawalRequestValid,
   type CreatePayoutAddressRequest,
   CreatePayoutAddressRequestSchema,
   type CreatePayoutAddressRequestValid,

@@ -35,6 +35,8 @@ export interface Withdrawals {
   create(amountMicros: bigint, options?: WithdrawOptions): Promise<Withdrawal>;
   /** @errors ApiError `not_found` */
   get(id: string, options?: Asked): Promise<Withdrawal>;
+  /** Takes it back while it is not signed. @errors ApiError `withdrawal_under_way`, `not_found` */
+  cancel(id: string, options?: Keyed): Promise<Withdrawal>;
   /** Newest first. */
   list(options?: Asked): AsyncIterable<Withdrawal>;
   /** Waits until it is final or has come back; ends with the signal. */
@@ -71,6 +73,7 @@ export function withdrawalsOf(link: Link, baseUrl: string): Withdrawals {
     create: (amountMicros, { to = '', ...options } = {}) =>
       withdrawals.createWithdrawal({ amountMicros, address: to }, keyOf(options)),
     get,
+    cancel: (id, options) => withdrawals.cancelWithdrawal({ id }, keyOf(options)),
     list: (options) =>
       pagesOf(async (pageToken) => {
         const page = await withdrawals.listWithdrawals({ pageToken }, askedOf(options));

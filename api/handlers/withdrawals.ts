@@ -75,6 +75,11 @@ export function withdrawalHandlers({ engine, desk, sends, siteOf }: WithdrawalOp
         nextPageToken: nextToken(page, rows.length, rows.at(-1)?.createdPos),
       };
     },
+    async cancelWithdrawal({ id }, call) {
+      const target = { stream: withdrawalStream(id), type: 'CancelWithdrawal', body: {} };
+      const { answer, receiptId } = await executeFor(engine, call, commandFrom(call, target));
+      return withdrawalMessage(answer['withdrawal'] as unknown as WithdrawalState, receiptId);
+    },
     createPayoutNonce: ({ address }, call) => askPayout(connected(desk), call, addressGiven(address), siteOf),
     createPayoutAddress: (request, call) =>
       provePayout(connected(desk), judge!, call, { ...request, address: addressGiven(request.address) }),

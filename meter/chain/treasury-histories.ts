@@ -11,7 +11,7 @@ import {
   withdrawingAccount,
   withdrawnAccount,
 } from '@tallystick/kernel';
-import { type DepositState, depositIdOf, depositStream } from '@tallystick/treasury';
+import { type DepositState, depositIdOf, depositStream, withdrawalStream } from '@tallystick/treasury';
 import fc from 'fast-check';
 import { pino } from 'pino';
 import type { Hex } from 'viem';
@@ -23,7 +23,7 @@ import type { Watcher } from './watcher.ts';
 
 export type Step =
   | { do: 'deposit' | 'forward' | 'withdraw'; who: number; cents: bigint }
-  | { do: 'spend'; who: number }
+  | { do: 'spend' | 'cancel'; who: number }
   | { do: 'sweep' | 'look' | 'carry' | 'remember' | 'forget' | 'restart' }
   | { do: 'mine'; blocks: number }
   | { do: 'die-watching' | 'die-carrying'; point: number };
@@ -46,7 +46,7 @@ export const steps: fc.Arbitrary<Step> = fc.oneof(
   { weight: 4, arbitrary: moved('deposit') },
   { weight: 3, arbitrary: moved('forward') },
   { weight: 5, arbitrary: moved('withdraw') },
-  { weight: 2, arbitrary: fc.record({ do: fc.constant('spend' as const), who }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constantFrom('spend' as const, 'cancel' as const), who }) },
   { weight: 10, arbitrary: fc.record({ do: fc.constantFrom(...PLAIN) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('mine' as const), blocks: fc.integer({ min: 1, max: 3 }) }) },
   {
@@ -104,6 +104,7 @@ async function take(told: History, step: Step): Promise<void> {
   if (step.do === 'deposit' || step.do === 'forward') return deposit(told, people[step.who]!, step);
   if (step.do === 'withdraw') return withdraw(told, people[step.who]!, step.cents * CENT);
   if (step.do === 'spend') return spend(told, step.who);
+  if (step.do === 'cancel') return cancel(told, people[step.who]!);
   if (step.do === 'mine') return world.test.mine(step.blocks);
   if (step.do === 'look') return lookThrough(watcher);
   if (step.do === 'carry') return carrier.look();
@@ -137,6 +138,15 @@ async function withdraw(told: History, person: Person, micros: bigint): Promise<
 
 async function spend(told: History, index: number): Promise<void> {
   told.spent[index]! += await told.world.spend(told.people[index]!);
+}
+
+/** The newest of theirs that may be taken back. */
+async function cancel({ world, withdrawals }: History, { principal }: Person): Promise<void> {
+  for (const id of withdrawals.toReversed()) {
+    const { rejection } = await world.ask(withdrawalStream(id), 'CancelWithdrawal', {}, principal);
+    if (rejection === undefined) return;
+    assert.match(rejection, /NOT_FOUND|WITHDRAWAL_UNDER_WAY/);
+  }
 }
 
 async function remember(told: History): Promise<void> {

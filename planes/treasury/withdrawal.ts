@@ -52,7 +52,7 @@ import { PAYOUT_POLICY, type PayoutAllowance, payoutAllowanceIn } from './policy
 import { type RailState, railStream } from './rail.ts';
 import { reservesRefusal } from './reserves.ts';
 
-/** `held`: waits to be signed; `signed`: may be mined at any time; `final`: it is where it should be; `returned`: it failed, the account has it back. */
+/** `held`: waits to be signed; `signed`: may be mined at any time; `final`: it is where it should be; `returned`: it failed or was taken back, the account has it. */
 export type WithdrawalStatus = '' | 'held' | 'signed' | 'final' | 'returned';
 
 export type WithdrawalState = {
@@ -90,6 +90,7 @@ export const withdrawal: Decider<WithdrawalState> = {
   reads,
   decide(state, command, seen) {
     if (command.type === 'RequestWithdrawal') return request(state, command, seen);
+    if (command.type === 'CancelWithdrawal') return cancel(state, command);
     if (!isBroadcastCommand(command)) throw new TypeError(`a withdrawal knows no command ${command.type}`);
     if (state.status === '' || command.principal !== 'platform') return NOT_FOUND;
     if (command.type === 'SignTransaction') return sign(state, command, seen);
@@ -109,6 +110,7 @@ function reads(command: Command): Reads {
     const isSigning = type === 'SignTransaction';
     return { accounts, streams: isSigning ? [...streams, railStream(textIn(body, 'rail'))] : streams };
   }
+  if (type === 'CancelWithdrawal') return {};
   const [rail, to, month] = [textIn(body, 'rail'), textIn(body, 'to'), textIn(body, 'month')];
   const months = [month, monthOf(monthEndUs(month))];
   return {
@@ -234,6 +236,18 @@ function sign(state: WithdrawalState, command: Command, seen: Seen): Decision {
   return reservesRefusal({ treasury, ...more }) ?? decideBroadcast(state.broadcast, command, seen);
 }
 
+/** Nothing has been signed: whoever comes to sign it finds it over. */
+function cancel(state: WithdrawalState, { principal }: Command): Decision {
+  if (state.status === '' || principal !== state.principal) return NOT_FOUND;
+  if (state.status !== 'held') return { rejection: 'WITHDRAWAL_UNDER_WAY', facts: { status: state.status } };
+  const event: DomainEvent = { type: 'WithdrawalCancelled', body: {} };
+  return {
+    events: [event],
+    postings: back(state),
+    answer: { withdrawal: evolve(state, event) as JsonObject },
+  };
+}
+
 const gone = ({ id, principal, rail, amount_micros }: WithdrawalState): Posting[] => {
   const amountMicros = BigInt(amount_micros);
   return [
@@ -255,6 +269,7 @@ const back = ({ id, principal, month, amount_micros }: WithdrawalState): Posting
 function evolve(state: WithdrawalState, event: DomainEvent): WithdrawalState {
   const { type, body } = event;
   if (type === 'WithdrawalRequested') return { ...state, ...(body as Partial<WithdrawalState>), status: 'held' };
+  if (type === 'WithdrawalCancelled') return { ...state, status: 'returned' };
   if (!isBroadcastEvent(event)) throw new TypeError(`a withdrawal knows no event ${type}`);
   const broadcast = evolveBroadcast(state.broadcast, event);
   const { phase } = broadcast;

@@ -100,6 +100,7 @@ export type ErrorCodeName =
   | 'PAYOUT_PROOF_REFUSED'
   | 'RESERVES_DISAGREE'
   | 'WITHDRAWALS_OFF'
+  | 'WITHDRAWAL_UNDER_WAY'
   | 'PAYMENT_ABOVE_LIMIT'
   | 'PAYMENT_PAYEE_REFUSED'
   | 'PAYMENT_UNRESOLVED'
@@ -200,6 +201,7 @@ export const ERROR_CATALOGUE: Readonly<Record<ErrorCodeName, ErrorEntry>> = {
   PAYOUT_PROOF_REFUSED: {"family":"REFUSED","httpStatus":422,"sentence":"The address is not proven by this signature.","suggestion":"Ask for a new text and sign exactly that with the key of the address.","facts":["cause"]},
   RESERVES_DISAGREE: {"family":"REFUSED","httpStatus":422,"sentence":"Nothing can be withdrawn while the chain holds less than the ledger says.","suggestion":"Ask again later with a new idempotency key; your balance stays what it is. The operator of the platform has been told.","facts":["missing_micros","ledger_micros","chain_micros","since"]},
   WITHDRAWALS_OFF: {"family":"REFUSED","httpStatus":422,"sentence":"This platform sends nothing to its chain.","suggestion":"Its operator sets CHAIN_TREASURY_KEY_FILE to let money out.","facts":[]},
+  WITHDRAWAL_UNDER_WAY: {"family":"REFUSED","httpStatus":422,"sentence":"The withdrawal is signed or over, and cannot be taken back.","suggestion":"Read it again: it becomes final, or comes back by itself.","facts":["status"]},
   PAYMENT_ABOVE_LIMIT: {"family":"FORBIDDEN","httpStatus":403,"sentence":"A payment that the call needs is above what this wallet may pay by itself.","suggestion":"Ask whoever owns the wallet to allow it, then repeat with the same key.","facts":["cap","cap_micros","asked_micros","available_micros","payment_id","quote_id","idempotency_key"]},
   PAYMENT_PAYEE_REFUSED: {"family":"FORBIDDEN","httpStatus":403,"sentence":"The payment would go where this wallet does not pay to.","suggestion":"Nothing was paid. If the platform's address has changed and you know why, allow the new one.","facts":["cap","asked","available"]},
   PAYMENT_UNRESOLVED: {"family":"REFUSED","httpStatus":422,"sentence":"An earlier payment for the same call may still be taken.","suggestion":"Repeat with the same key after the time named: only then is the earlier payment surely dead.","facts":["payment_id","quote_id","retry_after_ms"]},

@@ -72,6 +72,7 @@ export const COMMAND_BY_OPERATION: Readonly<Record<string, string>> = {
   'WatchService.CloseWatch': 'fs watch',
   'WatchService.OpenWatch': 'fs watch',
   'WatchService.ReadWatch': 'fs watch',
+  'WithdrawalService.CancelWithdrawal': 'withdrawals',
   'WithdrawalService.CreatePayoutAddress': 'payout-address prove',
   'WithdrawalService.CreatePayoutNonce': 'payout-address ask',
   'WithdrawalService.CreateWithdrawal': 'withdraw',

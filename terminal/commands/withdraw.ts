@@ -97,15 +97,26 @@ async function mostOf(tally: Tally): Promise<bigint> {
   );
 }
 
+interface WithdrawalsOptions {
+  cancel?: boolean;
+  key?: string;
+}
+
 function addWithdrawals(program: Command, world: World): void {
   const command = addCommand(program, {
     usage: 'withdrawals',
     summary: 'withdrawals, newest first, and how far they have come; or one of them',
-    examples: ['tally withdrawals', 'tally withdrawals wdr_0192… --json'],
-  }).addArgument(new Argument('[withdrawal-id]', 'id of a withdrawal: wdr_…').argParser(idOf('wdr')));
-  onRun(world, command, async ({ connect, out }, [id]) => {
+    examples: ['tally withdrawals', 'tally withdrawals wdr_0192… --json', 'tally withdrawals wdr_0192… --cancel'],
+  })
+    .addArgument(new Argument('[withdrawal-id]', 'id of a withdrawal: wdr_…').argParser(idOf('wdr')))
+    .option('--cancel', 'take it back, while it is not signed');
+  onRun<WithdrawalsOptions>(world, withKey(command), async ({ connect, out }, [id], { cancel, key }) => {
+    if (cancel && id === undefined) throw new UsageError('Which one?', 'Name it: tally withdrawals wdr_… --cancel.');
     const { withdrawals } = await connect();
-    if (id !== undefined) return out.record(plain(WithdrawalSchema, await withdrawals.get(id)));
+    if (id !== undefined) {
+      const found = await (cancel ? withdrawals.cancel(id, given({ key })) : withdrawals.get(id));
+      return out.record(plain(WithdrawalSchema, found));
+    }
     const found = await Array.fromAsync(withdrawals.list(), (one) => plain(WithdrawalSchema, one));
     return out.list('withdrawals', found, COLUMNS);
   });

@@ -17,7 +17,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file tallystick/treasury/v1/withdrawal.proto.
  */
 export const file_tallystick_treasury_v1_withdrawal: GenFile = /*@__PURE__*/
-  fileDesc("Cid0YWxseXN0aWNrL3RyZWFzdXJ5L3YxL3dpdGhkcmF3YWwucHJvdG8SFnRhbGx5c3RpY2sudHJlYXN1cnkudjEicgoXQ3JlYXRlV2l0aGRyYXdhbFJlcXVlc3QSJwoNYW1vdW50X21pY3JvcxgBIAEoA0IQukgNIgsY/////////w8gABIuCgdhZGRyZXNzGAIgASgJQh26SBpyGDIWXigweFswLTlhLWZBLUZdezQwfSk/JCI9ChRHZXRXaXRoZHJhd2FsUmVxdWVzdBIlCgJpZBgBIAEoCUIZukgWchQyEl53ZHJfWzAtOWEtZl17MzJ9JCJSChZMaXN0V2l0aGRyYXdhbHNSZXF1ZXN0EhoKCXBhZ2Vfc2l6ZRgBIAEoDUIHukgEKgIYZBIcCgpwYWdlX3Rva2VuGAIgASgJQgi6SAVyAxiAASJrChdMaXN0V2l0aGRyYXdhbHNSZXNwb25zZRI3Cgt3aXRoZHJhd2FscxgBIAMoCzIiLnRhbGx5c3RpY2sudHJlYXN1cnkudjEuV2l0aGRyYXdhbBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiiQIKCldpdGhkcmF3YWwSCgoCaWQYASABKAkSEQoJcHJpbmNpcGFsGAIgASgJEhUKDWFtb3VudF9taWNyb3MYAyABKAMSCgoCdG8YBCABKAkSOAoGc3RhdHVzGAUgASgOMigudGFsbHlzdGljay50cmVhc3VyeS52MS5XaXRoZHJhd2FsU3RhdHVzEg8KB25ldHdvcmsYBiABKAkSCgoCdHgYByABKAkSEgoFYmxvY2sYCCABKANIAIgBARIwCgxyZXF1ZXN0ZWRfYXQYCSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhIKCnJlY2VpcHRfaWQYCiABKAlCCAoGX2Jsb2NrIkcKGENyZWF0ZVBheW91dE5vbmNlUmVxdWVzdBIrCgdhZGRyZXNzGAEgASgJQhq6SBdyFTITXjB4WzAtOWEtZkEtRl17NDB9JCJfCgtQYXlvdXROb25jZRIPCgdhZGRyZXNzGAEgASgJEg8KB21lc3NhZ2UYAiABKAkSLgoKZXhwaXJlc19hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAinQEKGkNyZWF0ZVBheW91dEFkZHJlc3NSZXF1ZXN0EisKB2FkZHJlc3MYASABKAlCGrpIF3IVMhNeMHhbMC05YS1mQS1GXXs0MH0kEhsKB21lc3NhZ2UYAiABKAlCCrpIB3IFEAEYgCASNQoJc2lnbmF0dXJlGAMgASgJQiK6SB9yHRiCgAEyF14weCg/OlswLTlhLWZBLUZdezJ9KSskIoUBCg1QYXlvdXRBZGRyZXNzEg8KB2FkZHJlc3MYASABKAkSDwoHbmV0d29yaxgCIAEoCRIOCgZpc19vd24YAyABKAgSLwoLdXNhYmxlX2Zyb20YBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhEKCWlzX3VzYWJsZRgFIAEoCCJWChpMaXN0UGF5b3V0QWRkcmVzc2VzUmVxdWVzdBIaCglwYWdlX3NpemUYASABKA1CB7pIBCoCGGQSHAoKcGFnZV90b2tlbhgCIAEoCUIIukgFcgMYgAEicAobTGlzdFBheW91dEFkZHJlc3Nlc1Jlc3BvbnNlEjgKCWFkZHJlc3NlcxgBIAMoCzIlLnRhbGx5c3RpY2sudHJlYXN1cnkudjEuUGF5b3V0QWRkcmVzcxIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiSQoaRGVsZXRlUGF5b3V0QWRkcmVzc1JlcXVlc3QSKwoHYWRkcmVzcxgBIAEoCUIaukgXchUyE14weFswLTlhLWZBLUZdezQwfSQqrAEKEFdpdGhkcmF3YWxTdGF0dXMSIQodV0lUSERSQVdBTF9TVEFUVVNfVU5TUEVDSUZJRUQQABIaChZXSVRIRFJBV0FMX1NUQVRVU19IRUxEEAESHAoYV0lUSERSQVdBTF9TVEFUVVNfU0lHTkVEEAISGwoXV0lUSERSQVdBTF9TVEFUVVNfRklOQUwQAxIeChpXSVRIRFJBV0FMX1NUQVRVU19SRVRVUk5FRBAEMpALChFXaXRoZHJhd2FsU2VydmljZRK3AQoQQ3JlYXRlV2l0aGRyYXdhbBIvLnRhbGx5c3RpY2sudHJlYXN1cnkudjEuQ3JlYXRlV2l0aGRyYXdhbFJlcXVlc3QaIi50YWxseXN0aWNrLnRyZWFzdXJ5LnYxLldpdGhkcmF3YWwiTqq7GBISEGJpbGxpbmc6d2l0aGRyYXeyuxgSChBiaWxsaW5nX3dpdGhkcmF3gtPkkwIcOgEqIhcvdjEvYmlsbGluZy93aXRoZHJhd2FscxK0AQoNR2V0V2l0aGRyYXdhbBIsLnRhbGx5c3RpY2sudHJlYXN1cnkudjEuR2V0V2l0aGRyYXdhbFJlcXVlc3QaIi50YWxseXN0aWNrLnRyZWFzdXJ5LnYxLldpdGhkcmF3YWwiUZACAaq7GA4SDGJpbGxpbmc6cmVhZLK7GBQKEmJpbGxpbmdfd2l0aGRyYXdhbILT5JMCHhIcL3YxL2JpbGxpbmcvd2l0aGRyYXdhbHMve2lkfRLBAQoPTGlzdFdpdGhkcmF3YWxzEi4udGFsbHlzdGljay50cmVhc3VyeS52MS5MaXN0V2l0aGRyYXdhbHNSZXF1ZXN0Gi8udGFsbHlzdGljay50cmVhc3VyeS52MS5MaXN0V2l0aGRyYXdhbHNSZXNwb25zZSJNkAIBqrsYDhIMYmlsbGluZzpyZWFksrsYFQoTYmlsbGluZ193aXRoZHJhd2Fsc4LT5JMCGRIXL3YxL2JpbGxpbmcvd2l0aGRyYXdhbHMSyQEKEUNyZWF0ZVBheW91dE5vbmNlEjAudGFsbHlzdGljay50cmVhc3VyeS52MS5DcmVhdGVQYXlvdXROb25jZVJlcXVlc3QaIy50YWxseXN0aWNrLnRyZWFzdXJ5LnYxLlBheW91dE5vbmNlIl2quxgSEhBiaWxsaW5nOndpdGhkcmF3srsYFgoUYmlsbGluZ19wYXlvdXRfbm9uY2WC0+STAic6ASoiIi92MS9iaWxsaW5nL3BheW91dC1hZGRyZXNzZXMvbm9uY2USywEKE0NyZWF0ZVBheW91dEFkZHJlc3MSMi50YWxseXN0aWNrLnRyZWFzdXJ5LnYxLkNyZWF0ZVBheW91dEFkZHJlc3NSZXF1ZXN0GiUudGFsbHlzdGljay50cmVhc3VyeS52MS5QYXlvdXRBZGRyZXNzIlmquxgSEhBiaWxsaW5nOndpdGhkcmF3srsYGAoWYmlsbGluZ19wYXlvdXRfYWRkcmVzc4LT5JMCIToBKiIcL3YxL2JpbGxpbmcvcGF5b3V0LWFkZHJlc3NlcxLXAQoTTGlzdFBheW91dEFkZHJlc3NlcxIyLnRhbGx5c3RpY2sudHJlYXN1cnkudjEuTGlzdFBheW91dEFkZHJlc3Nlc1JlcXVlc3QaMy50YWxseXN0aWNrLnRyZWFzdXJ5LnYxLkxpc3RQYXlvdXRBZGRyZXNzZXNSZXNwb25zZSJXkAIBqrsYDhIMYmlsbGluZzpyZWFksrsYGgoYYmlsbGluZ19wYXlvdXRfYWRkcmVzc2VzgtPkkwIeEhwvdjEvYmlsbGluZy9wYXlvdXQtYWRkcmVzc2VzEtEBChNEZWxldGVQYXlvdXRBZGRyZXNzEjIudGFsbHlzdGljay50cmVhc3VyeS52MS5EZWxldGVQYXlvdXRBZGRyZXNzUmVxdWVzdBolLnRhbGx5c3RpY2sudHJlYXN1cnkudjEuUGF5b3V0QWRkcmVzcyJfqrsYEhIQYmlsbGluZzp3aXRoZHJhd7K7GBcKFWJpbGxpbmdfcGF5b3V0X3Jldm9rZYLT5JMCKComL3YxL2JpbGxpbmcvcGF5b3V0LWFkZHJlc3Nlcy97YWRkcmVzc31iBnByb3RvMw", [file_buf_validate_validate, file_google_api_annotations, file_google_protobuf_timestamp, file_tallystick_options_v1_options]);
+  fileDesc("Cid0YWxseXN0aWNrL3RyZWFzdXJ5L3YxL3dpdGhkcmF3YWwucHJvdG8SFnRhbGx5c3RpY2sudHJlYXN1cnkudjEicgoXQ3JlYXRlV2l0aGRyYXdhbFJlcXVlc3QSJwoNYW1vdW50X21pY3JvcxgBIAEoA0IQukgNIgsY/////////w8gABIuCgdhZGRyZXNzGAIgASgJQh26SBpyGDIWXigweFswLTlhLWZBLUZdezQwfSk/JCI9ChRHZXRXaXRoZHJhd2FsUmVxdWVzdBIlCgJpZBgBIAEoCUIZukgWchQyEl53ZHJfWzAtOWEtZl17MzJ9JCJAChdDYW5jZWxXaXRoZHJhd2FsUmVxdWVzdBIlCgJpZBgBIAEoCUIZukgWchQyEl53ZHJfWzAtOWEtZl17MzJ9JCJSChZMaXN0V2l0aGRyYXdhbHNSZXF1ZXN0EhoKCXBhZ2Vfc2l6ZRgBIAEoDUIHukgEKgIYZBIcCgpwYWdlX3Rva2VuGAIgASgJQgi6SAVyAxiAASJrChdMaXN0V2l0aGRyYXdhbHNSZXNwb25zZRI3Cgt3aXRoZHJhd2FscxgBIAMoCzIiLnRhbGx5c3RpY2sudHJlYXN1cnkudjEuV2l0aGRyYXdhbBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiiQIKCldpdGhkcmF3YWwSCgoCaWQYASABKAkSEQoJcHJpbmNpcGFsGAIgASgJEhUKDWFtb3VudF9taWNyb3MYAyABKAMSCgoCdG8YBCABKAkSOAoGc3RhdHVzGAUgASgOMigudGFsbHlzdGljay50cmVhc3VyeS52MS5XaXRoZHJhd2FsU3RhdHVzEg8KB25ldHdvcmsYBiABKAkSCgoCdHgYByABKAkSEgoFYmxvY2sYCCABKANIAIgBARIwCgxyZXF1ZXN0ZWRfYXQYCSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhIKCnJlY2VpcHRfaWQYCiABKAlCCAoGX2Jsb2NrIkcKGENyZWF0ZVBheW91dE5vbmNlUmVxdWVzdBIrCgdhZGRyZXNzGAEgASgJQhq6SBdyFTITXjB4WzAtOWEtZkEtRl17NDB9JCJfCgtQYXlvdXROb25jZRIPCgdhZGRyZXNzGAEgASgJEg8KB21lc3NhZ2UYAiABKAkSLgoKZXhwaXJlc19hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAinQEKGkNyZWF0ZVBheW91dEFkZHJlc3NSZXF1ZXN0EisKB2FkZHJlc3MYASABKAlCGrpIF3IVMhNeMHhbMC05YS1mQS1GXXs0MH0kEhsKB21lc3NhZ2UYAiABKAlCCrpIB3IFEAEYgCASNQoJc2lnbmF0dXJlGAMgASgJQiK6SB9yHRiCgAEyF14weCg/OlswLTlhLWZBLUZdezJ9KSskIoUBCg1QYXlvdXRBZGRyZXNzEg8KB2FkZHJlc3MYASABKAkSDwoHbmV0d29yaxgCIAEoCRIOCgZpc19vd24YAyABKAgSLwoLdXNhYmxlX2Zyb20YBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhEKCWlzX3VzYWJsZRgFIAEoCCJWChpMaXN0UGF5b3V0QWRkcmVzc2VzUmVxdWVzdBIaCglwYWdlX3NpemUYASABKA1CB7pIBCoCGGQSHAoKcGFnZV90b2tlbhgCIAEoCUIIukgFcgMYgAEicAobTGlzdFBheW91dEFkZHJlc3Nlc1Jlc3BvbnNlEjgKCWFkZHJlc3NlcxgBIAMoCzIlLnRhbGx5c3RpY2sudHJlYXN1cnkudjEuUGF5b3V0QWRkcmVzcxIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiSQoaRGVsZXRlUGF5b3V0QWRkcmVzc1JlcXVlc3QSKwoHYWRkcmVzcxgBIAEoCUIaukgXchUyE14weFswLTlhLWZBLUZdezQwfSQqrAEKEFdpdGhkcmF3YWxTdGF0dXMSIQodV0lUSERSQVdBTF9TVEFUVVNfVU5TUEVDSUZJRUQQABIaChZXSVRIRFJBV0FMX1NUQVRVU19IRUxEEAESHAoYV0lUSERSQVdBTF9TVEFUVVNfU0lHTkVEEAISGwoXV0lUSERSQVdBTF9TVEFUVVNfRklOQUwQAxIeChpXSVRIRFJBV0FMX1NUQVRVU19SRVRVUk5FRBAEMt8MChFXaXRoZHJhd2FsU2VydmljZRK3AQoQQ3JlYXRlV2l0aGRyYXdhbBIvLnRhbGx5c3RpY2sudHJlYXN1cnkudjEuQ3JlYXRlV2l0aGRyYXdhbFJlcXVlc3QaIi50YWxseXN0aWNrLnRyZWFzdXJ5LnYxLldpdGhkcmF3YWwiTqq7GBISEGJpbGxpbmc6d2l0aGRyYXeyuxgSChBiaWxsaW5nX3dpdGhkcmF3gtPkkwIcOgEqIhcvdjEvYmlsbGluZy93aXRoZHJhd2FscxK0AQoNR2V0V2l0aGRyYXdhbBIsLnRhbGx5c3RpY2sudHJlYXN1cnkudjEuR2V0V2l0aGRyYXdhbFJlcXVlc3QaIi50YWxseXN0aWNrLnRyZWFzdXJ5LnYxLldpdGhkcmF3YWwiUZACAaq7GA4SDGJpbGxpbmc6cmVhZLK7GBQKEmJpbGxpbmdfd2l0aGRyYXdhbILT5JMCHhIcL3YxL2JpbGxpbmcvd2l0aGRyYXdhbHMve2lkfRLBAQoPTGlzdFdpdGhkcmF3YWxzEi4udGFsbHlzdGljay50cmVhc3VyeS52MS5MaXN0V2l0aGRyYXdhbHNSZXF1ZXN0Gi8udGFsbHlzdGljay50cmVhc3VyeS52MS5MaXN0V2l0aGRyYXdhbHNSZXNwb25zZSJNkAIBqrsYDhIMYmlsbGluZzpyZWFksrsYFQoTYmlsbGluZ193aXRoZHJhd2Fsc4LT5JMCGRIXL3YxL2JpbGxpbmcvd2l0aGRyYXdhbHMSzAEKEENhbmNlbFdpdGhkcmF3YWwSLy50YWxseXN0aWNrLnRyZWFzdXJ5LnYxLkNhbmNlbFdpdGhkcmF3YWxSZXF1ZXN0GiIudGFsbHlzdGljay50cmVhc3VyeS52MS5XaXRoZHJhd2FsImOquxgSEhBiaWxsaW5nOndpdGhkcmF3srsYGwoZYmlsbGluZ193aXRoZHJhd2FsX2NhbmNlbILT5JMCKDoBKiIjL3YxL2JpbGxpbmcvd2l0aGRyYXdhbHMve2lkfS9jYW5jZWwSyQEKEUNyZWF0ZVBheW91dE5vbmNlEjAudGFsbHlzdGljay50cmVhc3VyeS52MS5DcmVhdGVQYXlvdXROb25jZVJlcXVlc3QaIy50YWxseXN0aWNrLnRyZWFzdXJ5LnYxLlBheW91dE5vbmNlIl2quxgSEhBiaWxsaW5nOndpdGhkcmF3srsYFgoUYmlsbGluZ19wYXlvdXRfbm9uY2WC0+STAic6ASoiIi92MS9iaWxsaW5nL3BheW91dC1hZGRyZXNzZXMvbm9uY2USywEKE0NyZWF0ZVBheW91dEFkZHJlc3MSMi50YWxseXN0aWNrLnRyZWFzdXJ5LnYxLkNyZWF0ZVBheW91dEFkZHJlc3NSZXF1ZXN0GiUudGFsbHlzdGljay50cmVhc3VyeS52MS5QYXlvdXRBZGRyZXNzIlmquxgSEhBiaWxsaW5nOndpdGhkcmF3srsYGAoWYmlsbGluZ19wYXlvdXRfYWRkcmVzc4LT5JMCIToBKiIcL3YxL2JpbGxpbmcvcGF5b3V0LWFkZHJlc3NlcxLXAQoTTGlzdFBheW91dEFkZHJlc3NlcxIyLnRhbGx5c3RpY2sudHJlYXN1cnkudjEuTGlzdFBheW91dEFkZHJlc3Nlc1JlcXVlc3QaMy50YWxseXN0aWNrLnRyZWFzdXJ5LnYxLkxpc3RQYXlvdXRBZGRyZXNzZXNSZXNwb25zZSJXkAIBqrsYDhIMYmlsbGluZzpyZWFksrsYGgoYYmlsbGluZ19wYXlvdXRfYWRkcmVzc2VzgtPkkwIeEhwvdjEvYmlsbGluZy9wYXlvdXQtYWRkcmVzc2VzEtEBChNEZWxldGVQYXlvdXRBZGRyZXNzEjIudGFsbHlzdGljay50cmVhc3VyeS52MS5EZWxldGVQYXlvdXRBZGRyZXNzUmVxdWVzdBolLnRhbGx5c3RpY2sudHJlYXN1cnkudjEuUGF5b3V0QWRkcmVzcyJfqrsYEhIQYmlsbGluZzp3aXRoZHJhd7K7GBcKFWJpbGxpbmdfcGF5b3V0X3Jldm9rZYLT5JMCKComL3YxL2JpbGxpbmcvcGF5b3V0LWFkZHJlc3Nlcy97YWRkcmVzc31iBnByb3RvMw", [file_buf_validate_validate, file_google_api_annotations, file_google_protobuf_timestamp, file_tallystick_options_v1_options]);
 
 /**
  * Asks for a withdrawal.
@@ -73,6 +73,29 @@ export const GetWithdrawalRequestSchema: GenMessage<GetWithdrawalRequest, {valid
   messageDesc(file_tallystick_treasury_v1_withdrawal, 1);
 
 /**
+ * Takes a withdrawal back.
+ *
+ * @generated from message tallystick.treasury.v1.CancelWithdrawalRequest
+ */
+export type CancelWithdrawalRequest = Message<"tallystick.treasury.v1.CancelWithdrawalRequest"> & {
+  /**
+   * Id of the withdrawal.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+};
+
+export type CancelWithdrawalRequestValid = CancelWithdrawalRequest;
+
+/**
+ * Describes the message tallystick.treasury.v1.CancelWithdrawalRequest.
+ * Use `create(CancelWithdrawalRequestSchema)` to create a new message.
+ */
+export const CancelWithdrawalRequestSchema: GenMessage<CancelWithdrawalRequest, {validType: CancelWithdrawalRequestValid}> = /*@__PURE__*/
+  messageDesc(file_tallystick_treasury_v1_withdrawal, 2);
+
+/**
  * Asks for the caller's withdrawals.
  *
  * @generated from message tallystick.treasury.v1.ListWithdrawalsRequest
@@ -100,7 +123,7 @@ export type ListWithdrawalsRequestValid = ListWithdrawalsRequest;
  * Use `create(ListWithdrawalsRequestSchema)` to create a new message.
  */
 export const ListWithdrawalsRequestSchema: GenMessage<ListWithdrawalsRequest, {validType: ListWithdrawalsRequestValid}> = /*@__PURE__*/
-  messageDesc(file_tallystick_treasury_v1_withdrawal, 2);
+  messageDesc(file_tallystick_treasury_v1_withdrawal, 3);
 
 /**
  * A page of withdrawals.
@@ -130,7 +153,7 @@ export type ListWithdrawalsResponseValid = ListWithdrawalsResponse;
  * Use `create(ListWithdrawalsResponseSchema)` to create a new message.
  */
 export const ListWithdrawalsResponseSchema: GenMessage<ListWithdrawalsResponse, {validType: ListWithdrawalsResponseValid}> = /*@__PURE__*/
-  messageDesc(file_tallystick_treasury_v1_withdrawal, 3);
+  messageDesc(file_tallystick_treasury_v1_withdrawal, 4);
 
 /**
  * A withdrawal.
@@ -216,7 +239,7 @@ export type WithdrawalValid = Withdrawal;
  * Use `create(WithdrawalSchema)` to create a new message.
  */
 export const WithdrawalSchema: GenMessage<Withdrawal, {validType: WithdrawalValid}> = /*@__PURE__*/
-  messageDesc(file_tallystick_treasury_v1_withdrawal, 4);
+  messageDesc(file_tallystick_treasury_v1_withdrawal, 5);
 
 /**
  * Asks for a text to sign.
@@ -239,7 +262,7 @@ export type CreatePayoutNonceRequestValid = CreatePayoutNonceRequest;
  * Use `create(CreatePayoutNonceRequestSchema)` to create a new message.
  */
 export const CreatePayoutNonceRequestSchema: GenMessage<CreatePayoutNonceRequest, {validType: CreatePayoutNonceRequestValid}> = /*@__PURE__*/
-  messageDesc(file_tallystick_treasury_v1_withdrawal, 5);
+  messageDesc(file_tallystick_treasury_v1_withdrawal, 6);
 
 /**
  * A text to sign.
@@ -276,7 +299,7 @@ export type PayoutNonceValid = PayoutNonce;
  * Use `create(PayoutNonceSchema)` to create a new message.
  */
 export const PayoutNonceSchema: GenMessage<PayoutNonce, {validType: PayoutNonceValid}> = /*@__PURE__*/
-  messageDesc(file_tallystick_treasury_v1_withdrawal, 6);
+  messageDesc(file_tallystick_treasury_v1_withdrawal, 7);
 
 /**
  * Proves an address.
@@ -313,7 +336,7 @@ export type CreatePayoutAddressRequestValid = CreatePayoutAddressRequest;
  * Use `create(CreatePayoutAddressRequestSchema)` to create a new message.
  */
 export const CreatePayoutAddressRequestSchema: GenMessage<CreatePayoutAddressRequest, {validType: CreatePayoutAddressRequestValid}> = /*@__PURE__*/
-  messageDesc(file_tallystick_treasury_v1_withdrawal, 7);
+  messageDesc(file_tallystick_treasury_v1_withdrawal, 8);
 
 /**
  * An address that its owner may withdraw to.
@@ -364,7 +387,7 @@ export type PayoutAddressValid = PayoutAddress;
  * Use `create(PayoutAddressSchema)` to create a new message.
  */
 export const PayoutAddressSchema: GenMessage<PayoutAddress, {validType: PayoutAddressValid}> = /*@__PURE__*/
-  messageDesc(file_tallystick_treasury_v1_withdrawal, 8);
+  messageDesc(file_tallystick_treasury_v1_withdrawal, 9);
 
 /**
  * Asks for the addresses.
@@ -394,7 +417,7 @@ export type ListPayoutAddressesRequestValid = ListPayoutAddressesRequest;
  * Use `create(ListPayoutAddressesRequestSchema)` to create a new message.
  */
 export const ListPayoutAddressesRequestSchema: GenMessage<ListPayoutAddressesRequest, {validType: ListPayoutAddressesRequestValid}> = /*@__PURE__*/
-  messageDesc(file_tallystick_treasury_v1_withdrawal, 9);
+  messageDesc(file_tallystick_treasury_v1_withdrawal, 10);
 
 /**
  * A page of addresses.
@@ -424,7 +447,7 @@ export type ListPayoutAddressesResponseValid = ListPayoutAddressesResponse;
  * Use `create(ListPayoutAddressesResponseSchema)` to create a new message.
  */
 export const ListPayoutAddressesResponseSchema: GenMessage<ListPayoutAddressesResponse, {validType: ListPayoutAddressesResponseValid}> = /*@__PURE__*/
-  messageDesc(file_tallystick_treasury_v1_withdrawal, 10);
+  messageDesc(file_tallystick_treasury_v1_withdrawal, 11);
 
 /**
  * Takes an address back.
@@ -447,7 +470,7 @@ export type DeletePayoutAddressRequestValid = DeletePayoutAddressRequest;
  * Use `create(DeletePayoutAddressRequestSchema)` to create a new message.
  */
 export const DeletePayoutAddressRequestSchema: GenMessage<DeletePayoutAddressRequest, {validType: DeletePayoutAddressRequestValid}> = /*@__PURE__*/
-  messageDesc(file_tallystick_treasury_v1_withdrawal, 11);
+  messageDesc(file_tallystick_treasury_v1_withdrawal, 12);
 
 /**
  * How far a withdrawal has come.
@@ -484,7 +507,7 @@ export const WithdrawalStatus = {
   FINAL: 3,
 
   /**
-   * It could not arrive: the account has it back.
+   * It could not arrive, or was taken back before it left: the account has it.
    *
    * @generated from enum value: WITHDRAWAL_STATUS_RETURNED = 4;
    */
@@ -539,6 +562,16 @@ export const WithdrawalService: GenService<{
     methodKind: "unary";
     input: typeof ListWithdrawalsRequestSchema;
     output: typeof ListWithdrawalsResponseSchema;
+  },
+  /**
+   * Take a withdrawal back that is not signed yet: the account has the money again, and the month its cap.
+   *
+   * @generated from rpc tallystick.treasury.v1.WithdrawalService.CancelWithdrawal
+   */
+  cancelWithdrawal: {
+    methodKind: "unary";
+    input: typeof CancelWithdrawalRequestSchema;
+    output: typeof WithdrawalSchema;
   },
   /**
    * A text for another address to sign; it serves one attempt.
