@@ -189,6 +189,23 @@ test('what the contract undoes has failed; what would fail is not signed at all'
   assert.equal(await statusOf(world, broke), 'returned');
 });
 
+test('what the contract refuses for ten minutes is sent all the same, so that it has an end', async () => {
+  await using world = await newPayoutWorld();
+  const nobody = `0x${'00'.repeat(20)}` as const; // the token transfers nothing to it
+  const stream = await world.hold('refused', nobody, 5n);
+  let nowMs = 0;
+  const broadcaster = world.broadcaster({ nowMs: () => nowMs });
+  await broadcaster.look();
+  nowMs = 599_000;
+  await broadcaster.look();
+  assert.equal(await statusOf(world, stream), 'held');
+  nowMs += 60_000;
+  await broadcaster.look();
+  assert.equal(await statusOf(world, stream), 'signed');
+  await broadcaster.look();
+  assert.equal(await statusOf(world, stream), 'returned');
+});
+
 test('a chain of several endpoints, one of which is away, concludes nothing and goes on when it is back', async () => {
   await using world = await newPayoutWorld();
   const to = fresh();

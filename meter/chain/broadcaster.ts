@@ -3,7 +3,14 @@
  * Promise: dies anywhere and loses nothing; any number may carry at once; money moves once, whatever is sent twice or dearer.
  */
 import { type Engine, PAGE_MAX, readStream, streamsOfStatus } from '@tallystick/engine';
-import type { Chain, Fees, RoleSigner, SignerRole } from '@tallystick/engine/adapters/chain';
+import {
+  type Chain,
+  type ChainCall,
+  type Fees,
+  gasMaxOf,
+  type RoleSigner,
+  type SignerRole,
+} from '@tallystick/engine/adapters/chain';
 import { type JsonObject, kindOf } from '@tallystick/kernel';
 import { type QuoteState, railStream } from '@tallystick/treasury';
 import type { Logger } from 'pino';
@@ -18,6 +25,8 @@ const AGAIN_FIRST_MS = 500;
 /** So long a price is the price. */
 const FEES_MS = 500;
 const AGAIN_MS_MAX = 60_000;
+/** What the contract refuses for so long is sent for the chain to refuse, so that its owner has an end of it. */
+const REFUSED_MS_MAX = 600_000;
 
 export interface BroadcasterOptions {
   engine: Engine;
@@ -47,6 +56,8 @@ export class Broadcaster {
   #fees: { atMs: number; fees: Promise<Fees> } | undefined;
   /** Streams that could not be carried: when to try again, and how often it was tried. */
   readonly #waiting = new Map<string, { atMs: number; tries: number }>();
+  /** Since when the contract has refused them without a break. */
+  readonly #refusedSinceMs = new Map<string, number>();
 
   constructor(options: BroadcasterOptions) {
     const { signers, fault = () => undefined, nowMs = () => performance.now() } = options;
@@ -77,7 +88,8 @@ export class Broadcaster {
     const followed = await this.#follower.look();
     const ready = new Set<string>();
     for (const kind of Object.keys(OUTGOING)) for (const stream of await this.#carryReady(kind)) ready.add(stream);
-    for (const stream of this.#waiting.keys()) if (!ready.has(stream)) this.#waiting.delete(stream);
+    for (const known of [this.#waiting, this.#refusedSinceMs])
+      for (const stream of known.keys()) if (!ready.has(stream)) known.delete(stream);
     this.#isIdle = followed === 0 && ready.size === 0;
   }
 
@@ -107,7 +119,7 @@ export class Broadcaster {
   }
 
   async #carry(stream: string): Promise<Carried> {
-    const { engine, chain, fault, log, onNews } = this.#options;
+    const { engine, chain, fault, onNews } = this.#options;
     const kind = outgoingKindOf(stream);
     const state = (await readStream(engine, stream))?.state as OutgoingState | undefined;
     const isOurs = state?.status === kind.ready && state.rail === chain.key && kind.isReady(state);
@@ -116,15 +128,24 @@ export class Broadcaster {
     if (!lane || (await this.#isHeldBack(stream, state))) return 'later';
     fault!('ready');
     const call = kind.callOf(state);
-    const [gas, fees] = await Promise.all([chain.gasOf(call, lane.address), this.#feesNow()]);
-    if (typeof gas === 'string') {
-      log.warn({ stream, cause: gas }, 'a transaction would fail and is not sent; tried again');
-      return 'later';
-    }
+    const [estimate, fees] = await Promise.all([chain.gasOf(call, lane.address), this.#feesNow()]);
+    const gas = typeof estimate === 'bigint' ? estimate : this.#gasForAnEnd(stream, call, estimate);
+    if (gas === undefined) return 'later';
+    this.#refusedSinceMs.delete(stream);
     fault!('estimated');
     const carried = await lane.carry(stream, call, { gas, ...fees });
     if (carried === 'sent') onNews();
     return carried;
+  }
+
+  /** Undefined while it may still be taken. A payment lapses by itself; what is ours must not wait for ever. */
+  #gasForAnEnd(stream: string, call: ChainCall, cause: string): bigint | undefined {
+    const { nowMs, chain, log } = this.#options;
+    log.warn({ stream, cause }, 'a transaction would fail and is not sent; tried again');
+    const sinceMs = this.#refusedSinceMs.get(stream) ?? nowMs!();
+    this.#refusedSinceMs.set(stream, sinceMs);
+    const isLong = nowMs!() - sinceMs >= REFUSED_MS_MAX;
+    return isLong && call.kind !== 'authorization' ? gasMaxOf(call, chain.config) : undefined;
   }
 
   /** Asked once for what is carried at about the same time. */

@@ -118,6 +118,22 @@ test('what payouts wait for is gathered however little it is, and payouts never 
   assert.equal((await sweepsOf(world))[0]?.micros, '110');
 });
 
+test('an address that the contract does not let go holds up no other', async () => {
+  await using world = await newPayoutWorld();
+  const { engine } = world;
+  const [, bob] = await depositors(world, [300n, 200n]);
+  await watcherOf(world).look();
+  const saltOfStuck = world.chain.saltOf(bob!);
+  const chain: typeof world.chain = {
+    ...world.chain,
+    gasOf: async (call, from) =>
+      call.kind === 'sweep' && call.salts.includes(saltOfStuck) ? 'blocked' : world.chain.gasOf(call, from),
+  };
+  await new Sweeper({ engine, chain, minMicros: MIN_MICROS, log }).look();
+  const [planned] = await sweepsOf(world);
+  assert.deepEqual([planned?.micros, planned?.salts.includes(saltOfStuck)], ['300', false]);
+});
+
 test('many payouts at once are signed as far as the dollars reach, and none comes back for want of them', async () => {
   await using world = await newPayoutWorld();
   const to = Array.from({ length: 10 }, fresh);

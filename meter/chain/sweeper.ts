@@ -8,7 +8,7 @@ import type { Chain } from '@tallystick/engine/adapters/chain';
 import { chainAccount } from '@tallystick/kernel';
 import { SWEEP_ADDRESSES_MAX, type SweepState, sweepStream } from '@tallystick/treasury';
 import type { Logger } from 'pino';
-import type { Address } from 'viem';
+import type { Address, Hex } from 'viem';
 import { Addresses } from './addresses.ts';
 import { shortMicros } from './liquidity.ts';
 
@@ -50,9 +50,9 @@ export class Sweeper {
     const leastMicros = (await shortMicros(engine, chain)) > 0n ? 1n : minMicros;
     if ((await this.#ledgerMicros()) < leastMicros) return;
     await this.#addresses.refresh(engine);
-    const worthIt = (await this.#holdings()).filter(({ micros }) => micros >= leastMicros);
-    if (worthIt.length === 0) return;
-    const largest = worthIt.sort((a, b) => (a.micros < b.micros ? 1 : -1)).slice(0, SWEEP_ADDRESSES_MAX);
+    const enough = (await this.#holdings()).filter(({ micros }) => micros >= leastMicros);
+    const largest = await this.#sweepable(enough.sort((a, b) => (a.micros < b.micros ? 1 : -1)));
+    if (largest.length === 0) return;
     const number = String(BigInt(last?.number ?? '0') + 1n);
     const stream = sweepStream(chain.key, number);
     const { rejection } = await engine.execute({
@@ -64,11 +64,32 @@ export class Sweeper {
         rail: chain.key,
         number,
         addresses: largest.map(({ address }) => address),
-        salts: largest.map(({ address }) => chain.saltOf(this.#addresses.principalOf(address)!)),
+        salts: largest.map(({ address }) => this.#saltOf(address)),
         micros: String(largest.reduce((sum, { micros }) => sum + micros, 0n)),
       },
     });
     if (rejection === undefined) log.info({ sweep: stream, addresses: largest.length }, 'a sweep is planned');
+  }
+
+  #saltOf(address: Address): Hex {
+    return this.#options.chain.saltOf(this.#addresses.principalOf(address)!);
+  }
+
+  /** The first that the contract lets go: one that it does not would hold up all others of its batch. */
+  async #sweepable(holdings: readonly Holding[]): Promise<Holding[]> {
+    const { chain, log } = this.#options;
+    const anybody = chain.config.treasury; // whoever asks, the contract says the same
+    const found: Holding[] = [];
+    for (let at = 0; at < holdings.length && found.length < SWEEP_ADDRESSES_MAX; at += SWEEP_ADDRESSES_MAX) {
+      const part = holdings.slice(at, at + SWEEP_ADDRESSES_MAX);
+      const gas = await Promise.all(
+        part.map(({ address }) => chain.gasOf({ kind: 'sweep', salts: [this.#saltOf(address)] }, anybody)),
+      );
+      const stuck = part.filter((_, i) => typeof gas[i] === 'string');
+      if (stuck.length > 0) log.warn({ addresses: stuck.map(({ address }) => address) }, 'what cannot be swept stays');
+      found.push(...part.filter((_, i) => typeof gas[i] === 'bigint'));
+    }
+    return found.slice(0, SWEEP_ADDRESSES_MAX);
   }
 
   async #last(): Promise<SweepState | undefined> {

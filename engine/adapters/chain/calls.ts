@@ -50,6 +50,9 @@ const SWEEP_GAS = 100_000n;
 /** A new forwarder, its first transfer included, was measured at 92 thousand. */
 const SWEEP_EACH_GAS = 200_000n;
 
+/** The most gas that a call is ever sent with. */
+export const gasMaxOf = (call: ChainCall, places: CallPlaces): bigint => encodeCall(call, places).gasMax;
+
 export function encodeCall(call: ChainCall, { token, treasury, factory }: CallPlaces): EncodedCall {
   if (call.kind === 'transfer') {
     const data = encodeFunctionData({ abi: CALLS_ABI, functionName: 'transfer', args: [call.to, call.micros] });

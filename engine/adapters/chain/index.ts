@@ -2,7 +2,7 @@
  * The one door to chains.
  * Promise: whoever reads a chain reads it through here.
  */
-export { type Authorization, type ChainCall, SETTLEMENT_GAS } from './calls.ts';
+export { type Authorization, type ChainCall, gasMaxOf, SETTLEMENT_GAS } from './calls.ts';
 export {
   type Chain,
   type ChainConfig,
