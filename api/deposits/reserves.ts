@@ -21,12 +21,12 @@ import type { Desk } from './desk.ts';
 export async function readReserves({ engine, link }: Desk) {
   const chain = await link.chain();
   const { treasury, token } = chain.config;
-  const [head, forwarders, pending, ledger, leaving, row] = [
-    await chain.head(),
+  const head = await chain.head();
+  const [forwarders, pending, ledger, leaving, row] = [
     await assignedAddresses(engine, chain.key),
     await pendingMicros(engine, chain.key),
     await ledgerMicros(engine, chain.key),
-    await leavingMicros(engine, chain),
+    await leavingMicros(engine, chain, head.number),
     await readStream(engine, railStream(chain.key)),
   ];
   const held: Record<ReservePart, bigint> = {
@@ -62,12 +62,14 @@ function checkOf({ state, receiptId }: StreamRow) {
 }
 
 /** Withdrawals that the chain has taken and the ledger has not concluded. */
-async function leavingMicros(engine: Engine, chain: Chain): Promise<bigint> {
+async function leavingMicros(engine: Engine, chain: Chain, newest: bigint): Promise<bigint> {
   const signed = await allOfStatus<WithdrawalState>(engine, 'withdrawal', 'signed');
   const ours = signed.filter(({ rail }) => rail === chain.key);
   const taken = await Promise.all(
     ours.map(async ({ broadcast, amount_micros }) => {
-      const mined = await Promise.all(broadcast.attempts.map(({ hash }) => chain.receiptOf(hash as `0x${string}`)));
+      const mined = await Promise.all(
+        broadcast.attempts.map(({ hash }) => chain.receiptOf(hash as `0x${string}`, newest)),
+      );
       return mined.some((one) => one?.succeeded) ? BigInt(amount_micros) : 0n;
     }),
   );

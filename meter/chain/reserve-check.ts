@@ -149,22 +149,21 @@ export class ReserveCheck {
     for (let after: number | undefined; ; ) {
       const from = after === undefined ? {} : { after };
       const rows = await streamsOfStatus(engine, { kind: 'withdrawal', status: 'signed', limit: PAGE_MAX, ...from });
-      for (const { state } of rows) {
-        const { rail, amount_micros, broadcast } = state as unknown as WithdrawalState;
-        const hashes = broadcast.attempts.map(({ hash }) => hash as Hex);
-        if (rail === chain.key && (await this.#isTaken(hashes, block))) micros += BigInt(amount_micros);
-      }
+      const signed = rows
+        .map(({ state }) => state as unknown as WithdrawalState)
+        .filter(({ rail }) => rail === chain.key);
+      for (const one of await Promise.all(signed.map((state) => this.#takenOf(state, block)))) micros += one;
       after = rows.at(-1)?.createdPos;
       if (rows.length < PAGE_MAX || after === undefined) return micros;
     }
   }
 
-  async #isTaken(hashes: readonly Hex[], block: bigint): Promise<boolean> {
-    for (const hash of hashes.toReversed()) {
-      const mined = await this.#options.chain.receiptOf(hash);
-      if (mined) return mined.succeeded && mined.block.number <= block;
+  async #takenOf({ broadcast, amount_micros }: WithdrawalState, block: bigint): Promise<bigint> {
+    for (const { hash } of broadcast.attempts.toReversed()) {
+      const mined = await this.#options.chain.receiptOf(hash as Hex, block);
+      if (mined) return mined.succeeded ? BigInt(amount_micros) : 0n;
     }
-    return false;
+    return 0n;
   }
 
   async #tell(upTo: BlockRef, parts: ReserveFigures[]): Promise<void> {
