@@ -96,6 +96,11 @@ describe('an agent pays by itself', { concurrency: 1 }, () => {
     const sandbox = await agent.done(...agent.buying);
     assert.match(String(sandbox['id']), /^sbx_/);
     await paidOnce(agent);
+    const gift = ['wallet', 'fund', '--amount', '$1', '--key', 'gift'];
+    const [first, again] = [await agent.done(...gift), await agent.done(...gift)];
+    assert.equal(again['balance_micros'], first['balance_micros'], 'a gift is given once');
+    const other = await agent.tally('wallet', 'fund', '--amount', '$2', '--key', 'gift');
+    assert.equal(other.value['code'], 'idempotency_key_reused');
     const file = join(home, 'all.jsonl');
     await agent.done('receipts', 'export', file);
     assert.equal((await agent.done('verify', file))['ok'], true);

@@ -28,7 +28,7 @@ export interface PaymentIntent extends JsonObject {
   pay_to: string;
   amount_micros: string;
   label: string;
-  /** The option as the platform wrote it. */
+  /** The option as the platform wrote it; empty once it is signed. */
   offer: JsonObject;
   /** When it was refused, approved or signed. */
   at_ms: number;

@@ -15,7 +15,8 @@ const HEADER_CHARS_MAX = 32_768;
 const OPTIONS_MAX = 32;
 /** An authorization that lives longer than a day is none for a top-up. */
 const TIMEOUT_S_MAX = 86_400;
-const AMOUNT = /^[1-9][0-9]{0,18}$/;
+/** More digits are no money that a JSON number can carry. */
+const AMOUNT = /^[1-9][0-9]{0,15}$/;
 
 /** One way to pay; whoever pays takes one of them. */
 export interface PaymentOption {

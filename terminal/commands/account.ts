@@ -11,11 +11,13 @@ import {
   type Login,
   login,
   payeeOf,
+  payeeText,
   plain,
 } from '@tallystick/sdk';
 import { Argument, type Command } from 'commander';
 import type { Io } from '../io.ts';
-import type { Column } from '../output/render.ts';
+import type { Out } from '../output/out.ts';
+import { type Column, printable } from '../output/render.ts';
 import { pinPayee } from '../payments/limits-file.ts';
 import {
   findAddress,
@@ -94,15 +96,19 @@ async function logIn({ io, out, url }: Run, _: string[], options: LoginOptions):
   const key = await login({ baseUrl: address.url, signer, fetch: io.fetch, ...wishes });
   const shown = plain(ApiKeySchema, key);
   await writeSettings(io, { ...settingsOf(key, address, shown['expires_at'] as string | null), wallet: file });
-  await pinAtLogin(io, address.url, key.secret);
+  await pinAtLogin(io, out, { url: address.url, apiKey: key.secret });
   await out.say({ ...shown, url: address.url, wallet: file }, `logged in at ${address.url} as ${key.principal}`);
 }
 
 /** Where payments go is best learned before any is asked for. Without a chain there is nothing to learn. */
-async function pinAtLogin(io: Io, url: string, apiKey: string): Promise<void> {
+async function pinAtLogin(io: Io, out: Out, { url, apiKey }: { url: string; apiKey: string }): Promise<void> {
   const reserves = connect({ baseUrl: url, apiKey, fetch: io.fetch, attemptsMax: 1 }).deposits.reserves();
   const payee = await reserves.then(payeeOf, () => undefined);
-  if (payee) await pinPayee(io, url, payee);
+  if (!payee || (await pinPayee(io, url, payee)) === payeeText(payee)) return;
+  await out.note(
+    `This platform wants payments elsewhere than before, at ${printable(payeeText(payee))}: nothing is paid there.`,
+  );
+  await out.note('If you know why, run: tally wallet limits --repin');
 }
 
 async function refuseWrongWallet(file: string, isNew: boolean): Promise<void> {

@@ -143,6 +143,9 @@ test('a platform that wants its money elsewhere one day is refused until its own
   assert.deepEqual([code, value['code'], taken(s)], [1, 'payment_payee_refused', []]);
   const elsewhere = `eip155:31337/0x${'a'.repeat(40)}/0x${'c'.repeat(40)}`;
   assert.deepEqual([factsOf(value)['asked'], factsOf(value)['available']], [elsewhere, pinned]);
+  const again = await s.terminal.run('login');
+  assert.match(again.err, /wants payments elsewhere than before, at eip155:31337.*\n.*--repin/);
+  assert.equal((await s.say(...BUY)).value['code'], 'payment_payee_refused', 'a login changes nothing about it');
   assert.equal((await s.say('wallet', 'limits', '--repin')).code, 0);
   assert.equal((await s.say(...BUY)).code, 0);
 });
