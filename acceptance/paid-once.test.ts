@@ -31,6 +31,9 @@ const SHAPE = { cpu_millis: 100, ram_mib: 64, disk_mib: 32, quantum_ms: 60_000 }
 const SHAPE_MICROS_PER_MINUTE = 47n;
 const SETTLED_MS_MAX = 60_000;
 const ASKED_BEFORE = 100;
+/** A little more than what a payment must be usable for when it is bound. */
+const SOON_S = 14;
+const LOOK_MS = 500;
 
 describe('paid once', { concurrency: 1 }, () => {
   const folder = temporaryFolder();
@@ -272,6 +275,40 @@ describe('paid once', { concurrency: 1 }, () => {
     await platform.untilReady([died]);
     await settled(bought, { payment: header });
     await assertPaidOnce(bought, before);
+  });
+
+  test('[I-41] a payment that can never come any more makes room for another offer', async () => {
+    const bought = await purchase();
+    const poor = await chain.wallet(BigInt(bought.offer.amount));
+    const validBefore = String(Math.floor(Date.now() / 1_000) + SOON_S);
+    const { header } = await signPayment(poor, bought.offer, { authorization: { validBefore } });
+    signal(platform.pid('meter'), 'SIGSTOP');
+    try {
+      const gone = new AbortController();
+      const waiting = bought.ask({ payment: header, signal: gone.signal }).catch(() => undefined);
+      await until('it is bound', async () => (await quoteOf(bought)).status === QuoteStatus.BOUND);
+      gone.abort();
+      await waiting;
+      const [to, nonce] = [`0x${'7'.repeat(40)}`, `0x${'7'.repeat(64)}`];
+      await chain.carry(bought.offer.asset, await signPayment(poor, bought.offer, { authorization: { to, nonce } }));
+    } finally {
+      signal(platform.pid('meter'), 'SIGCONT');
+    }
+    const offer = await until(
+      'it is offered anew',
+      async () => {
+        await chain.wallet(1n); // another block
+        const gone = AbortSignal.timeout(LOOK_MS);
+        const answer = await bought.ask({ signal: gone }).catch(() => undefined);
+        return answer?.status === 402 && offersIn(answer)[0]!;
+      },
+      SETTLED_MS_MAX,
+    );
+    assert.notEqual(offer.extra.authNonce, bought.offer.extra.authNonce);
+    const before = await purse(offer);
+    const again = { ...bought, offer };
+    await settled(again, { payment: (await signPayment(payer, offer)).header });
+    await assertPaidOnce(again, before);
   });
 
   test('a contract wallet pays with its own kind of signature (ERC-1271), once', async () => {

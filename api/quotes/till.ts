@@ -124,7 +124,7 @@ async function priced(till: Till, call: Call, price: Price): Promise<Error> {
     expires_at: timeTextOf(BigInt(quote.expires_at_us)),
     options: quote.options,
   };
-  const url = `${publicUrl ?? `http://${call.host}`}${call.target}`;
+  const url = `${(publicUrl ?? `http://${call.host}`).replace(/\/$/, '')}${call.target}`;
   const done = earlier && (await paymentOf(desk.engine, earlier));
   const headers = {
     'payment-required': paymentRequired(quote, desk.settings.config, url),
