@@ -8,6 +8,7 @@ import { FROM_START, readReceipts } from '@tallystick/engine';
 import { type Chain, openChain } from '@tallystick/engine/adapters/chain';
 import { startTestChain } from '@tallystick/engine/adapters/chain/testing';
 import { ATTEMPTS_MAX, type SignerState, signerStream } from '@tallystick/treasury';
+import { pino } from 'pino';
 import type { Hex } from 'viem';
 import { fresh, keyOf, newPayoutWorld, type PayoutWorld, TREASURY, untilTrue } from './testing.ts';
 
@@ -176,6 +177,37 @@ test('a chain that forgets a final payout gets it again, and pays it once', asyn
   await broadcaster.look();
   await broadcaster.look();
   assert.equal(await world.chain.balanceOf(to), 5n);
+});
+
+test('a chain that forgets what had failed leaves a gap, which is told once and filled by hand', async () => {
+  await using world = await newPayoutWorld();
+  const undo = await world.test.snapshot();
+  const failed = await world.hold('failed', `0x${'00'.repeat(20)}`, 5n);
+  const blind = { ...world.chain, gasOf: async () => 100_000n } as Chain;
+  await world.broadcaster({ chain: blind }).carry(failed);
+  await world.broadcaster().look();
+  assert.equal(await statusOf(world, failed), 'returned');
+  await undo();
+  await world.test.mine(3);
+  const to = fresh();
+  const behind = await world.hold('behind', to, 5n);
+  const told: object[] = [];
+  const log = pino({ level: 'error' }, { write: (line) => told.push(JSON.parse(line)) });
+  let nowMs = 0;
+  const broadcaster = world.broadcaster({ log, nowMs: () => nowMs });
+  await broadcaster.carry(behind);
+  for (let look = 0; look < 4; look++) {
+    await broadcaster.look();
+    nowMs += 40_000;
+  }
+  assert.deepEqual(
+    told.map((line) => (line as { missing?: string }).missing),
+    ['0'],
+  );
+  await foreignTransfer(world);
+  await broadcaster.look();
+  await broadcaster.look();
+  assert.deepEqual([await statusOf(world, behind), await world.chain.balanceOf(to)], ['final', 5n]);
 });
 
 test('what the contract undoes has failed; what would fail is not signed at all', async () => {

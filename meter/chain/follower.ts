@@ -41,7 +41,7 @@ export class Follower {
   readonly #options: FollowerOptions;
   /** When bytes last left this process, by their hash. */
   #sentAtMs = new Map<string, number>();
-  /** When an attempt was first seen in no block. */
+  /** When the attempt that all others wait for was first seen in no block, by its hash; and gaps before a stream. */
   #unminedSinceMs = new Map<string, number>();
   /** Streams whose trouble was told. */
   #complained = new Set<string>();
@@ -127,6 +127,7 @@ export class Follower {
         log.warn({ stream: signed[i]!.stream, fault: String(fate.reason) }, 'a transaction’s fate is not known yet');
     const known = fates.map((fate) => (fate.status === 'fulfilled' ? fate.value : undefined));
     await Promise.all(signed.map((one, i) => known[i] && this.#act(one, known[i])));
+    if (known[0]?.is === 'unmined') this.#noticeGap(signed[0]!, view.taken);
     for (const [i, one] of signed.entries()) if (known[i]?.is === 'unmined') await this.#press(one, view.taken);
   }
 
@@ -163,15 +164,28 @@ export class Follower {
     fault('concluded');
   }
 
+  /** After a reorganisation that took back what had failed, or what somebody else had sent: nothing of ours can fill it. */
+  #noticeGap({ stream, state }: Followed, taken: bigint): void {
+    const { nonce } = state.broadcast;
+    if (BigInt(nonce) > taken && this.#unminedMs(`before ${stream}`) >= this.#options.bumpMs)
+      this.#complain({ stream, nonce, missing: String(taken) }, 'the chain waits for a nonce that nothing of ours has');
+  }
+
+  /** How long it has been so, as far as this process has seen. */
+  #unminedMs(what: string): number {
+    const { nowMs } = this.#options;
+    const sinceMs = this.#unminedSinceMs.get(what) ?? nowMs();
+    this.#unminedSinceMs.set(what, sinceMs);
+    return nowMs() - sinceMs;
+  }
+
   /** In no block: sent again, and dearer when it is the one that all others of its key wait for. */
   async #press(one: Followed, taken: bigint): Promise<void> {
     const { nowMs, resendMs, bumpMs } = this.#options;
     const { lane, state } = one;
     const { attempts, nonce } = state.broadcast;
     const newest = attempts.at(-1)!;
-    const sinceMs = this.#unminedSinceMs.get(newest.hash) ?? nowMs();
-    this.#unminedSinceMs.set(newest.hash, sinceMs);
-    const isDue = BigInt(nonce) === taken && nowMs() - sinceMs >= bumpMs;
+    const isDue = BigInt(nonce) === taken && this.#unminedMs(newest.hash) >= bumpMs;
     if (isDue && (await this.#replace(one))) return;
     if (nowMs() - (this.#sentAtMs.get(newest.hash) ?? Number.NEGATIVE_INFINITY) < resendMs) return;
     for (const { hash, raw } of attempts) await lane.send(hash as Hex, raw as Hex);
@@ -234,7 +248,8 @@ export class Follower {
   }
 
   #forgetConcluded(signed: readonly Followed[]): void {
-    const alive = new Set(signed.flatMap(({ state }) => state.broadcast.attempts.map(({ hash }) => hash)));
+    const hashes = signed.flatMap(({ state }) => state.broadcast.attempts.map(({ hash }) => hash));
+    const alive = new Set([...hashes, ...signed.map(({ stream }) => `before ${stream}`)]);
     const kept = (times: Map<string, number>) => new Map([...times].filter(([hash]) => alive.has(hash)));
     this.#unminedSinceMs = kept(this.#unminedSinceMs);
     const followed = new Set(signed.map(({ stream }) => stream));
