@@ -76,7 +76,7 @@ test('the right rules leave nothing to find', async () => {
 
 test('[I-09] what was withdrawn, less what came back, is neither lost nor there', () => {
   const [user, out] = [userAccount(ALICE), withdrawalAccount('wdr_1')];
-  const move = (debit: string, credit: string, micros: number): Receipt =>
+  const move = (debit: string, credit: string, micros: bigint): Receipt =>
     ({
       owner: null,
       events: [],
@@ -87,9 +87,9 @@ test('[I-09] what was withdrawn, less what came back, is neither lost nor there'
     const world = { ledger: { accounts }, streams: new Map(), trialBalance: () => new Map() } as unknown as World;
     const check = createBookCheck(world);
     for (const receipt of [
-      move('chain:development/treasury', user, 9_000),
-      move(user, out, 5_000),
-      move(out, user, 2_000),
+      move('chain:development/treasury', user, 9_000n),
+      move(user, out, 5_000n),
+      move(out, user, 2_000n),
     ])
       check.enter(receipt);
     return check.judge().map(({ what }) => what);
