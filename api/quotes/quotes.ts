@@ -57,7 +57,11 @@ function ask(engine: Engine, call: Call, step: string, target: Pick<Command, 'st
 }
 
 /** The offer that stands: the one there is, or a new round when that can take no payment any more. */
-export async function offer({ engine, link }: Desk, call: Call, options: readonly QuoteOption[]): Promise<QuoteState> {
+export async function offer(
+  { engine, link }: Desk,
+  call: Call,
+  options: () => Promise<QuoteOption[]>,
+): Promise<QuoteState> {
   const id = quoteIdOf(call.principal!.id, call.idempotencyKey);
   const found = await readQuote(engine, id);
   const nowUs = engine.nowUs();
@@ -66,7 +70,7 @@ export async function offer({ engine, link }: Desk, call: Call, options: readonl
   const body = {
     key: call.idempotencyKey,
     fingerprint: call.fingerprint,
-    options: [...options],
+    options: await options(),
     rail: chain.key,
     network: `eip155:${chain.chainId}`,
     token: chain.config.token,

@@ -52,8 +52,8 @@ export async function executeCharging(till: Till, call: Call, command: Command):
     return told(call, outcome);
   }
   const shortMicros = requiredMicros - (await availableMicros(engine, command.principal));
-  const burn = await burnOf(engine, command);
-  const options = ladderOf(shortMicros > 0n ? shortMicros : 1n, burn, till.leastMicros);
+  const options = async (): Promise<QuoteOption[]> =>
+    ladderOf(shortMicros > 0n ? shortMicros : 1n, await burnOf(engine, command), till.leastMicros);
   throw await priced(till, call, { requiredMicros, shortMicros, options, earlier: quote });
 }
 
@@ -74,7 +74,7 @@ async function tryAgain(engine: Engine, command: Command, first: Outcome, requir
 }
 
 /**
- * The quote of this request, its payment taken and waited for where there is one.
+ * The quote of this request, its payment taken and waited for where there is one and its money is still needed.
  * @errors throws PAYMENT_INVALID when nothing is bound, PAYMENT_SETTLING when it is not over in time
  */
 async function paid(till: Till, call: Call, isNeeded: () => Promise<boolean>): Promise<QuoteState | undefined> {
@@ -82,11 +82,9 @@ async function paid(till: Till, call: Call, isNeeded: () => Promise<boolean>): P
   const quote = await quoteOf(desk.engine, call);
   const header = call.paymentSignature;
   if (header !== undefined && !quote) throw invalid('payment-signature', 'nothing was offered for this request');
-  if (!quote || isCredited(quote)) return quote;
-  if (header !== undefined && quote.status === 'open') {
-    if (!(await isNeeded())) return quote;
-    await take(desk, call, quote, readPayment(header));
-  } else if (!isUnderWay(quote)) return quote;
+  const isPaying = quote?.status === 'open' && header !== undefined;
+  if (!quote || isCredited(quote) || !(isPaying || isUnderWay(quote)) || !(await isNeeded())) return quote;
+  if (isPaying) await take(desk, call, quote, readPayment(header));
   return untilOver(desk, call, quote.id);
 }
 
@@ -98,7 +96,8 @@ async function tellPayment(engine: Engine, call: Call, quote: QuoteState): Promi
 interface Price {
   requiredMicros: bigint;
   shortMicros: bigint;
-  options: readonly QuoteOption[];
+  /** Asked for when a new offer is made. */
+  options: () => Promise<QuoteOption[]>;
   /** What was paid for this request before, and is too little by now. */
   earlier?: QuoteState | undefined;
 }
@@ -149,11 +148,11 @@ export async function topUp(till: Till, call: Call, amountMicros: bigint): Promi
   }
   const isBelow = amountMicros < till.leastMicros;
   const micros = isBelow ? till.leastMicros : amountMicros;
-  const options = [{ label: isBelow ? 'minimum' : 'top_up', amount_micros: String(micros) }];
+  const option = { label: isBelow ? 'minimum' : 'top_up', amount_micros: String(micros) };
   const availableNow = await availableMicros(engine, call.principal!.id);
   throw await priced(till, call, {
     requiredMicros: availableNow + amountMicros,
     shortMicros: amountMicros,
-    options,
+    options: async () => [option],
   });
 }
