@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Chain, ChainFault } from '@tallystick/engine/adapters/chain';
 import { signerStream } from '@tallystick/treasury';
-import { fresh, keyOf, TREASURY } from './testing.ts';
+import { fresh, keyOf, mortality, TREASURY } from './testing.ts';
 import { newTreasuryWorld, type TreasuryWorld } from './treasury-world.ts';
 import type { Watcher } from './watcher.ts';
 
@@ -158,4 +158,27 @@ test('a withdrawal that nobody can be paid by stays where it is until it can', a
   await world.broadcaster().look();
   assert.equal((await world.withdrawal('wdr_1'))!.status, 'held', 'the treasury has nothing yet');
   assert.equal((await world.rail()).reserves!.is_equal, true);
+});
+
+test('[I-17] [I-42] a meter that dies at any step of a look credits once and leaves reserves that the next one finds equal', async () => {
+  await using world = await newTreasuryWorld();
+  const ann = await world.person(10_000n * CENT);
+  await lookAt(world.watcher());
+  let point = 0;
+  for (let isAlive = false; !isAlive; point++) {
+    await world.test.pay(ann.key, point % 2 === 0 ? TREASURY : ann.forwarder, CENT);
+    await world.withdraw(ann, CENT, `wdr_${point}`);
+    await world.broadcaster().look();
+    const { mortal, hasDied } = mortality(point);
+    await lookAt(world.watcher(1, mortal(world.engine), mortal(world.chain))).catch(() => undefined);
+    isAlive = !hasDied();
+    await world.engine.settled();
+    await lookAt(world.watcher());
+    const { reserves, withdrawals_stopped } = await world.rail();
+    assert.deepEqual([reserves!.is_equal, withdrawals_stopped], [true, false], `after a death at point ${point}`);
+    assert.ok(point < 200, 'it goes on without end');
+  }
+  assert.ok(point > 15, `only ${point} points were tried`);
+  const { chain, ledger } = await world.reserves();
+  assert.deepEqual(ledger, chain);
 });
