@@ -87,7 +87,8 @@ function runNpm(node, args, folder) {
   const script = process.env.npm_execpath;
   const options = { cwd: folder, encoding: 'utf8', env: { ...process.env, npm_config_loglevel: 'error' } };
   if (script && /\.c?js$/.test(script)) return spawnSync(node, [script, ...args], options);
-  return spawnSync('npm', args, { ...options, shell: process.platform === 'win32' });
+  const PATH = [dirname(node), process.env.PATH ?? ''].join(delimiter); // npm runs under the first node it finds
+  return spawnSync('npm', args, { ...options, env: { ...options.env, PATH }, shell: process.platform === 'win32' });
 }
 
 function isRecent(version) {
@@ -159,6 +160,13 @@ function isStamped(folder) {
   return existsSync(stampPath(folder)) && readFileSync(stampPath(folder), 'utf8') === stampOf(folder);
 }
 
+/** Whether an optional package is for this machine: npm under an old Node leaves out even those, without a word. */
+function isForHere({ os, cpu, libc }) {
+  const isGlibc = process.report?.getReport().header.glibcVersionRuntime !== undefined;
+  const isLibcRight = libc === undefined || libc.includes(isGlibc ? 'glibc' : 'musl');
+  return os?.includes(process.platform) === true && cpu?.includes(process.arch) === true && isLibcRight;
+}
+
 /** True when npm's own record of what it installed agrees with the lock file, as after a plain `npm install`. */
 function isInstalledAsLocked(folder) {
   const record = join(folder, 'node_modules', '.package-lock.json');
@@ -167,7 +175,7 @@ function isInstalledAsLocked(folder) {
   const locked = JSON.parse(readFileSync(join(folder, 'package-lock.json'), 'utf8')).packages;
   return Object.entries(locked).every(([path, entry]) => {
     if (!path.startsWith('node_modules/') || entry.link) return true;
-    if (!existsSync(join(folder, path, 'package.json'))) return entry.optional === true;
+    if (!existsSync(join(folder, path, 'package.json'))) return entry.optional === true && !isForHere(entry);
     return installed[path] !== undefined && installed[path].version === entry.version;
   });
 }

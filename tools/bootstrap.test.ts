@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { type SpawnSyncReturns, spawnSync } from 'node:child_process';
 import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { delimiter, dirname, join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 
 const SCRIPT = join(import.meta.dirname, 'bootstrap.mjs');
@@ -70,6 +70,32 @@ describe('set-up of a clone', () => {
     rmSync(join(root, 'node_modules', '.tally-stamp'));
     writeFileSync(join(root, 'node_modules', '.package-lock.json'), JSON.stringify({ packages: {} }));
     assert.equal(setUp('check').stdout, '');
+  });
+
+  it('installs anew where npm left out an optional package that is for this machine', () => {
+    const { platform, arch } = process;
+    const plantOptional = (os: string): void => {
+      const part = { version: '1.0.0', optional: true, os: [os], cpu: [arch] };
+      const packages = { '': { name: 'planted', version: '1.0.1' }, 'node_modules/part': part };
+      const lock = { name: 'planted', version: '1.0.1', lockfileVersion: 3, requires: true, packages };
+      writeFileSync(join(root, 'package-lock.json'), JSON.stringify(lock));
+    };
+    plantOptional('plan9');
+    assert.equal(setUp('check').stdout, '', 'it is for another machine');
+    plantOptional(platform);
+    assert.match(setUp('check').stdout, /installing packages as locked/);
+    plantPackage(root, '1.0.1');
+    setUp('check');
+  });
+
+  it('installs with the Node that it found, not with the first one in the way', () => {
+    const old = join(root, 'old');
+    mkdirSync(old);
+    writeFileSync(join(old, 'node'), '#!/bin/sh\necho an old node >&2\nexit 9\n', { mode: 0o755 });
+    rmSync(join(root, 'node_modules'), { recursive: true });
+    const ran = setUp('check', { PATH: [old, process.env['PATH']].join(delimiter) });
+    assert.equal(ran.status, 0, ran.stderr);
+    assert.match(ran.stdout, /installed packages/);
   });
 
   it('takes the lock over from a set-up that died', () => {
