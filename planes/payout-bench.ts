@@ -80,7 +80,8 @@ export function newPayoutBench(): PayoutBench {
     withdrawal: (id = 'wdr_1') => world.state(withdrawalStream(id)) as WithdrawalState,
     sign: (nonce, id = 'wdr_1', change = {}) =>
       bench.ask('platform', withdrawalStream(id), 'SignTransaction', {
-        ...{ rail: RAIL, signer: TREASURY, nonce, hash: hashOf(id), raw: '0x02', max_fee_wei: '1' },
+        ...{ rail: RAIL, signer: TREASURY, principal: bench.withdrawal(id).principal, nonce },
+        ...{ hash: hashOf(id), raw: '0x02', max_fee_wei: '1' },
         ...change,
       }),
     conclude: (succeeded, id = 'wdr_1') =>

@@ -209,7 +209,13 @@ const SIGNINGS: Row[] = [
   [
     'by its owner',
     () => {},
-    (b) => b.ask(ANN, withdrawalStream('wdr_1'), 'SignTransaction', { rail: RAIL, signer: TREASURY, nonce: '0' }),
+    (b) =>
+      b.ask(ANN, withdrawalStream('wdr_1'), 'SignTransaction', {
+        rail: RAIL,
+        signer: TREASURY,
+        principal: ANN,
+        nonce: '0',
+      }),
     'NOT_FOUND',
   ],
   ['with another key', () => {}, (b) => b.sign('5', 'wdr_1', { signer: RELAYER }), 'NOT_FOUND'],
@@ -218,6 +224,8 @@ const SIGNINGS: Row[] = [
   ['after it is final', (b) => void [b.sign('0'), b.conclude(true)], (b) => b.sign('1'), 'NOTHING_TO_CHANGE'],
   ['with a nonce that is not the next', () => {}, (b) => b.sign('1'), 'NONCE_TAKEN'],
   ['while money is missing on the chain', stopped, (b) => b.sign('0'), 'RESERVES_DISAGREE'],
+  ['naming another owner', () => {}, (b) => b.sign('0', 'wdr_1', { principal: BOB }), 'NOT_FOUND'],
+  ['of somebody suspended', (b) => standingOf(b, 'Suspend'), (b) => b.sign('0'), 'ACCOUNT_SUSPENDED'],
 ];
 for (const [what, scene, act, rejection] of SIGNINGS)
   test(`refused to sign: ${what}`, () => {
@@ -227,6 +235,16 @@ for (const [what, scene, act, rejection] of SIGNINGS)
     scene(b);
     assert.equal(act(b).rejection, rejection);
   });
+
+test('what a suspended account has held stays held, and is signed when the account is reinstated', () => {
+  const b = newPayoutBench();
+  b.deposit('1000000');
+  b.withdraw('400000');
+  standingOf(b, 'Suspend');
+  assert.deepEqual([b.sign('0').facts, b.withdrawal().status], [{ reason: 'abuse' }, 'held']);
+  standingOf(b, 'Reinstate');
+  assert.equal(b.sign('0').rejection, undefined);
+});
 
 const cancel = (b: PayoutBench, who = ANN) => b.ask(who, withdrawalStream('wdr_1'), 'CancelWithdrawal');
 const CANCELS: Row[] = [
@@ -340,7 +358,7 @@ const withdrawing = fc
   }));
 const signing = fc.record({ id: ids, nonce: fc.constantFrom('0', '1', '2') }).map(({ id, nonce }) =>
   platform(withdrawalStream(id), 'SignTransaction', {
-    ...{ rail: RAIL, signer: TREASURY, nonce, hash: `0x${id}`, raw: '0x', max_fee_wei: '1' },
+    ...{ rail: RAIL, signer: TREASURY, principal: ANN, nonce, hash: `0x${id}`, raw: '0x', max_fee_wei: '1' },
   }),
 );
 const concluding = fc.record({ id: ids, succeeded: fc.boolean() }).map(({ id, succeeded }) =>

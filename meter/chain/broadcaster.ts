@@ -11,7 +11,7 @@ import {
   type RoleSigner,
   type SignerRole,
 } from '@tallystick/engine/adapters/chain';
-import { type JsonObject, kindOf } from '@tallystick/kernel';
+import { type JsonObject, kindOf, standingStream } from '@tallystick/kernel';
 import { type QuoteState, railStream } from '@tallystick/treasury';
 import type { Logger } from 'pino';
 import type { Hex } from 'viem';
@@ -133,7 +133,7 @@ export class Broadcaster {
     if (gas === undefined) return 'later';
     this.#refusedSinceMs.delete(stream);
     fault!('estimated');
-    const carried = await lane.carry(stream, call, { gas, ...fees });
+    const carried = await lane.carry(stream, call, { gas, ...fees }, kind.namedOf?.(state));
     if (carried === 'sent') onNews();
     return carried;
   }
@@ -157,14 +157,16 @@ export class Broadcaster {
   }
 
   async #isHeldBack(stream: string, state: OutgoingState): Promise<boolean> {
-    if (kindOf(stream) === 'withdrawal') return (await this.#isStopped()) || !(await this.#promise(stream, state));
+    if (kindOf(stream) === 'withdrawal') return (await this.#isStopped(state)) || !(await this.#promise(stream, state));
     return kindOf(stream) === 'quote' && this.#isCarried(state);
   }
 
-  /** While the books and the chain differ. */
-  async #isStopped(): Promise<boolean> {
+  /** While the books and the chain differ, or its owner is suspended: the rule would refuse it, and leave a receipt each time. */
+  async #isStopped({ principal }: JsonObject): Promise<boolean> {
     const { engine, chain } = this.#options;
-    return (await readStream(engine, railStream(chain.key)))?.state['withdrawals_stopped'] === true;
+    const streams = [railStream(chain.key), standingStream(String(principal))];
+    const [rail, standing] = await Promise.all(streams.map((stream) => readStream(engine, stream)));
+    return rail?.state['withdrawals_stopped'] === true || standing?.state['suspended'] === true;
   }
 
   /** False when the treasury's address has not as much. */

@@ -18,6 +18,8 @@ interface OutgoingKind {
   done: string;
   isReady(state: JsonObject): boolean;
   callOf(state: JsonObject): ChainCall;
+  /** What the rule of signing must be told to find what it reads. */
+  namedOf?(state: JsonObject): JsonObject;
 }
 
 export const OUTGOING: Readonly<Record<string, OutgoingKind>> = {
@@ -34,6 +36,7 @@ export const OUTGOING: Readonly<Record<string, OutgoingKind>> = {
     done: 'final',
     isReady: () => true,
     callOf: ({ to, amount_micros }) => ({ kind: 'transfer', to: to as Address, micros: BigInt(String(amount_micros)) }),
+    namedOf: ({ principal = '' }) => ({ principal }),
   },
   sweep: {
     role: 'relayer',

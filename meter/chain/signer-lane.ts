@@ -5,6 +5,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Engine, Outcome } from '@tallystick/engine';
 import type { Chain, ChainCall, RoleSigner, SignedTransaction, SigningTerms } from '@tallystick/engine/adapters/chain';
+import type { JsonObject } from '@tallystick/kernel';
 import type { Address, Hex } from 'viem';
 import { findNextNonce, IN_FLIGHT_MAX, type NextNonce } from './nonces.ts';
 
@@ -23,6 +24,9 @@ export interface SignerLaneOptions {
   /** The bytes with this hash have left. */
   onSent(hash: Hex): void;
 }
+
+/** The lane chooses the nonce. */
+type LaneTerms = Omit<SigningTerms, 'nonce'>;
 
 /** `later`: nothing was signed, and trying again may help; `refused`: the stream is not to be signed any more. */
 export type Carried = 'sent' | 'later' | 'refused';
@@ -55,10 +59,10 @@ export class SignerLane {
     return this.#options.signer;
   }
 
-  /** @errors rejects with ChainFault or Fault: what was signed is on record or was never sent */
-  async carry(stream: string, call: ChainCall, terms: Omit<SigningTerms, 'nonce'>): Promise<Carried> {
+  /** `named` goes into the command. @errors rejects with ChainFault or Fault: what was signed is on record or was never sent */
+  async carry(stream: string, call: ChainCall, terms: LaneTerms, named: JsonObject = {}): Promise<Carried> {
     for (let tries = 0; tries < TRIES_MAX; tries++) {
-      const begun = await this.#inTurn(() => this.#begin(stream, call, terms));
+      const begun = await this.#inTurn(() => this.#begin(stream, call, terms, named));
       if (!begun) return 'later';
       const rejection = await this.#rejectionOf(begun);
       if (rejection === undefined) {
@@ -87,7 +91,7 @@ export class SignerLane {
     return working;
   }
 
-  async #begin(stream: string, call: ChainCall, terms: Omit<SigningTerms, 'nonce'>): Promise<Begun | undefined> {
+  async #begin(stream: string, call: ChainCall, terms: LaneTerms, named: JsonObject): Promise<Begun | undefined> {
     const { engine, chain, signer, fault } = this.#options;
     const nonce = await this.#nextNonce();
     if (nonce === undefined) return undefined;
@@ -95,6 +99,7 @@ export class SignerLane {
     const signed = await signer.sign(call, { ...terms, nonce });
     fault('signed');
     const body = {
+      ...named,
       rail: chain.key,
       signer: signer.address,
       nonce: String(nonce),

@@ -106,3 +106,20 @@ test('a withdrawal whose nonce somebody else used comes back, and is not paid by
   assert.notEqual(await world.chain.send(raw as `0x${string}`), undefined, 'no node takes them any more');
   assert.deepEqual([await balanceOf(world, ann), await world.chain.balanceOf(ann.key.address)], [DEPOSIT_MICROS, 0n]);
 });
+
+test('what a suspended account has held is not paid until it is reinstated', async () => {
+  await using world = await newTreasuryWorld();
+  const [ann] = await depositors(world, 1);
+  await world.withdraw(ann!, 50n * CENT, 'wdr_1');
+  const said = { reason: 'stolen key', by: 'admin' };
+  assert.equal((await world.ask(`standing:${ann!.principal}`, 'Suspend', said)).rejection, undefined);
+  const [before, broadcaster] = [await world.chain.balanceOf(ann!.key.address), world.broadcaster()];
+  await broadcaster.look();
+  await broadcaster.carry('withdrawal:wdr_1');
+  assert.equal(await statusOf(world, 'wdr_1'), 'held');
+  await world.ask(`standing:${ann!.principal}`, 'Reinstate', said);
+  await broadcaster.carry('withdrawal:wdr_1');
+  assert.equal(await statusOf(world, 'wdr_1'), 'signed');
+  const isPaid = async () => (await world.chain.balanceOf(ann!.key.address)) === before + 50n * CENT;
+  await untilTrue(isPaid, () => broadcaster.look());
+});

@@ -107,8 +107,9 @@ function reads(command: Command): Reads {
   const { type, principal, body } = command;
   if (isBroadcastCommand(command)) {
     const { streams, accounts } = broadcastReads(command);
-    const isSigning = type === 'SignTransaction';
-    return { accounts, streams: isSigning ? [...streams, railStream(textIn(body, 'rail'))] : streams };
+    if (type !== 'SignTransaction') return { streams, accounts };
+    const [rail, owner] = [railStream(textIn(body, 'rail')), standingStream(textIn(body, 'principal'))];
+    return { accounts, streams: [...streams, rail, owner] };
   }
   if (type === 'CancelWithdrawal') return {};
   const [rail, to, month] = [textIn(body, 'rail'), textIn(body, 'to'), textIn(body, 'month')];
@@ -227,13 +228,14 @@ function counters(seen: Seen, principal: string): NewAccount[] {
     .map((account) => ({ account, asset: 'cap', noOverdraft: true }));
 }
 
-/** With the treasury's key on its own chain, and not while money is missing. */
+/** With the treasury's key on its own chain, and not while money is missing or its owner is suspended. The command names the owner, to be read. */
 function sign(state: WithdrawalState, command: Command, seen: Seen): Decision {
-  const [rail, signer] = [textIn(command.body, 'rail'), textIn(command.body, 'signer')];
-  const { treasury, ...more } = seen.state(railStream(rail)) as RailState;
-  if (rail !== state.rail || signer !== treasury) return NOT_FOUND;
+  const [rail, signer, owner] = ['rail', 'signer', 'principal'].map((name) => textIn(command.body, name));
+  const there = seen.state(railStream(rail!)) as RailState;
+  if (rail !== state.rail || signer !== there.treasury || owner !== state.principal) return NOT_FOUND;
   if (state.status !== 'held') return { rejection: 'NOTHING_TO_CHANGE' };
-  return reservesRefusal({ treasury, ...more }) ?? decideBroadcast(state.broadcast, command, seen);
+  const refused = suspended(payoutAllowanceIn(seen, state.principal)) ?? reservesRefusal(there);
+  return refused ?? decideBroadcast(state.broadcast, command, seen);
 }
 
 /** Nothing has been signed: whoever comes to sign it finds it over. */

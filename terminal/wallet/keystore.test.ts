@@ -92,6 +92,8 @@ test('a keystore that asks for too much work or is none is refused before any wo
     [withParams({ n: 2 ** 20, r: 2 ** 10 }), /the cap is/],
     [withParams({ n: 1000 }), /power of two/],
     [withParams({ p: 1000 }), /the cap is/],
+    [withParams({ n: 2 ** 23, r: 1, p: 16 }), /134217728 of work, the cap is 8388608/],
+    [withParams({ n: 2 ** 20, r: 8, p: 2 }), /of work, the cap is/],
     [withParams({ dklen: 16 }), /dklen/],
     [withParams({ salt: 'xyz' }), /salt/],
     [{ version: 3, crypto: { ...crypto, kdf: 'argon2' } }, /neither/],

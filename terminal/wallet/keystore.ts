@@ -24,6 +24,8 @@ export const SCRYPT_N = 131_072;
 const SCRYPT_R = 8;
 /** The most memory that opening a file may take, 1 GiB: 128 * n * r. */
 const SCRYPT_BYTES_MAX = 2 ** 30;
+/** The most work: a GiB gone through once, or less memory as often again. n * r * p. */
+const SCRYPT_WORK_MAX = SCRYPT_BYTES_MAX / 128;
 const SCRYPT_P_MAX = 16;
 const PBKDF2_ROUNDS_MAX = 10_000_000;
 const SCRYPT_SLACK_BYTES = 64 * 1024 * 1024;
@@ -157,7 +159,10 @@ function readKdf(kdf: unknown, params: Record<string, unknown>): Kdf {
     if (128 * n * r > SCRYPT_BYTES_MAX)
       throw malformed(`scrypt asks for ${128 * n * r} bytes, the cap is ${SCRYPT_BYTES_MAX}`);
     if (n < 2 || !Number.isInteger(Math.log2(n))) throw malformed('crypto.kdfparams.n is no power of two');
-    return { kdf, kdfparams: { dklen, n, r, p: countOf(params['p'], 'crypto.kdfparams.p', SCRYPT_P_MAX), salt } };
+    const p = countOf(params['p'], 'crypto.kdfparams.p', SCRYPT_P_MAX);
+    if (n * r * p > SCRYPT_WORK_MAX)
+      throw malformed(`scrypt asks for n * r * p = ${n * r * p} of work, the cap is ${SCRYPT_WORK_MAX}`);
+    return { kdf, kdfparams: { dklen, n, r, p, salt } };
   }
   if (kdf !== 'pbkdf2') throw malformed('crypto.kdf is neither scrypt nor pbkdf2');
   if (params['prf'] !== 'hmac-sha256') throw malformed('crypto.kdfparams.prf is not hmac-sha256');
