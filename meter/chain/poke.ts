@@ -13,8 +13,11 @@ export class Poke {
 
   async wait(ms: number, signal: AbortSignal): Promise<void> {
     const timer = new AbortController();
-    await Promise.race([this.#wake.promise, pause(ms, AbortSignal.any([signal, timer.signal]))]);
-    timer.abort();
+    const end = (): void => timer.abort();
+    signal.addEventListener('abort', end, { once: true });
+    if (!signal.aborted) await Promise.race([this.#wake.promise, pause(ms, timer.signal)]);
+    signal.removeEventListener('abort', end);
+    end();
     this.#wake = Promise.withResolvers<void>();
   }
 }
