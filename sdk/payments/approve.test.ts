@@ -52,6 +52,16 @@ test('while the offer stands it is signed, and the repeat needs no wallet', asyn
   assert.equal(await pay(option(9n), noSigner), header);
 });
 
+test('an offer stands as long as its platform says, also longer than its payment', async () => {
+  const { clock, intents, idOf, approve } = scene();
+  const limits = { perPaymentMicros: 0n, perDayMicros: 0n, allow: [PAYEE] };
+  const guard = spendGuard({ ...limits, signer, intents, nowMs: () => clock.nowMs });
+  const id = await idOf(guard.pay({ error: '', options: [option(9n)], expiresAtMs: NOW_MS + 600_000 }, call));
+  clock.nowMs += 599_999;
+  const { status, valid_before_s } = await approve(id);
+  assert.deepEqual([status, valid_before_s], ['signed', Math.floor(clock.nowMs / 1000) + 60]);
+});
+
 test('allowed twice is allowed once', async () => {
   const { pay, idOf, approve, intents } = scene();
   const id = await idOf(pay(option(9n)));

@@ -8,11 +8,8 @@ import { type IntentStore, isSpent, type PaymentIntent } from './intents.ts';
 import { refuseUnresolved } from './limits.ts';
 import { signedIntent } from './sign.ts';
 
-const MS_PER_S = 1_000;
-
 /** Whether the offer can still be taken, as far as the clock here knows. */
-export const isOfferOpen = ({ offer, offered_at_ms }: PaymentIntent, nowMs: number): boolean =>
-  nowMs < offered_at_ms + readPaymentOption(offer).maxTimeoutS * MS_PER_S;
+export const isOfferOpen = ({ expires_at_ms }: PaymentIntent, nowMs: number): boolean => nowMs < expires_at_ms;
 
 /**
  * Allows it. While the offer stands it is signed too; later the repeated call is offered anew, and may take that up to this amount.

@@ -32,8 +32,8 @@ export interface PaymentIntent extends JsonObject {
   offer: JsonObject;
   /** When it was refused, approved or signed. */
   at_ms: number;
-  /** When the offer was first seen. */
-  offered_at_ms: number;
+  /** Until when the offer stands. */
+  expires_at_ms: number;
   /** Which limit was in the way, or why it could not be signed. */
   cause: string;
   /** Address that pays; empty until it is signed. */

@@ -16,6 +16,7 @@ import { type Above, judge, nonceOf, quoteIdOf, type SpendLimits, type Verdict }
 import { signedIntent } from './sign.ts';
 
 const ID_HEX_CHARS = 32;
+const MS_PER_S = 1_000;
 const UNSIGNED = { from: '', valid_before_s: 0, header: '', tx: '' };
 
 /** What a person is asked. */
@@ -62,7 +63,14 @@ export function spendGuard(options: SpendGuardOptions): Payer {
   };
 }
 
-async function pay(guard: Guard, required: PaymentRequired, call: PaidCall): Promise<string> {
+/** A call, and how long the offer for it stands. */
+type Asked = PaidCall & Pick<PaymentRequired, 'expiresAtMs'>;
+
+const expiryOf = ({ maxTimeoutS }: PaymentOption, { expiresAtMs }: Asked, nowMs: number): number =>
+  expiresAtMs ?? nowMs + maxTimeoutS * MS_PER_S;
+
+async function pay(guard: Guard, required: PaymentRequired, paid: PaidCall): Promise<string> {
+  const call: Asked = { ...paid, expiresAtMs: required.expiresAtMs };
   const { intents, nowMs } = guard;
   const caseOf = (allowedMicros?: bigint) => {
     const given = { required, key: call.idempotencyKey, limits: guard, nowMs: nowMs() };
@@ -86,7 +94,7 @@ async function pay(guard: Guard, required: PaymentRequired, call: PaidCall): Pro
 type Unsigned = Exclude<Verdict, { kind: 'again' }>;
 
 /** The amount that a person allows. @errors throws ApiError, with the intent kept for them to allow it later */
-async function askedFor(guard: Guard, verdict: Unsigned & { kind: 'above' }, call: PaidCall): Promise<bigint> {
+async function askedFor(guard: Guard, verdict: Unsigned & { kind: 'above' }, call: Asked): Promise<bigint> {
   const { option, above } = verdict;
   const { amountMicros } = option;
   if (guard.ask === undefined) throw aboveLimit(guard, above, await refused(guard, verdict, call, above.cap));
@@ -94,7 +102,7 @@ async function askedFor(guard: Guard, verdict: Unsigned & { kind: 'above' }, cal
   throw declined(guard, await refused(guard, verdict, call, 'declined'), 'it was declined');
 }
 
-async function openSigner(guard: Guard, verdict: Unsigned, call: PaidCall): Promise<Signer> {
+async function openSigner(guard: Guard, verdict: Unsigned, call: Asked): Promise<Signer> {
   try {
     return typeof guard.signer === 'function' ? await guard.signer() : guard.signer;
   } catch (fault) {
@@ -104,11 +112,18 @@ async function openSigner(guard: Guard, verdict: Unsigned, call: PaidCall): Prom
 }
 
 /** Keeps what was refused, so that a person can allow it. */
-const refused = (guard: Guard, { option, intent }: Unsigned, call: PaidCall, cause: string): Promise<PaymentIntent> =>
+const refused = (guard: Guard, { option, intent }: Unsigned, call: Asked, cause: string): Promise<PaymentIntent> =>
   guard.intents.change((all) => {
     const open = intent ?? newIntent(all, option, call, guard.nowMs());
     const status: IntentStatus = open.status === 'approved' ? 'approved' : 'refused';
-    const kept = { ...open, ...offerOf(option), status, cause, ...UNSIGNED, offered_at_ms: guard.nowMs() };
+    const kept = {
+      ...open,
+      ...offerOf(option),
+      status,
+      cause,
+      ...UNSIGNED,
+      expires_at_ms: expiryOf(option, call, guard.nowMs()),
+    };
     return { put: [kept], answer: kept };
   });
 
@@ -134,7 +149,7 @@ function newIntent(
     ...UNSIGNED,
     cause: '',
     at_ms: nowMs,
-    offered_at_ms: nowMs,
+    expires_at_ms: 0,
   };
 }
 

@@ -71,7 +71,8 @@ export async function withPayments<T>(call: () => Promise<T>, options: PayingOpt
       isAccepted = false;
       payments += 1;
       await noteTaken(fault, options);
-      options.carry(await options.payer.pay(readPaymentRequired(offer), options));
+      const required = readPaymentRequired(offer, fault.problem['expires_at']);
+      options.carry(await options.payer.pay(required, options));
     }
   }
 }

@@ -38,6 +38,8 @@ export interface PaymentOption {
 export interface PaymentRequired {
   error: string;
   options: readonly PaymentOption[];
+  /** How long the offer stands, in milliseconds since 1970; undefined when it was not told. */
+  expiresAtMs?: number | undefined;
 }
 
 /** The ERC-3009 authorization of a payment, numbers as decimal text. */
@@ -62,15 +64,20 @@ export interface Payment {
   idempotencyKey: string;
 }
 
-/** @errors ApiError `payment_offer_invalid` naming what is wrong */
-export function readPaymentRequired(header: string): PaymentRequired {
+/**
+ * @param expiresAt as the problem beside it tells it
+ * @errors ApiError `payment_offer_invalid` naming what is wrong
+ */
+export function readPaymentRequired(header: string, expiresAt?: Json): PaymentRequired {
   const body = decode(header);
   if (!body) throw unreadable('PAYMENT-REQUIRED is not base64 of a JSON object');
   if (body['x402Version'] !== X402_VERSION) throw unreadable(`x402Version is not ${X402_VERSION}`);
   const accepts = body['accepts'];
   if (!Array.isArray(accepts) || accepts.length === 0) throw unreadable('it accepts nothing');
   if (accepts.length > OPTIONS_MAX) throw unreadable(`it has ${accepts.length} options, the cap is ${OPTIONS_MAX}`);
-  return { error: textOf(body['error']), options: accepts.map(readPaymentOption) };
+  const told = Date.parse(textOf(expiresAt));
+  const expiresAtMs = Number.isNaN(told) ? undefined : told;
+  return { error: textOf(body['error']), options: accepts.map(readPaymentOption), expiresAtMs };
 }
 
 export const unreadable = (cause: string): Error => refuseHere('PAYMENT_OFFER_INVALID', { facts: { cause } });

@@ -15,7 +15,7 @@ import {
 } from '@tallystick/sdk';
 import { Argument, type Command } from 'commander';
 import { askYes } from '../ask-yes.ts';
-import type { Column, PlainObject } from '../output/render.ts';
+import { type Column, type PlainObject, printable } from '../output/render.ts';
 import {
   type LimitsFile,
   limitsOf,
@@ -28,6 +28,7 @@ import {
 import { payingWallet } from '../payments/payer.ts';
 import { findAddress } from '../session.ts';
 import { parseAmount } from '../text/amount.ts';
+import { formatDuration } from '../text/duration.ts';
 import { UsageError } from '../text/usage-error.ts';
 import { readPassphrase } from '../wallet/passphrase.ts';
 import { openWallet } from '../wallet/wallet.ts';
@@ -207,10 +208,18 @@ async function approve({ io, out }: Run, [id]: string[], options: ApproveOptions
   const { signer } = await openWallet(file, await readPassphrase(io, options.passphraseFile, false));
   const approved = await approvePayment(intents, intent.id, signer, io.nowMs);
   await out.record(shownPayment(approved, io.nowMs()));
+  if (approved.status === 'signed')
+    await out.note(
+      `Repeat the call with the same key within ${timeLeft(approved, io.nowMs())}: ${printable(approved.key)}`,
+    );
   if (!isOpen)
     await out.note('The offer is over: the repeated call gets a new one, and may take that up to this amount.');
   return 0;
 }
+
+/** Whole seconds that the payment can be used. */
+const timeLeft = ({ valid_before_s }: PaymentIntent, nowMs: number): string =>
+  formatDuration(BigInt(Math.max(0, valid_before_s - Math.ceil(nowMs / MS_PER_S)) * MS_PER_S));
 
 /** @errors UsageError where nobody can be asked */
 async function isMeant(io: Run['io'], { amount_micros, pay_to, network, call }: PaymentIntent): Promise<boolean> {

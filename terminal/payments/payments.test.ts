@@ -71,6 +71,8 @@ test('without limits nothing is paid where nobody can be asked; the refusal says
   assert.match(String(value['suggestion']), new RegExp(`tally payments approve ${payment_id}.*same key: mine`));
   const nobody = await s.say('payments', 'approve', String(payment_id));
   assert.deepEqual([nobody.code, nobody.value['code']], [2, 'usage']);
+  const { err } = await s.terminal.run('payments', 'approve', String(payment_id), '--yes');
+  assert.match(err, /^Repeat the call with the same key within (5m|4m5[0-9]s): mine$/m);
   const approved = await s.say('payments', 'approve', String(payment_id), '--yes');
   assert.deepEqual([approved.code, approved.value['status']], [0, 'signed']);
   assert.ok(!JSON.stringify(approved.value).includes('header'));
