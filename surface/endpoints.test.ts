@@ -17,11 +17,15 @@ after(() => toy.app.close());
 
 const HEX = '0'.repeat(32);
 
-/** A value of a path field that satisfies its rule: a prefix and 32 hex digits, or a number. */
+const ADDRESS = `0x${'a'.repeat(40)}`;
+
+/** A value of a path field that satisfies its rule: a prefix and 32 hex digits, an address, or a number. */
 function pathValue(operation: Operation, name: string): string {
   const field = operation.method.input.fields.find((candidate) => candidate.name === name)!;
   const { type } = getOption(field, fieldRulesOption);
   if (type.case === 'uint32') return '1';
+  if (type.case === 'string' && type.value.pattern !== '' && new RegExp(type.value.pattern).test(ADDRESS))
+    return ADDRESS;
   const prefix = type.case === 'string' ? /^\^([a-z]+_)/.exec(type.value.pattern)?.[1] : undefined;
   assert.ok(prefix, `${operation.name}: ${name} has no pattern`);
   return `${prefix}${HEX}`;
@@ -208,6 +212,10 @@ const VALID_BODIES: Readonly<Record<string, object>> = {
   VerifyLogin: { message: 'm', signature: '0xab' },
   CreateDevelopmentDeposit: { amount_micros: 1 },
   TopUp: { amount_micros: 1 },
+  CreateWithdrawal: { amount_micros: 1 },
+  CreatePayoutNonce: { address: ADDRESS },
+  CreatePayoutAddress: { address: ADDRESS, message: 'm', signature: '0xab' },
+  FundWallet: { amount_micros: 1 },
   CreateJob: { max_total_spend_micros: 1 },
   ExtendJob: { add_ttl_ms: 1 },
   ExtendSandbox: { add_ttl_ms: 1 },
