@@ -75,12 +75,32 @@ test('when the offer is over the next one may take what was allowed, and no more
   clock.nowMs += 60_000;
   assert.equal(isOfferOpen((await intents.read())[0]!, clock.nowMs), false);
   assert.equal((await approve(id)).status, 'approved');
-  assert.equal((await refused(pay(option(10n, 2)))).code, 'payment_above_limit');
+  for (const _ of [1, 2]) assert.equal((await refused(pay(option(10n, 2)))).code, 'payment_above_limit');
   assert.notEqual(await pay(option(9n, 3)), '');
   assert.deepEqual(
     (await intents.read()).map((one) => [one.id, one.status]),
     [[id, 'signed']],
   );
+});
+
+test('a refusal that comes late does not undo what a person signed meanwhile', async () => {
+  const { pay, idOf, approve, intents } = scene();
+  const id = await idOf(pay(option(9n)));
+  const during = { ask: async () => (await approve(id)).status !== 'signed' };
+  await pay(option(9n), during).catch(() => undefined);
+  const { header } = (await intents.read())[0]!;
+  assert.notEqual(header, '');
+  assert.equal(await pay(option(9n)), header);
+});
+
+test('what was allowed is not lost by a wallet that does not open', async () => {
+  const { pay, idOf, approve, clock, intents } = scene();
+  const id = await idOf(pay(option(9n)));
+  clock.nowMs += 60_000;
+  await approve(id);
+  await pay(option(9n, 2), noSigner).catch(() => undefined);
+  assert.equal((await intents.read())[0]?.status, 'approved');
+  assert.notEqual(await pay(option(9n, 2)), '');
 });
 
 test('what was allowed is used up by its payment', async () => {

@@ -30,7 +30,13 @@ export async function approvePayment(
       new Set([intent.nonce]),
       nowMs(),
     );
-    const approved: PaymentIntent = { ...intent, status: 'approved', cause: '', at_ms: nowMs() };
+    const approved: PaymentIntent = {
+      ...intent,
+      status: 'approved',
+      approved_micros: intent.amount_micros,
+      cause: '',
+      at_ms: nowMs(),
+    };
     const answer = isOfferOpen(intent, nowMs())
       ? await signedIntent(approved, readPaymentOption(intent.offer), signer, nowMs())
       : approved;

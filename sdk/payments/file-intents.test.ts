@@ -19,7 +19,7 @@ const intent = (id: string): PaymentIntent => ({
   id,
   status: 'signed',
   ...{ key: id, turn: 1, call: '', quote_id: '', nonce: id, network: '', asset: '', pay_to: '', label: '' },
-  ...{ amount_micros: '1', offer: {}, at_ms: Date.now(), expires_at_ms: 0, valid_before_s: 0 },
+  ...{ amount_micros: '1', offer: {}, approved_micros: '0', at_ms: Date.now(), expires_at_ms: 0, valid_before_s: 0 },
   ...{ cause: '', from: '', header: id, tx: '' },
 });
 const put = (folder: string, id: string) => fileIntents(folder).change(() => ({ put: [intent(id)], answer: id }));

@@ -30,6 +30,8 @@ export interface PaymentIntent extends JsonObject {
   label: string;
   /** The option as the platform wrote it; empty once it is signed. */
   offer: JsonObject;
+  /** How much a person allowed for this call, until it is signed. */
+  approved_micros: string;
   /** When it was refused, approved or signed. */
   at_ms: number;
   /** Until when the offer stands. */

@@ -35,7 +35,14 @@ const offer = (...options: PaymentOption[]): PaymentRequired => ({ error: '', op
 function intent(change: Partial<PaymentIntent> & { status: IntentStatus }): PaymentIntent {
   const offered = { nonce: nonce(9), quote_id: 'quo_9', network: '', asset: '', pay_to: '', label: '', offer: {} };
   const at = { at_ms: NOW_MS - 1, expires_at_ms: NOW_MS, valid_before_s: 0 };
-  const rest = { call: '', cause: '', from: '', tx: '', header: 'signed' };
+  const rest = {
+    approved_micros: change.status === 'approved' ? '9000' : '0',
+    call: '',
+    cause: '',
+    from: '',
+    tx: '',
+    header: 'signed',
+  };
   return { id: 'pay_9', key: 'other', turn: 1, amount_micros: '1000', ...offered, ...at, ...rest, ...change };
 }
 

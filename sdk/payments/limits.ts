@@ -41,7 +41,9 @@ const USABLE_MS_MIN = 15_000;
 const NONCE = /^0x[0-9a-f]{64}$/;
 const MS_PER_S = 1_000;
 
-const usableMs = ({ valid_before_s }: PaymentIntent, nowMs: number): number => valid_before_s * MS_PER_S - nowMs;
+/** Whether its header can be sent. */
+export const isUsable = (intent: PaymentIntent, nowMs: number): boolean =>
+  isSpent(intent) && intent.header !== '' && intent.valid_before_s * MS_PER_S - nowMs > USABLE_MS_MIN;
 
 /** The limit that is in the way. */
 export interface Above {
@@ -74,14 +76,12 @@ export function judge(intents: readonly PaymentIntent[], given: Case): Verdict {
   const options = allowedOptions(required, limits);
   const nonces = new Set(options.map(nonceOf));
   const mine = intents.filter((intent) => intent.key === key);
-  const isSame = (intent: PaymentIntent): boolean => intent.header !== '' && nonces.has(intent.nonce);
-  const again = mine.find((intent) => isSpent(intent) && isSame(intent) && usableMs(intent, nowMs) > USABLE_MS_MIN);
+  const again = mine.find((intent) => nonces.has(intent.nonce) && isUsable(intent, nowMs));
   if (again) return { kind: 'again', intent: again };
   refuseUsedNonce(intents, options, key);
   refuseUnresolved(mine, nonces, nowMs);
   const open = mine.find((intent) => !isSpent(intent));
-  const approvedMicros = open?.status === 'approved' ? BigInt(open.amount_micros) : 0n;
-  const freeMicros = given.allowedMicros ?? approvedMicros;
+  const freeMicros = given.allowedMicros ?? BigInt(open?.approved_micros ?? '0');
   return choose(options, limits, { intents, nowMs, freeMicros, open });
 }
 

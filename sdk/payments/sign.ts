@@ -47,7 +47,7 @@ export async function signedIntent(
   });
   const header = writePaymentSignature(option, { signature, authorization });
   const signed = { header, from: signer.address, valid_before_s: validBeforeS, at_ms: nowMs, cause: '' };
-  return { ...intent, status: 'signed', offer: {}, ...signed };
+  return { ...intent, status: 'signed', offer: {}, approved_micros: '0', ...signed };
 }
 
 function domainOf({ network, asset, extra }: PaymentOption) {

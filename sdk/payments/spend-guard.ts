@@ -11,13 +11,19 @@ import {
   refuseHere,
 } from '@tallystick/surface/client';
 import type { Signer } from '../wallet.ts';
-import { type IntentStatus, type IntentStore, isSpent, memoryIntents, type PaymentIntent } from './intents.ts';
-import { type Above, judge, nonceOf, quoteIdOf, type SpendLimits, type Verdict } from './limits.ts';
+import {
+  type Change,
+  type IntentStatus,
+  type IntentStore,
+  isSpent,
+  memoryIntents,
+  type PaymentIntent,
+} from './intents.ts';
+import { type Above, isUsable, judge, nonceOf, quoteIdOf, type SpendLimits, type Verdict } from './limits.ts';
 import { signedIntent } from './sign.ts';
 
 const ID_HEX_CHARS = 32;
 const MS_PER_S = 1_000;
-const UNSIGNED = { from: '', valid_before_s: 0, header: '', tx: '' };
 
 /** What a person is asked. */
 export interface PaymentQuestion {
@@ -80,15 +86,20 @@ async function pay(guard: Guard, required: PaymentRequired, paid: PaidCall): Pro
   if (first.kind === 'again') return first.intent.header;
   const allowedMicros = first.kind === 'above' ? await askedFor(guard, first, call) : undefined;
   const signer = await openSigner(guard, first, call);
-  return intents.change(async (all) => {
+  const decided = await intents.change<string | Error>(async (all) => {
     const verdict = judge(all, caseOf(allowedMicros));
     if (verdict.kind === 'again') return { put: [], answer: verdict.intent.header };
+    const { option } = verdict;
+    if (verdict.kind === 'pay') {
+      const signed = await signedIntent(openIntent(all, option, call, nowMs()), option, signer, nowMs());
+      return { put: [signed], answer: signed.header };
+    }
     // somebody else paid while the wallet was opened
-    if (verdict.kind === 'above') throw aboveLimit(guard, verdict.above, newIntent(all, verdict.option, call, nowMs()));
-    const intent = verdict.intent ?? newIntent(all, verdict.option, call, nowMs());
-    const signed = await signedIntent({ ...intent, ...offerOf(verdict.option) }, verdict.option, signer, nowMs());
-    return { put: [signed], answer: signed.header };
+    const { put, answer: intent } = kept(all, option, { call, cause: verdict.above.cap, nowMs: nowMs() });
+    return { put, answer: aboveLimit(guard, verdict.above, intent) };
   });
+  if (typeof decided === 'string') return decided;
+  throw decided;
 }
 
 type Unsigned = Exclude<Verdict, { kind: 'again' }>;
@@ -97,37 +108,46 @@ type Unsigned = Exclude<Verdict, { kind: 'again' }>;
 async function askedFor(guard: Guard, verdict: Unsigned & { kind: 'above' }, call: Asked): Promise<bigint> {
   const { option, above } = verdict;
   const { amountMicros } = option;
-  if (guard.ask === undefined) throw aboveLimit(guard, above, await refused(guard, verdict, call, above.cap));
+  if (guard.ask === undefined) throw aboveLimit(guard, above, await refused(guard, option, call, above.cap));
   if (await guard.ask({ amountMicros, above, option, call })) return amountMicros;
-  throw declined(guard, await refused(guard, verdict, call, 'declined'), 'it was declined');
+  throw declined(guard, await refused(guard, option, call, 'declined'), 'it was declined');
 }
 
-async function openSigner(guard: Guard, verdict: Unsigned, call: Asked): Promise<Signer> {
+async function openSigner(guard: Guard, { option }: Unsigned, call: Asked): Promise<Signer> {
   try {
     return typeof guard.signer === 'function' ? await guard.signer() : guard.signer;
   } catch (fault) {
     const cause = fault instanceof Error ? fault.message : String(fault);
-    throw declined(guard, await refused(guard, verdict, call, cause), cause);
+    throw declined(guard, await refused(guard, option, call, cause), cause);
   }
 }
 
-/** Keeps what was refused, so that a person can allow it. */
-const refused = (guard: Guard, { option, intent }: Unsigned, call: Asked, cause: string): Promise<PaymentIntent> =>
-  guard.intents.change((all) => {
-    const open = intent ?? newIntent(all, option, call, guard.nowMs());
-    const status: IntentStatus = open.status === 'approved' ? 'approved' : 'refused';
-    const kept = {
-      ...open,
-      ...offerOf(option),
-      status,
-      cause,
-      ...UNSIGNED,
-      expires_at_ms: expiryOf(option, call, guard.nowMs()),
-    };
-    return { put: [kept], answer: kept };
-  });
+const refused = (guard: Guard, option: PaymentOption, call: Asked, cause: string): Promise<PaymentIntent> =>
+  guard.intents.change((all) => kept(all, option, { call, cause, nowMs: guard.nowMs() }));
 
-function newIntent(
+interface Refused {
+  call: Asked;
+  cause: string;
+  nowMs: number;
+}
+
+/** Keeps what was refused, so that a person can allow it. What was signed meanwhile stays as it is. */
+function kept(
+  all: readonly PaymentIntent[],
+  option: PaymentOption,
+  { call, cause, nowMs }: Refused,
+): Change<PaymentIntent> {
+  const nonce = nonceOf(option);
+  const signed = all.find((one) => one.key === call.idempotencyKey && one.nonce === nonce && isUsable(one, nowMs));
+  if (signed) return { put: [], answer: signed };
+  const open = openIntent(all, option, call, nowMs);
+  const status: IntentStatus = option.amountMicros <= BigInt(open.approved_micros) ? 'approved' : 'refused';
+  const intent = { ...open, status, cause, expires_at_ms: expiryOf(option, call, nowMs) };
+  return { put: [intent], answer: intent };
+}
+
+/** The one of this call that is not signed yet, for this offer; a new one when there is none. */
+function openIntent(
   all: readonly PaymentIntent[],
   option: PaymentOption,
   { idempotencyKey: key, method, url }: PaidCall,
@@ -139,18 +159,9 @@ function newIntent(
   const turn = 1 + Math.max(0, ...mine.map((intent) => intent.turn));
   const id = `pay_${createHash('sha256').update(`${key}\n${turn}`).digest('hex').slice(0, ID_HEX_CHARS)}`;
   const call = `${method} ${url.replace(/[?#].*$/, '')}`;
-  return {
-    id,
-    status: 'refused',
-    key,
-    turn,
-    call,
-    ...offerOf(option),
-    ...UNSIGNED,
-    cause: '',
-    at_ms: nowMs,
-    expires_at_ms: 0,
-  };
+  const named = { id, status: 'refused', key, turn, call } as const;
+  const unsigned = { from: '', valid_before_s: 0, header: '', tx: '', approved_micros: '0', cause: '' };
+  return { ...named, ...offerOf(option), ...unsigned, at_ms: nowMs, expires_at_ms: 0 };
 }
 
 const offerOf = (option: PaymentOption) => ({
