@@ -5,22 +5,19 @@
 import {
   type Address,
   encodeAbiParameters,
-  getAddress,
   getContractAddress,
   type Hex,
   keccak256,
   type PublicClient,
   parseAbi,
   toBytes,
-  toEventSelector,
 } from 'viem';
 import { artifactOf } from './artifacts.ts';
 import { type ContractWallets, contractWalletsOf } from './contract-wallet.ts';
 import { agreed, type BlockRef, ChainFault, clientsOf, commonHead, headerOf } from './endpoints.ts';
 import { type ChainSender, senderOf } from './sender.ts';
+import { type TransferSeen, transfersIn, transfersOf } from './transfers.ts';
 
-/** Addresses in one question for logs; more are asked in parts. */
-const PAYEES_PER_QUESTION_MAX = 500;
 const GENESIS_DIGITS = 16;
 const HEX_PREFIX_CHARS = 2;
 export const TOKEN_DECIMALS = 6;
@@ -30,11 +27,7 @@ const TOKEN_ABI = parseAbi([
   'function version() view returns (string)',
   'function decimals() view returns (uint8)',
   'function balanceOf(address account) view returns (uint256)',
-  'event Transfer(address indexed from, address indexed to, uint256 value)',
-  'event AuthorizationUsed(address indexed authorizer, bytes32 indexed nonce)',
 ]);
-const TRANSFER = TOKEN_ABI[4];
-const AUTHORIZATION_USED_TOPIC = toEventSelector(TOKEN_ABI[5]);
 
 export interface ChainConfig {
   /** JSON-RPC endpoints; all of them are asked, and must agree. */
@@ -47,19 +40,6 @@ export interface ChainConfig {
   treasury: Address;
   /** Makes depositors' addresses. */
   factory: Address;
-}
-
-/** Dollars that arrived at one of our addresses. */
-export interface TransferSeen {
-  tx: Hex;
-  /** Place among the transaction's own logs: the same in whatever block it is mined. */
-  ordinal: number;
-  block: BlockRef;
-  payer: Address;
-  payee: Address;
-  micros: bigint;
-  /** Nonce of the ERC-3009 authorization that moved it, if one did. */
-  authorization: Hex | undefined;
 }
 
 export interface Chain extends ChainSender, ContractWallets {
@@ -138,75 +118,6 @@ export function depositAddressOf(
 }
 
 export const saltOf = (principal: string): Hex => keccak256(toBytes(principal));
-
-interface Range {
-  from: bigint;
-  to: bigint;
-  payees: readonly Address[];
-}
-
-async function transfersOf(client: PublicClient, token: Address, { from, to, payees }: Range): Promise<TransferSeen[]> {
-  const blocks = { address: token, fromBlock: from, toBlock: to, strict: true } as const;
-  const parts: Address[][] = [];
-  for (let at = 0; at < payees.length; at += PAYEES_PER_QUESTION_MAX)
-    parts.push(payees.slice(at, at + PAYEES_PER_QUESTION_MAX));
-  const found = await Promise.all(
-    parts.map((part) => client.getLogs({ ...blocks, event: TRANSFER, args: { to: part } })),
-  );
-  const logs = found.flat().filter(({ args }) => args.value > 0n);
-  const seen = await Promise.all(logs.map((log) => placed(client, token, log)));
-  return seen
-    .sort((a, b) => Number(a.block.number - b.block.number) || a.at - b.at)
-    .map(({ at, ...transfer }) => transfer);
-}
-
-async function transfersIn(
-  client: PublicClient,
-  token: Address,
-  { tx, payee }: { tx: Hex; payee: Address },
-): Promise<TransferSeen[]> {
-  const { blockNumber } = await client.getTransactionReceipt({ hash: tx }).catch((fault: Error) => {
-    if (fault.name === 'TransactionReceiptNotFoundError') return { blockNumber: undefined };
-    throw fault;
-  });
-  if (blockNumber === undefined) return [];
-  const all = await transfersOf(client, token, { from: blockNumber, to: blockNumber, payees: [payee] });
-  return all.filter((transfer) => transfer.tx === tx);
-}
-
-interface TransferLog {
-  transactionHash: Hex;
-  blockNumber: bigint;
-  blockHash: Hex;
-  logIndex: number;
-  args: { from: Address; to: Address; value: bigint };
-}
-
-/** The transaction's own receipt says where among its logs this one stands, and by which authorization it was moved. */
-async function placed(client: PublicClient, token: Address, log: TransferLog): Promise<TransferSeen & { at: number }> {
-  const { logs, blockHash } = await client.getTransactionReceipt({ hash: log.transactionHash });
-  if (blockHash !== log.blockHash)
-    throw new ChainFault('disagreement', `${log.transactionHash} moved to another block`);
-  const before = logs.filter(({ address, logIndex }) => sameAddress(address, token) && logIndex < log.logIndex);
-  const used = before.findLast(
-    ({ topics }) =>
-      topics[0] === AUTHORIZATION_USED_TOPIC &&
-      topics[1]?.endsWith(log.args.from.slice(HEX_PREFIX_CHARS).toLowerCase()),
-  );
-  return {
-    tx: log.transactionHash,
-    ordinal: log.logIndex - logs[0]!.logIndex,
-    block: { number: log.blockNumber, hash: log.blockHash },
-    payer: lower(log.args.from),
-    payee: lower(log.args.to),
-    micros: log.args.value,
-    authorization: used?.topics[2],
-    at: log.logIndex,
-  };
-}
-
-const lower = (address: Address): Address => address.toLowerCase() as Address;
-const sameAddress = (a: Address, b: Address): boolean => getAddress(a) === getAddress(b);
 
 /** Signatures over another name or version would all be refused by the token. */
 async function assertToken(clients: PublicClient[], { token, tokenName, tokenVersion }: ChainConfig): Promise<void> {

@@ -9,7 +9,6 @@ export {
   depositAddressOf,
   openChain,
   saltOf,
-  type TransferSeen,
 } from './chain.ts';
 export { type ContractWallets, personalDigest, SIGNATURE_BYTES_MAX, type SignatureVerdict } from './contract-wallet.ts';
 export { type BlockRef, ChainFault, type ChainFaultKind } from './endpoints.ts';
@@ -28,3 +27,4 @@ export {
 } from './role-signer.ts';
 export type { ChainSender, MinedTransaction } from './sender.ts';
 export { type ChainSettings, readChainSettings } from './settings.ts';
+export type { TransferSeen } from './transfers.ts';
