@@ -12,12 +12,12 @@ import {
   type SignerRole,
 } from '@tallystick/engine/adapters/chain';
 import { type JsonObject, kindOf, standingStream } from '@tallystick/kernel';
-import { type QuoteState, railStream } from '@tallystick/treasury';
+import { railStream } from '@tallystick/treasury';
 import type { Logger } from 'pino';
 import type { Hex } from 'viem';
 import { Follower } from './follower.ts';
 import { PayoutFloat } from './liquidity.ts';
-import { authorizationOf, OUTGOING, type OutgoingState, outgoingKindOf } from './outgoing.ts';
+import { OUTGOING, type OutgoingState, outgoingKindOf } from './outgoing.ts';
 import { type Carried, type FaultHook, SignerLane } from './signer-lane.ts';
 
 /** What cannot be sent now is tried again after so long, then after twice as long, and so on. */
@@ -129,7 +129,7 @@ export class Broadcaster {
     fault!('ready');
     const call = kind.callOf(state);
     const [estimate, fees] = await Promise.all([chain.gasOf(call, lane.address), this.#feesNow()]);
-    const gas = typeof estimate === 'bigint' ? estimate : this.#gasForAnEnd(stream, call, estimate);
+    const gas = typeof estimate === 'bigint' ? estimate : await this.#gasForAnEnd(stream, call, estimate);
     if (gas === undefined) return 'later';
     this.#refusedSinceMs.delete(stream);
     fault!('estimated');
@@ -139,8 +139,9 @@ export class Broadcaster {
   }
 
   /** Undefined while it may still be taken. A payment lapses by itself; what is ours must not wait for ever. */
-  #gasForAnEnd(stream: string, call: ChainCall, cause: string): bigint | undefined {
+  async #gasForAnEnd(stream: string, call: ChainCall, cause: string): Promise<bigint | undefined> {
     const { nowMs, chain, log } = this.#options;
+    if (await this.#isCarried(call)) return undefined;
     log.warn({ stream, cause }, 'a transaction would fail and is not sent; tried again');
     const sinceMs = this.#refusedSinceMs.get(stream) ?? nowMs!();
     this.#refusedSinceMs.set(stream, sinceMs);
@@ -157,8 +158,8 @@ export class Broadcaster {
   }
 
   async #isHeldBack(stream: string, state: OutgoingState): Promise<boolean> {
-    if (kindOf(stream) === 'withdrawal') return (await this.#isStopped(state)) || !(await this.#promise(stream, state));
-    return kindOf(stream) === 'quote' && this.#isCarried(state);
+    if (kindOf(stream) !== 'withdrawal') return false;
+    return (await this.#isStopped(state)) || !(await this.#promise(stream, state));
   }
 
   /** While the books and the chain differ, or its owner is suspended: the rule would refuse it, and leave a receipt each time. */
@@ -181,9 +182,10 @@ export class Broadcaster {
   }
 
   /** Somebody else brought it to the chain: the watcher sees it there. */
-  async #isCarried(state: JsonObject): Promise<boolean> {
+  async #isCarried(call: ChainCall): Promise<boolean> {
     const { chain, onNews } = this.#options;
-    const { from, nonce } = authorizationOf(state as QuoteState);
+    if (call.kind !== 'authorization') return false;
+    const { from, nonce } = call.authorization;
     const isCarried = await chain.authorizationState(from, nonce);
     if (isCarried) onNews();
     return isCarried;

@@ -55,7 +55,7 @@ export function outgoingKindOf(stream: string): OutgoingKind {
 }
 
 /** @errors throws TypeError for a quote without a payment, which is never bound */
-export function authorizationOf({ id, payment }: QuoteState): Authorization {
+function authorizationOf({ id, payment }: QuoteState): Authorization {
   if (!payment) throw new TypeError(`no payment is bound to ${id}`);
   return {
     from: payment.from as Address,
