@@ -15,12 +15,17 @@ import { until } from './harness/until.ts';
 
 const QUANTUM_MS = 2_000;
 const DEPOSIT_MICROS = 50_000;
-const BUDGET_MICROS = 45;
+/** Two minutes and more of a small machine, ten seconds beside a large one. */
+const BUDGET_MICROS = 200;
 const FUND_MICROS = 3_000_000n;
 const LIMIT_MICROS = 1_000_000n;
-const END_MS_MAX = 60_000;
+const END_MS_MAX = 90_000;
 const SMALL = { cpu_millis: 500, ram_mib: 128, disk_mib: 32 };
-const FLAGS = ['--cpu', '500', '--ram', '128', '--disk', '32', '--quantum', `${QUANTUM_MS}ms`];
+const LARGE = { cpu_millis: 2_000, ram_mib: 1_024, disk_mib: 32 };
+const flagsOf = ({ cpu_millis, ram_mib, disk_mib }: typeof SMALL): string[] => {
+  const size = ['--cpu', String(cpu_millis), '--ram', String(ram_mib), '--disk', String(disk_mib)];
+  return [...size, '--quantum', `${QUANTUM_MS}ms`];
+};
 /** Real work: counts the words of a text and writes down the commonest. */
 const WORK = `tr -cs a-z '\\n' < work/text | sort | uniq -c | sort -rn | head -1 | awk '{print $2, $1}' | tee work/answer`;
 const TEXT = 'a tally stick was split in two so that neither a debtor nor a creditor could change the count\n'.repeat(
@@ -33,7 +38,7 @@ interface Door {
   deposit(): Promise<Value>;
   /** Id of a job with the budget. */
   job(): Promise<string>;
-  sandbox(job: string): Promise<string>;
+  sandbox(job: string, size?: typeof SMALL): Promise<string>;
   work(sandbox: string): Promise<string>;
   answer(sandbox: string): Promise<string>;
   state(sandbox: string): Promise<Value>;
@@ -49,7 +54,7 @@ const idOf = (value: Value): string => String(value['id']);
 const byCommandLine = ({ tally, folder }: CommandLine): Door => ({
   deposit: () => tally('deposit', `${DEPOSIT_MICROS}micros`),
   job: async () => idOf(await tally('job', 'create', '--budget', `${BUDGET_MICROS}micros`, '--label', 'first hour')),
-  sandbox: async (job) => idOf(await tally('sandbox', 'create', '--job', job, ...FLAGS)),
+  sandbox: async (job, size = SMALL) => idOf(await tally('sandbox', 'create', '--job', job, ...flagsOf(size))),
   async work(sandbox) {
     mkdirSync(join(folder, 'work'), { recursive: true });
     writeFileSync(join(folder, 'work', 'text'), TEXT);
@@ -72,7 +77,8 @@ const byCommandLine = ({ tally, folder }: CommandLine): Door => ({
 const byTools = ({ call }: Tools): Door => ({
   deposit: () => call('billing_deposit', { amount_micros: DEPOSIT_MICROS }),
   job: async () => idOf(await call('job_create', { max_total_spend_micros: BUDGET_MICROS, label: 'first hour' })),
-  sandbox: async (job) => idOf(await call('sandbox_create', { job_id: job, ...SMALL, quantum_ms: QUANTUM_MS })),
+  sandbox: async (job, size = SMALL) =>
+    idOf(await call('sandbox_create', { job_id: job, ...size, quantum_ms: QUANTUM_MS })),
   async work(id) {
     await call('sandbox_upload', { id, path: 'work/text', content: TEXT });
     return String((await call('sandbox_exec', { id, argv: ['sh', '-c', WORK] }))['stdout']);
@@ -98,9 +104,11 @@ const microsIn = (value: Value, name: string): bigint => BigInt(value[name] as n
 /** Money in, a machine bought, work done, and stopped by the budget with the rest still there. */
 async function liveUntilBudgetEnds(door: Door): Promise<bigint> {
   assert.equal((await door.deposit())['amount_micros'], DEPOSIT_MICROS);
-  const sandbox = await door.sandbox(await door.job());
+  const job = await door.job();
+  const sandbox = await door.sandbox(job);
   assert.equal(await door.work(sandbox), ANSWER);
   assert.equal(await door.answer(sandbox), ANSWER);
+  await door.sandbox(job, LARGE); // soon they have used the budget up
   const ended = await until(
     'the machine stopped on its budget',
     async () => {
@@ -182,7 +190,7 @@ describe('the first hour', { concurrency: 2 }, () => {
     await line.tally('login');
     await line.tally('wallet', 'fund', '--amount', `${FUND_MICROS}micros`);
     const door = byCommandLine(line);
-    const create = ['sandbox', 'create', '--job', await door.job(), ...FLAGS];
+    const create = ['sandbox', 'create', '--job', await door.job(), ...flagsOf(SMALL)];
     const { code, facts } = await line.refusal(...create);
     assert.equal(code, 'payment_above_limit', 'at first the wallet pays nothing by itself');
     const { payment_id, idempotency_key } = facts as Record<string, string>;
