@@ -106,7 +106,7 @@ describe('an agent pays by itself', { concurrency: 1 }, () => {
     assert.equal((await agent.done('verify', file))['ok'], true);
   });
 
-  test('[I-15] killed right after it signed, it is repeated under its key: one payment, one machine', async () => {
+  test('[I-15] [I-44] killed right after it signed, it is repeated under its key: one payment, one machine', async () => {
     const agent = await person('killed');
     await agent.limits('$1', '$2');
     const child = agent.start(...agent.buying, '--key', 'machine');
@@ -148,7 +148,7 @@ describe('an agent pays by itself', { concurrency: 1 }, () => {
     await paidOnce(agent);
   });
 
-  test('above the limits a person allows one payment and no other; a day’s limit holds over processes, to the micro', async () => {
+  test('[I-44] above the limits a person allows one payment and no other; a day’s limit holds over processes, to the micro', async () => {
     const agent = await person('limited');
     await agent.limits('$0.01', '$2');
     const refused = await agent.tally(...agent.buying, '--key', 'machine');

@@ -134,7 +134,7 @@ async function killedSoon(file: string, folder: string, afterMs: number): Promis
   return spender;
 }
 
-test('processes that spend at once and are killed stay within the limit of a day together; what was told is kept', async () => {
+test('[I-44] processes that spend at once and are killed stay within the limit of a day together; what was told is kept', async () => {
   const folder = newFolder();
   const file = join(root, 'spender.ts');
   writeFileSync(file, SPENDER);

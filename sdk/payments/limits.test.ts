@@ -277,7 +277,7 @@ const steps = fc.array(
   { minLength: 1, maxLength: 25 },
 );
 
-test('whatever is asked for, dies, settles or comes at once, no 24 hours hold more than the limit of a day', async () => {
+test('[I-44] whatever is asked for, dies, settles or comes at once, no 24 hours hold more than the limit of a day', async () => {
   const signer = signerOfPrivateKey(newPrivateKey());
   await fc.assert(
     fc.asyncProperty(steps, async (asked) => {

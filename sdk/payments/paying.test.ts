@@ -147,7 +147,7 @@ const dying = (n: number): typeof fetch => {
 };
 
 for (const n of [2, 3, 4])
-  test(`[I-15] a process that dies before request ${n} pays once with its successor, by the same header`, async () => {
+  test(`[I-15] [I-44] a process that dies before request ${n} pays once with its successor, by the same header`, async () => {
     await using s = await scene();
     await assert.rejects(create(s.client({}, dying(n)), 'mine'), /died/);
     const { header } = await only(s);
@@ -162,7 +162,7 @@ for (const n of [2, 3, 4])
     for (const sent of headers) assert.ok(sent === null || sent === header);
   });
 
-test('an intent that cannot be written down is a payment that never leaves', async () => {
+test('[I-44] an intent that cannot be written down is a payment that never leaves', async () => {
   await using s = await scene();
   const full: IntentStore = {
     read: s.intents.read,
