@@ -24,7 +24,7 @@ describe('a stock client pays', { concurrency: 1 }, () => {
     platform = await startPlatform();
     chain = await payersChain(platform);
     who = await newcomer(platform.url);
-    const signer = await chain.wallet(PURSE_MICROS);
+    const signer = await chain.fundKey(who.privateKey, PURSE_MICROS);
     const { network, token } = await who.tally.deposits.address();
     const client = x402Client.fromConfig({
       schemes: [{ network: network as `${string}:${string}`, client: new ExactEvmScheme(signer) }],

@@ -16,6 +16,8 @@ import {
 const PRIVATE_KEY_BYTES = 32;
 
 export interface Newcomer {
+  /** Of the wallet, 32 bytes. */
+  privateKey: Uint8Array;
   signer: Signer;
   key: Login;
   tally: Tally;
@@ -29,9 +31,10 @@ export interface NewcomerOptions extends Pick<Connection, 'attemptsMax'> {
 
 export async function newcomer(baseUrl: string, options: NewcomerOptions = {}): Promise<Newcomer> {
   const { depositMicros = 0n, scopes, attemptsMax } = options;
-  const signer = signerOfPrivateKey(randomBytes(PRIVATE_KEY_BYTES));
+  const privateKey = randomBytes(PRIVATE_KEY_BYTES);
+  const signer = signerOfPrivateKey(privateKey);
   const key = await login({ baseUrl, signer, ...(scopes ? { scopes } : {}) });
   const tally = connect({ baseUrl, apiKey: key.secret, ...(attemptsMax === undefined ? {} : { attemptsMax }) });
   if (depositMicros > 0n) await tally.depositDevelopment(depositMicros);
-  return { signer, key, tally };
+  return { privateKey, signer, key, tally };
 }

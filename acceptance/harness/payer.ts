@@ -13,6 +13,7 @@ import {
   http,
   type PublicClient,
   parseAbi,
+  toHex,
 } from 'viem';
 import { generatePrivateKey, type PrivateKeyAccount, privateKeyToAccount } from 'viem/accounts';
 import { type Platform, ROOT } from './platform.ts';
@@ -155,6 +156,8 @@ export interface PayersChain {
   client: PublicClient;
   /** A new wallet with so many dollars. */
   wallet(micros: bigint): Promise<PrivateKeyAccount>;
+  /** The wallet of a key that somebody has, with so many dollars. */
+  fundKey(privateKey: Uint8Array, micros: bigint): Promise<PrivateKeyAccount>;
   /** A contract on the chain that pays what this key signs, with so many dollars (ERC-1271). */
   contractWallet(owner: PrivateKeyAccount, micros: bigint): Promise<Wallet>;
   balanceOf(token: Hex, address: Hex): Promise<bigint>;
@@ -191,6 +194,11 @@ export async function payersChain(platform: Platform): Promise<PayersChain> {
     wallet,
     balanceOf: (address, account) =>
       client.readContract({ address, abi: TOKEN_ABI, functionName: 'balanceOf', args: [account] }),
+    async fundKey(privateKey, micros) {
+      const account = privateKeyToAccount(toHex(privateKey));
+      await fund(account.address, micros);
+      return account;
+    },
     async contractWallet(owner, micros) {
       const { abi, bytecode } = WALLET;
       const hash = await writer(await wallet(1n, true)).deployContract({ abi, bytecode, args: [owner.address] });

@@ -12,7 +12,8 @@ import { fileURLToPath } from 'node:url';
 import { connect, login, signerOfPrivateKey } from '@tallystick/sdk';
 import { ExactEvmScheme } from '@x402/evm/exact/client';
 import { wrapFetchWithPayment, x402Client } from '@x402/fetch';
-import { generatePrivateKey, type PrivateKeyAccount, privateKeyToAccount } from 'viem/accounts';
+import { toHex } from 'viem';
+import { type PrivateKeyAccount, privateKeyToAccount } from 'viem/accounts';
 import type { BenchResult } from '../run.ts';
 import { median, quantile } from './measure.ts';
 import { startStock } from './stock-x402.ts';
@@ -27,8 +28,10 @@ const WARM_ROUNDS = 3;
 
 export async function paidRetries(): Promise<Pick<BenchResult, 'figures' | 'table'>> {
   await using platform = await startPlatform();
-  const [payer, relayer] = [await wallet(platform.chainUrl, false), await wallet(platform.chainUrl, true)];
-  const key = await login({ baseUrl: platform.url, signer: signerOfPrivateKey(randomBytes(PRIVATE_KEY_BYTES)) });
+  const [ownKey, relayerKey] = [randomBytes(PRIVATE_KEY_BYTES), randomBytes(PRIVATE_KEY_BYTES)];
+  const payer = await wallet(platform.chainUrl, ownKey, false);
+  const relayer = await wallet(platform.chainUrl, relayerKey, true);
+  const key = await login({ baseUrl: platform.url, signer: signerOfPrivateKey(ownKey) });
   const { network, token } = await connect({ baseUrl: platform.url, apiKey: key.secret }).deposits.address();
   await using stock = await startStock({
     rpcUrl: platform.chainUrl,
@@ -89,9 +92,9 @@ function payingFetch(signer: PrivateKeyAccount, network: `${string}:${string}`, 
   return wrapFetchWithPayment(fetch, client);
 }
 
-/** A new wallet with dollars of the development chain. */
-async function wallet(chainUrl: string, withGas: boolean): Promise<PrivateKeyAccount> {
-  const account = privateKeyToAccount(generatePrivateKey());
+/** The key's wallet, with dollars of the development chain. */
+async function wallet(chainUrl: string, privateKey: Uint8Array, withGas: boolean): Promise<PrivateKeyAccount> {
+  const account = privateKeyToAccount(toHex(privateKey));
   const gift = { to: account.address, micros: String(PURSE_MICROS), reference: account.address, with_gas: withGas };
   const body = JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'tally_fund', params: [gift] });
   const response = await fetch(chainUrl, { method: 'POST', headers: { 'content-type': 'application/json' }, body });
