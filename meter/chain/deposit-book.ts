@@ -1,8 +1,9 @@
 /**
  * What a watcher saw, as commands.
- * Promise: every command has a key made of the chain's own names, so seeing the same again changes nothing.
+ * Promise: every command has a key made of the chain's own names, so seeing the same again changes nothing; what did not get
+ * where it should is a Fault, and the watcher does not go on.
  */
-import { type Engine, PAGE_MAX, readStream, streamsOfStatus } from '@tallystick/engine';
+import { type Engine, Fault, type Outcome, PAGE_MAX, readStream, streamsOfStatus } from '@tallystick/engine';
 import type { BlockRef, Chain, TransferSeen } from '@tallystick/engine/adapters/chain';
 import { type JsonObject, SAFE_MICROS_MAX, SUSPENSE } from '@tallystick/kernel';
 import {
@@ -22,6 +23,8 @@ import { markOf } from './marks.ts';
 /** Whoever comes first decides the details; they are the same for everybody who looks at the same block. */
 const ANY_BODY = '0'.repeat(64);
 const SETTLED = ['credited', 'parked'];
+/** Whose a deposit is, or at which place, may change between looking and deciding; not so often in one look. */
+const TRIES_MAX = 4;
 
 export interface DepositBookOptions {
   engine: Engine;
@@ -42,6 +45,7 @@ export class DepositBook {
     this.#options = options;
   }
 
+  /** @errors this and all others reject with Fault when a command was not even looked at */
   async open(): Promise<void> {
     const { token, treasury, factory } = this.#options.chain.config;
     const lower = { token: token.toLowerCase(), treasury: treasury.toLowerCase(), factory: factory.toLowerCase() };
@@ -51,15 +55,15 @@ export class DepositBook {
     await this.#ask(`account:${SUSPENSE}`, 'OpenAccount', 'open', {});
   }
 
-  /** Not deep enough yet: shown as pending. */
-  async see(transfer: TransferSeen): Promise<void> {
-    if (this.#isOurOwn(transfer) || !this.#isPossible(transfer) || (await this.#isMadeGood(transfer))) return;
+  /** Not deep enough yet: shown as pending. False when it is nobody's deposit. */
+  async see(transfer: TransferSeen): Promise<boolean> {
+    if (this.#isOurOwn(transfer) || !this.#isPossible(transfer) || (await this.#isMadeGood(transfer))) return false;
     const { chain } = this.#options;
     const id = depositIdOf(chain.key, transfer);
     const known = await this.#find(id);
     const isNews =
       !SETTLED.includes(known.status) && !(known.status === 'seen' && known.block_hash === transfer.block.hash);
-    if (!isNews) return;
+    if (!isNews) return true;
     const { authorization, payer } = transfer;
     const principal = await this.#principalOf(transfer);
     const place = `${transfer.block.hash}:${known.version}`;
@@ -77,17 +81,21 @@ export class DepositBook {
       principal,
       ...(authorization === undefined ? {} : { authorization: authorization.toLowerCase() }),
     });
+    return true;
   }
 
-  /** Deep enough: it is somebody's money from here on. */
+  /** Deep enough: it is somebody's money from here on. @errors rejects with Fault while it is not */
   async mature(transfer: TransferSeen): Promise<void> {
     if (!this.#isPossible(transfer)) return;
     if (this.#isOurOwn(transfer)) return this.#sweep(transfer);
-    await this.see(transfer);
-    const known = await this.#find(depositIdOf(this.#options.chain.key, transfer));
-    if (known.status !== 'seen') return;
-    if (known.is_paid_out) await this.#ask(depositStream(known.id), 'RestoreDeposit', String(known.version), {});
-    else await this.#credit(known);
+    const id = depositIdOf(this.#options.chain.key, transfer);
+    for (let tries = 0; tries < TRIES_MAX; tries++) {
+      if (!(await this.see(transfer))) return;
+      const known = await this.#find(id);
+      if (SETTLED.includes(known.status)) return;
+      if (known.status === 'seen' && (await this.#settle(known))) return;
+    }
+    throw new Fault(`the deposit ${id} in block ${transfer.block.number} is not credited yet`);
   }
 
   /** Pending ones whose block is no more. */
@@ -105,22 +113,35 @@ export class DepositBook {
   }
 
   async recordScan(scanned: BlockRef, anchor: BlockRef): Promise<void> {
-    await this.#ask(this.#rail, 'RecordScan', `scan:${scanned.number}:${scanned.hash}`, {
-      scanned: markOf(scanned),
-      anchor: markOf(anchor),
-    });
+    const body = { scanned: markOf(scanned), anchor: markOf(anchor) };
+    const key = `scan:${scanned.number}:${scanned.hash}`;
+    const { rejection } = await this.#ask(this.#rail, 'RecordScan', key, body);
+    if (rejection !== undefined) throw new Fault(`block ${scanned.number} could not be recorded: ${rejection}`);
   }
 
   get #rail(): string {
     return railStream(this.#options.chain.key);
   }
 
-  async #credit({ id, principal, amount_micros, tx, ordinal, rail, version, quote_id }: Known): Promise<void> {
+  /** False when it has changed meanwhile: then it is looked at again. */
+  async #settle(known: Known): Promise<boolean> {
+    const { id, version, is_paid_out } = known;
+    if (is_paid_out) {
+      const { rejection } = await this.#ask(depositStream(id), 'RestoreDeposit', String(version), {});
+      return rejection === undefined;
+    }
+    const rejection = await this.#credit(known);
+    if (rejection === undefined || rejection === 'ALREADY_EXISTS') return true;
+    if ((await this.#find(id)).version !== version) return false;
+    this.#options.log.error({ deposit: id, rejection }, 'a deposit could not be credited');
+    return true;
+  }
+
+  async #credit({ id, principal, amount_micros, tx, ordinal, rail, version, quote_id }: Known) {
     const quoted = quote_id === undefined ? {} : { quote_id };
     const body = { deposit_id: id, amount_micros, source: rail, reference: `${tx}#${ordinal}`, ...quoted };
     const { rejection } = await this.#ask(`account:${principal}`, 'CreditDeposit', `${id}:${version}`, body);
-    if (rejection !== undefined && rejection !== 'ALREADY_EXISTS')
-      this.#options.log.error({ deposit: id, rejection }, 'a deposit could not be credited');
+    return rejection;
   }
 
   async #sweep(transfer: TransferSeen): Promise<void> {
@@ -129,13 +150,18 @@ export class DepositBook {
     await this.#ask(this.#rail, 'RecordSweep', `sweep:${id}`, body);
   }
 
+  /** A block is asked for once, however many deposits it has. */
   async #loseMissing(deposits: readonly DepositState[]): Promise<void> {
-    for (const { id, block, block_hash } of deposits) {
-      if ((await this.#options.chain.header(BigInt(block)))?.hash === block_hash) continue;
-      this.#options.log.warn({ deposit: id, block }, 'the chain took a deposit back');
-      const { version } = await this.#find(id);
-      await this.#ask(depositStream(id), 'LoseDeposit', `${block_hash}:${version}`, { block_hash });
+    for (const [block, there] of Map.groupBy(deposits, (one) => one.block)) {
+      const hash = (await this.#options.chain.header(BigInt(block)))?.hash;
+      for (const { id, block_hash } of there) if (block_hash !== hash) await this.#lose(id, { block, block_hash });
     }
+  }
+
+  async #lose(id: string, { block, block_hash }: Pick<DepositState, 'block' | 'block_hash'>): Promise<void> {
+    this.#options.log.warn({ deposit: id, block }, 'the chain took a deposit back');
+    const { version } = await this.#find(id);
+    await this.#ask(depositStream(id), 'LoseDeposit', `${block_hash}:${version}`, { block_hash });
   }
 
   /** From one of our addresses to another. */
@@ -199,9 +225,10 @@ export class DepositBook {
     }
   }
 
-  #ask(stream: string, type: string, key: string, body: JsonObject) {
+  /** @errors rejects with Fault when so many commands wait that this one was not taken: it left no trace */
+  async #ask(stream: string, type: string, key: string, body: JsonObject): Promise<Outcome> {
     const { engine } = this.#options;
-    return engine.execute({
+    const outcome = await engine.execute({
       principal: 'platform',
       key: `${stream}:${type}:${key}`,
       fingerprint: ANY_BODY,
@@ -209,5 +236,7 @@ export class DepositBook {
       type,
       body,
     });
+    if (outcome.rejection === 'LIMITED') throw new Fault(`${type} of ${stream} was not taken: too many commands wait`);
+    return outcome;
   }
 }

@@ -3,7 +3,13 @@
  * Promise: the only one who credits deposits; any number may look at once; what one saw half, the next sees again.
  */
 import { type Engine, readStream } from '@tallystick/engine';
-import { type BlockRef, type Chain, ChainFault, type ChainLink } from '@tallystick/engine/adapters/chain';
+import {
+  type BlockRef,
+  type Chain,
+  ChainFault,
+  type ChainLink,
+  type TransferSeen,
+} from '@tallystick/engine/adapters/chain';
 import { type RailState, railStream } from '@tallystick/treasury';
 import type { Logger } from 'pino';
 import type { Address } from 'viem';
@@ -13,7 +19,7 @@ import { Marks } from './marks.ts';
 import { Poke } from './poke.ts';
 import { ReserveCheck } from './reserve-check.ts';
 
-/** Blocks in one question for logs. */
+/** Blocks in one question for logs, at most; half as many after an endpoint did not answer, twice as many after it did. */
 const RANGE_BLOCKS_MAX = 1_000n;
 /** Transfers that are recorded at once. */
 const GROUP_MAX = 64;
@@ -38,6 +44,7 @@ export class Watcher {
   readonly #reserves: ReserveCheck;
   #marks: Marks | undefined;
   #recorded = -1n;
+  #rangeBlocks = RANGE_BLOCKS_MAX;
 
   constructor(options: WatcherOptions) {
     this.#options = options;
@@ -58,8 +65,8 @@ export class Watcher {
     await this.#addresses.refresh(this.#options.engine); // whoever was told an address pays after the head is read, or is known here
     const finalNumber = head.number - BigInt(confirmations) + 1n;
     const first = (marks.newest?.number ?? startBlock - 1n) + 1n;
-    for (let from = first; from <= finalNumber; from += RANGE_BLOCKS_MAX)
-      await this.#scan(marks, from, least(from + RANGE_BLOCKS_MAX - 1n, finalNumber));
+    for (let from = first; from <= finalNumber; from = marks.newest!.number + 1n)
+      await this.#scan(marks, { from, to: least(from + this.#rangeBlocks - 1n, finalNumber), head });
     await this.#showPending(greatest(finalNumber + 1n, first), head.number);
   }
 
@@ -79,13 +86,34 @@ export class Watcher {
     return this.#marks;
   }
 
-  async #scan(marks: Marks, from: bigint, to: bigint): Promise<void> {
-    const { chain } = this.#options;
-    const [transfers, end] = [await chain.transfers(from, to, this.#payees()), await chain.header(to)];
-    if (!end) throw new ChainFault('disagreement', `block ${to} was there and is not any more`);
+  async #scan(marks: Marks, { from, to, head }: { from: bigint; to: bigint; head: BlockRef }): Promise<void> {
+    const end = to === head.number ? head : await this.#options.chain.header(to);
+    const transfers = await this.#transfers(from, to);
+    const [last, now] = [marks.newest, await this.#hashesOf([marks.newest, end])];
+    if (!end || now[0] !== last?.hash || now[1] !== end.hash)
+      throw new ChainFault('disagreement', `the blocks ${from} to ${to} changed while they were looked through`);
     await inGroups(transfers, (transfer) => this.#book.mature(transfer));
     marks.add(end);
     if (transfers.length > 0 || to - this.#recorded >= UNRECORDED_BLOCKS_MAX) await this.#record(marks, end);
+  }
+
+  /** As the chain has them by now. */
+  #hashesOf(blocks: readonly (BlockRef | undefined)[]): Promise<(string | undefined)[]> {
+    const { chain } = this.#options;
+    return Promise.all(blocks.map(async (block) => block && (await chain.header(block.number))?.hash));
+  }
+
+  /** An endpoint that refuses so many blocks, or has no time for them, is asked for fewer the next time. */
+  async #transfers(from: bigint, to: bigint): Promise<TransferSeen[]> {
+    try {
+      const found = await this.#options.chain.transfers(from, to, this.#payees());
+      this.#rangeBlocks = least(this.#rangeBlocks * 2n, RANGE_BLOCKS_MAX);
+      return found;
+    } catch (fault) {
+      if (fault instanceof ChainFault && fault.kind === 'unreachable')
+        this.#rangeBlocks = greatest(least(this.#rangeBlocks, to - from + 1n) / 2n, 1n);
+      throw fault;
+    }
   }
 
   async #record(marks: Marks, end: BlockRef): Promise<void> {
@@ -105,7 +133,7 @@ export class Watcher {
 }
 
 /** Each transfer has streams of its own: what is asked at once is committed together. */
-async function inGroups<T>(all: readonly T[], work: (one: T) => Promise<void>): Promise<void> {
+async function inGroups<T>(all: readonly T[], work: (one: T) => Promise<unknown>): Promise<void> {
   for (let at = 0; at < all.length; at += GROUP_MAX) await Promise.all(all.slice(at, at + GROUP_MAX).map(work));
 }
 
