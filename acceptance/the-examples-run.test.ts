@@ -45,6 +45,7 @@ const SAYS: Readonly<Record<string, RegExp>> = {
   'README.md 1': /^42$/m,
   'sdk/README.md 1': /hello\.txt/,
   'docs/guides/let-an-agent-pay.md 1': /^paid \$0\.\d+ 0x[0-9a-f]{64}\nbought$/m,
+  'docs/guides/pay-with-x402.md 1': /^1000000n$/m,
   'docs/guides/sit-at-a-terminal.md 1': /Linux/,
 };
 
