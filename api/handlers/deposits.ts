@@ -15,6 +15,8 @@ import { timestampFromUs } from '../view-parts.ts';
 import { depositMessage } from './billing.ts';
 
 const DEPOSITS_PER_PAGE = 50;
+/** A public answer is so old at most. */
+const RESERVES_MS_MAX = 1_000;
 
 const STATUSES: Record<string, DepositStatus> = {
   seen: DepositStatus.SEEN,
@@ -51,17 +53,21 @@ export const depositHandlers = (desk: Desk | undefined) =>
       const { answer, receiptId } = await executeFor(connected(desk).engine, call, commandFrom(call, target));
       return { ...depositMessage(answer, principal), receiptId };
     },
-    getReserves: onceAtATime(() => readReserves(connected(desk))),
+    getReserves: shared(() => readReserves(connected(desk))),
   });
 
-/** Whoever asks while it is being read gets that answer: anybody may ask, and each reading asks the chain a lot. */
-function onceAtATime<T>(read: () => Promise<T>): () => Promise<T> {
-  let reading: Promise<T> | undefined;
+/** Whoever asks while it is being read, or right after, gets that answer: anybody may ask, and each reading asks the chain a lot. */
+function shared<T>(read: () => Promise<T>): () => Promise<T> {
+  let answer: { value: Promise<T>; untilMs: number } | undefined;
   return () => {
-    reading ??= read().finally(() => {
-      reading = undefined;
-    });
-    return reading;
+    if (answer && performance.now() < answer.untilMs) return answer.value;
+    const fresh = { value: read(), untilMs: Number.POSITIVE_INFINITY };
+    const last = (ms: number) => () => {
+      fresh.untilMs = performance.now() + ms;
+    };
+    fresh.value.then(last(RESERVES_MS_MAX), last(0));
+    answer = fresh;
+    return fresh.value;
   };
 }
 

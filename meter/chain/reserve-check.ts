@@ -4,8 +4,9 @@
  */
 import { type Engine, PAGE_MAX, readBalances, readStream, streamsOfStatus } from '@tallystick/engine';
 import { type BlockRef, type Chain, ChainFault } from '@tallystick/engine/adapters/chain';
-import { chainAccount } from '@tallystick/kernel';
+import { chainAccount, depositAccount } from '@tallystick/kernel';
 import {
+  depositIdOf,
   LOOKS_SHORT_MAX,
   type RailState,
   RESERVE_PARTS,
@@ -57,26 +58,30 @@ export class ReserveCheck {
   }
 
   /**
-   * `upTo`: everything up to this block is credited. Nothing is said when the chain or the ledger moved meanwhile.
+   * `upTo`: everything up to this block is credited. Nothing is said when the ledger moved meanwhile, or the chain forgot a block.
    * @errors rejects with ChainFault or Fault: the next look asks again
    */
   async check(upTo: BlockRef): Promise<void> {
     const books = await this.#books();
-    if (!(await this.#isNewestFinal(upTo))) return;
-    let figures = figuresOf(books, await this.#onChain(upTo, books));
+    const asOf = await this.#newestFinal(upTo); // asked after the ledger: whatever that has is at least as old, whoever credits
+    let figures = figuresOf(books, await this.#onChain(asOf, upTo, books));
     if (this.#forwarders && !reservesAnswer(figures).isEqual) {
       this.#forwarders = undefined; // what was remembered of deposit addresses may be of another chain by now
-      figures = figuresOf(books, await this.#onChain(upTo, books));
+      figures = figuresOf(books, await this.#onChain(asOf, upTo, books));
     }
-    const isSame = (await this.#books()).mark === books.mark && (await this.#isNewestFinal(upTo));
-    if (isSame) await this.#tell(upTo, figures);
+    const hasMoved = (await this.#books()).mark !== books.mark;
+    const isSame = !hasMoved && (await this.#stands(upTo)) && (await this.#stands(asOf));
+    if (isSame) await this.#tell(asOf, figures);
   }
 
-  /** Then whatever the ledger has is at least as old, whoever else credits. */
-  async #isNewestFinal({ number, hash }: BlockRef): Promise<boolean> {
+  async #newestFinal(upTo: BlockRef): Promise<BlockRef> {
     const { chain, confirmations } = this.#options;
-    const head = await chain.head();
-    return head.number - BigInt(confirmations) + 1n === number && (await chain.header(number))?.hash === hash;
+    const number = (await chain.head()).number - BigInt(confirmations) + 1n;
+    return number > upTo.number ? ((await chain.header(number)) ?? upTo) : upTo;
+  }
+
+  async #stands({ number, hash }: BlockRef): Promise<boolean> {
+    return (await this.#options.chain.header(number))?.hash === hash;
   }
 
   async #books(): Promise<Books> {
@@ -90,18 +95,18 @@ export class ReserveCheck {
     return { micros: { treasury: heldIn(treasury), forwarders: heldIn(forwarders) }, mark: counted.join(' ') };
   }
 
-  async #onChain(upTo: BlockRef, books: Books): Promise<OnChain> {
+  async #onChain(asOf: BlockRef, upTo: BlockRef, books: Books): Promise<OnChain> {
     try {
-      return await this.#asOf(upTo.number, upTo, books);
+      return await this.#at(asOf.number, upTo, books);
     } catch (fault) {
       if (!(fault instanceof ChainFault)) throw fault;
       const { number } = await this.#options.chain.head(); // an endpoint that knows no balances of the past
-      if (number === upTo.number) throw fault;
-      return this.#asOf(number, upTo, books);
+      if (number === asOf.number) throw fault;
+      return this.#at(number, upTo, books);
     }
   }
 
-  async #asOf(block: bigint, upTo: BlockRef, books: Books): Promise<OnChain> {
+  async #at(block: bigint, upTo: BlockRef, books: Books): Promise<OnChain> {
     const { chain } = this.#options;
     const held = {
       treasury: await chain.balanceOf(chain.config.treasury, block),
@@ -129,13 +134,16 @@ export class ReserveCheck {
     return micros;
   }
 
-  /** Arrived in these blocks and not credited yet; from a deposit address to the treasury it changes its place only. */
+  /** Arrived in these blocks and not credited by anybody yet; from a deposit address to the treasury it changes its place only. */
   async #pending(from: bigint, to: bigint): Promise<Amounts> {
-    const { chain, addresses } = this.#options;
+    const { engine, chain, addresses } = this.#options;
     const pending: Amounts = { treasury: 0n, forwarders: 0n };
-    if (from > to) return pending;
+    const transfers = from > to ? [] : await chain.transfers(from, to, [chain.config.treasury, ...addresses.all]);
+    const markers = transfers.map((one) => depositAccount(depositIdOf(chain.key, one)));
+    const credited = new Set((await readBalances(engine, markers)).map(({ account }) => account));
     const isForwarder = (address: Address): boolean => addresses.principalOf(address) !== undefined;
-    for (const { payer, payee, micros } of await chain.transfers(from, to, [chain.config.treasury, ...addresses.all])) {
+    for (const [i, { payer, payee, micros }] of transfers.entries()) {
+      if (credited.has(markers[i]!)) continue;
       pending[isForwarder(payee) ? 'forwarders' : 'treasury'] += micros;
       if (isForwarder(payer)) pending.forwarders -= micros;
     }
