@@ -6,6 +6,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { temporaryFolder } from '../testing/rig.ts';
 import { EXEC_LOG_BYTES_MAX, ExecLog, SEGMENTS_MAX } from './exec-log.ts';
+import { Execs } from './execs.ts';
 
 const pieces = fc.array(fc.tuple(fc.constantFrom<1 | 2>(1, 2), fc.uint8Array({ minLength: 1, maxLength: 3_000 })), {
   maxLength: 30,
@@ -50,5 +51,16 @@ test('past its bound the oldest bytes go, and the reader is told where it can go
   log.drop();
   assert.equal(log.end, 2 * EXEC_LOG_BYTES_MAX);
   assert.deepEqual(log.read(0, 10).chunks, []);
+  rmSync(folder, { recursive: true });
+});
+
+test('a sandbox that is forgotten leaves no folder of its output', async () => {
+  const folder = temporaryFolder();
+  const directory = join(folder, 's0.1');
+  const log = new ExecLog(join(directory, '0'));
+  await log.append(1, Buffer.from('said'));
+  await log.close();
+  new Execs({ directory } as ConstructorParameters<typeof Execs>[0]).dropLogs();
+  assert.deepEqual(readdirSync(folder), []);
   rmSync(folder, { recursive: true });
 });

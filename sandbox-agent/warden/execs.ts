@@ -2,6 +2,7 @@
  * The commands of one sandbox: each starts at most once, its output stays on disk, its end is one typed word.
  * Promise: repeating a start gives the same answer and starts nothing.
  */
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Redactor } from '@tallystick/kernel/sealing';
 import type { ExecRequest, TerminalSize } from '../guest/frame.ts';
@@ -235,8 +236,10 @@ export class Execs {
     return call;
   }
 
+  /** The output of all commands goes, with the folder that held it. */
   dropLogs(): void {
     for (const exec of this.#execs.values()) exec.log.drop();
+    rmSync(this.#options.directory, { recursive: true, force: true });
   }
 }
 

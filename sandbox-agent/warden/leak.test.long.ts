@@ -13,6 +13,8 @@ const AT_ONCE = 4;
 /** Every fourth has an image disk, so no sandbox of the pool fits it. */
 const IMAGE_EVERY = 4;
 const WARM = 2;
+/** Of sandboxes that have ended; what they said can still be read. */
+const OUTPUTS_KEPT_MAX = 64;
 /** Of the process, whose heap grows in steps of some 60 MiB; what was kept of each sandbox would come on top of one. */
 const GROWTH_BYTES_MAX = 96 << 20;
 
@@ -87,6 +89,8 @@ test(`${SANDBOXES} sandboxes on one warden leave nothing behind and make nothing
   );
   context.diagnostic(`the warden grew by ${((after.memoryBytes - before.memoryBytes) / (1 << 20)).toFixed(1)} MiB`);
   assert.ok(after.memoryBytes - before.memoryBytes < GROWTH_BYTES_MAX);
+  const outputs = readdirSync(join(warden.folder, 'state', 'logs')).length;
+  assert.ok(outputs <= OUTPUTS_KEPT_MAX, `the output of ${outputs} sandboxes is kept`);
   const tree = join(warden.folder, 'state', 'sandboxes');
   warden.process.kill('SIGTERM');
   await until(() => !existsSync(tree));
