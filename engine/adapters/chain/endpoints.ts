@@ -2,9 +2,10 @@
  * The JSON-RPC endpoints of a chain, asked as one.
  * Promise: answers of several agree, or nothing is answered; the chain is as long as all of them know it.
  */
-import { createPublicClient, type Hex, http, type PublicClient } from 'viem';
+import { BaseError, createPublicClient, type Hex, http, type PublicClient } from 'viem';
 
 const RPC_MS_MAX = 10_000;
+const ADDRESSES = /\b(?:https?|wss?):\/\/\S+/gi;
 
 /**
  * `unreachable`: no endpoint answered, or not in time; `disagreement`: endpoints, or logs and headers, say different things
@@ -75,6 +76,12 @@ export async function reached<T>(ask: () => Promise<T>): Promise<T> {
     return await ask();
   } catch (cause) {
     if (cause instanceof ChainFault) throw cause;
-    throw new ChainFault('unreachable', `the chain does not answer: ${(cause as Error).message}`, { cause });
+    throw unreachable(cause);
   }
+}
+
+/** Without what the fault says at length: it names the endpoint, and with it the key that stands in its address. */
+export function unreachable(fault: unknown): ChainFault {
+  const said = fault instanceof BaseError ? fault.shortMessage : (fault as Error).name;
+  return new ChainFault('unreachable', `the chain does not answer: ${said.replace(ADDRESSES, 'an endpoint')}`);
 }

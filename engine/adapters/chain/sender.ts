@@ -4,7 +4,7 @@
  */
 import { type Address, BaseError, type Hex, type PublicClient } from 'viem';
 import { type Authorization, CALLS_ABI, type CallPlaces, type ChainCall, encodeCall } from './calls.ts';
-import { agreed, type BlockRef, ChainFault, commonHead, reached } from './endpoints.ts';
+import { agreed, type BlockRef, commonHead, reached, unreachable } from './endpoints.ts';
 import { type Fees, suggestedFees } from './fees.ts';
 import { nonceTaker } from './nonce-taker.ts';
 
@@ -101,14 +101,15 @@ async function refusalOf(attempt: () => Promise<unknown>): Promise<string | unde
     return undefined;
   } catch (fault) {
     if (fault instanceof BaseError && isRefusal(fault)) return fault.details || fault.shortMessage;
-    throw new ChainFault('unreachable', `the chain does not answer: ${(fault as Error).message}`, { cause: fault });
+    throw unreachable(fault);
   }
 }
 
 /** The chain heard it and said no; anything else is the chain not being heard. */
 const REFUSALS = new Set(['ExecutionRevertedError', 'InsufficientFundsError', 'RawContractError']);
 const isRefusal = (fault: BaseError): boolean =>
-  fault.walk((cause) => REFUSALS.has((cause as Error).name)) !== null || /revert/i.test(fault.message);
+  fault.walk((cause) => REFUSALS.has((cause as Error).name)) !== null ||
+  /revert/i.test(`${fault.shortMessage} ${fault.details}`);
 
 /** One that is behind has none yet: a block that not all of them know does not count. */
 async function minedTransaction(
