@@ -57,6 +57,8 @@ export const reorgLossAccount = (rail: string): string => `reorg-loss:${rail}`;
 export const claimAccount = (deposit: string): string => `claim:${deposit}`;
 /** Marks a nonce of a signer on a chain as used; never moves, exists once. */
 export const nonceAccount = (rail: string, signer: string, nonce: string): string => `nonce:${rail}/${signer}/${nonce}`;
+/** What a payer has promised on a chain by payments that are bound and not over: a count of micros, not money. */
+export const promisedAccount = (rail: string, payer: string): string => `promised:${rail}/${payer}`;
 /** On its way out of a principal's account to a chain; empty once it arrived there or came back. */
 export const withdrawalAccount = (withdrawal: string): string => `withdrawal:${withdrawal}`;
 /** What a principal may still withdraw in that month; months are UTC, `yyyy-mm`. */

@@ -17,6 +17,7 @@ export {
   monthOutAccount,
   monthOutCapAccount,
   nonceAccount,
+  promisedAccount,
   providerAccount,
   reorgLossAccount,
   SLOT_ISSUER,

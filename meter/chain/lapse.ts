@@ -1,10 +1,11 @@
 /**
  * Quotes whose payment can never be used any more: their principals may be asked to pay again.
- * Promise: a quote lapses only when a final block is past the payment's last moment and the token says that it was never used.
+ * Promise: a quote lapses only when a final block is past the payment's last moment, and the token says that it was never used or
+ * every block up to there was looked through and its money did not come.
  */
-import { type Engine, PAGE_MAX, streamsOfStatus } from '@tallystick/engine';
+import { type Engine, PAGE_MAX, readStream, streamsOfStatus } from '@tallystick/engine';
 import type { BlockRef, Chain, ChainLink } from '@tallystick/engine/adapters/chain';
-import { type QuoteState, quoteStream } from '@tallystick/treasury';
+import { type QuoteState, quoteStream, type RailState, railStream } from '@tallystick/treasury';
 import type { Logger } from 'pino';
 import type { Address, Hex } from 'viem';
 import { pause } from '../reports.ts';
@@ -18,6 +19,9 @@ export interface LapsingOptions {
   log: Logger;
 }
 
+/** A block that is final, and when it was made. */
+type Moment = BlockRef & { timeS: bigint };
+
 /** One look. Says how many lapsed. @errors rejects with ChainFault or Fault: the next look sees the same again */
 export async function lapseQuotes(
   chain: Chain,
@@ -26,36 +30,63 @@ export async function lapseQuotes(
   const bound = await boundQuotes(engine, chain.key);
   if (bound.length === 0) return 0;
   const { number: newest } = await chain.head();
-  const final = await chain.header(newest - BigInt(confirmations) + 1n);
-  const timeS = final && (await chain.blockTime(final.number));
-  if (!final || timeS === undefined) return 0;
-  const over = bound.filter(({ payment }) => payment !== null && BigInt(payment.valid_before) <= timeS);
+  const final = await momentOf(chain, await chain.header(newest - BigInt(confirmations) + 1n));
+  const over = final ? bound.filter((quote) => isOver(quote, final)) : [];
+  if (!final || over.length === 0) return 0;
+  const scanned = await scannedMoment(engine, chain);
   let lapsed = 0;
-  for (const quote of over) if (await lapse(engine, chain, quote, { ...final, timeS })) lapsed += 1;
+  for (const quote of over) if (await lapse(engine, chain, quote, { final, scanned })) lapsed += 1;
   return lapsed;
 }
 
-async function boundQuotes(engine: Engine, rail: string): Promise<QuoteState[]> {
-  const rows = await streamsOfStatus(engine, { kind: 'quote', status: 'bound', limit: PAGE_MAX });
-  return rows.map(({ state }) => state as unknown as QuoteState).filter((quote) => quote.rail === rail);
+const isOver = ({ payment }: QuoteState, { timeS }: Moment): boolean =>
+  payment !== null && BigInt(payment.valid_before) <= timeS;
+
+async function momentOf(chain: Chain, block: BlockRef | undefined): Promise<Moment | undefined> {
+  const timeS = block && (await chain.blockTime(block.number));
+  return timeS === undefined ? undefined : { ...block!, timeS };
 }
 
+/** The newest block up to which the watcher has looked; undefined when the chain has another one there by now. */
+async function scannedMoment(engine: Engine, chain: Chain): Promise<Moment | undefined> {
+  const rail = (await readStream(engine, railStream(chain.key)))?.state as unknown as RailState | undefined;
+  if (!rail || BigInt(rail.scanned.number) < 0n) return undefined;
+  const block = await chain.header(BigInt(rail.scanned.number));
+  return block?.hash === rail.scanned.hash ? momentOf(chain, block) : undefined;
+}
+
+/** All of them, newest first. */
+async function boundQuotes(engine: Engine, rail: string): Promise<QuoteState[]> {
+  const found: QuoteState[] = [];
+  for (let after: number | undefined; ; ) {
+    const from = after === undefined ? {} : { after };
+    const rows = await streamsOfStatus(engine, { kind: 'quote', status: 'bound', limit: PAGE_MAX, ...from });
+    found.push(...rows.map(({ state }) => state as unknown as QuoteState).filter((quote) => quote.rail === rail));
+    after = rows.at(-1)?.createdPos;
+    if (rows.length < PAGE_MAX || after === undefined) return found;
+  }
+}
+
+/** One that was used waits until every block that may hold its money was looked through. */
 async function lapse(
   engine: Engine,
   chain: Chain,
-  { id, payment }: QuoteState,
-  { number, hash, timeS }: BlockRef & { timeS: bigint },
+  quote: QuoteState,
+  { final, scanned }: { final: Moment; scanned: Moment | undefined },
 ): Promise<boolean> {
+  const { id, payment, rail } = quote;
   const { from, nonce } = payment!;
-  if (await chain.authorizationState(from as Address, nonce as Hex, number)) return false;
+  const is_used = await chain.authorizationState(from as Address, nonce as Hex, final.number);
+  const at = is_used ? scanned : final;
+  if (!at || !isOver(quote, at)) return false;
   const stream = quoteStream(id);
   const { rejection } = await engine.execute({
     principal: 'platform',
-    key: `${stream}:lapse:${from}:${nonce}:${hash}`,
+    key: `${stream}:lapse:${from}:${nonce}:${at.hash}:${is_used}`,
     fingerprint: ANY_BODY,
     stream,
     type: 'LapseQuote',
-    body: { block: String(number), block_hash: hash, block_time_s: String(timeS) },
+    body: { rail, block: String(at.number), block_hash: at.hash, block_time_s: String(at.timeS), is_used },
   });
   return rejection === undefined;
 }

@@ -14,11 +14,13 @@ import {
   type QuoteState,
   quoteIdOf,
   quoteStream,
+  railStream,
 } from '@tallystick/treasury';
 import { pino } from 'pino';
-import { type Hex, parseAbi, toHex } from 'viem';
+import { type Hex, parseAbi, parseSignature, toHex } from 'viem';
 import type { PrivateKeyAccount } from 'viem/accounts';
 import { lapseQuotes } from './lapse.ts';
+import { markOf } from './marks.ts';
 import { mortality, newPayoutWorld, type PayoutWorld, untilTrue } from './testing.ts';
 import { Watcher, type WatcherOptions } from './watcher.ts';
 
@@ -31,6 +33,7 @@ const POINTS_MAX = 400;
 const POINT_STEP = 11;
 const TOKEN_ABI = parseAbi([
   'function transferWithAuthorization(address from, address to, uint256 value, uint256 validAfter, uint256 validBefore, bytes32 nonce, bytes signature)',
+  'function cancelAuthorization(address authorizer, bytes32 nonce, uint8 v, bytes32 r, bytes32 s)',
 ]);
 const AUTHORIZATION = {
   TransferWithAuthorization: [
@@ -39,6 +42,12 @@ const AUTHORIZATION = {
     { name: 'value', type: 'uint256' },
     { name: 'validAfter', type: 'uint256' },
     { name: 'validBefore', type: 'uint256' },
+    { name: 'nonce', type: 'bytes32' },
+  ],
+} as const;
+const CANCELLATION = {
+  CancelAuthorization: [
+    { name: 'authorizer', type: 'address' },
     { name: 'nonce', type: 'bytes32' },
   ],
 } as const;
@@ -105,7 +114,8 @@ async function bound({ world, payer }: World, { usableS = USABLE_S, isBound = tr
   };
   const assignment = { rail: chain.key, payer: from, nonce: auth_nonce, quote: id };
   await world.ask(authorizationStream(chain.key, from, auth_nonce), 'AssignAuthorization', assignment, ANN);
-  if (isBound) await world.ask(quoteStream(id), 'BindQuote', { rail: chain.key, payment }, ANN);
+  const cover_micros = String(PURSE_MICROS);
+  if (isBound) await world.ask(quoteStream(id), 'BindQuote', { rail: chain.key, payment, cover_micros }, ANN);
   return { id, payment };
 }
 
@@ -114,6 +124,22 @@ async function carriedBy(world: PayoutWorld, { payment }: Bound): Promise<void> 
   const { from, to, value, valid_after, valid_before, nonce, signature } = payment;
   const args = [from, to, BigInt(value), BigInt(valid_after), BigInt(valid_before), nonce, signature] as const;
   const call = { address: world.test.config.token, abi: TOKEN_ABI, functionName: 'transferWithAuthorization', args };
+  await world.test.write(await world.test.wallet(0n), call as unknown as Parameters<typeof world.test.write>[1]);
+}
+
+/** Its payer takes it back: the token says that it was used, and moves nothing. */
+async function cancelled({ world, payer }: World, { payment }: Bound): Promise<void> {
+  const { token, tokenName, tokenVersion } = world.test.config;
+  const nonce = payment.nonce as Hex;
+  const signature = await payer.signTypedData({
+    domain: { name: tokenName, version: tokenVersion, chainId: world.chain.chainId, verifyingContract: token },
+    types: CANCELLATION,
+    primaryType: 'CancelAuthorization',
+    message: { authorizer: payer.address, nonce },
+  });
+  const { r, s, yParity } = parseSignature(signature);
+  const args = [payer.address, nonce, yParity + 27, r, s] as const;
+  const call = { address: token, abi: TOKEN_ABI, functionName: 'cancelAuthorization', args };
   await world.test.write(await world.test.wallet(0n), call as unknown as Parameters<typeof world.test.write>[1]);
 }
 
@@ -225,6 +251,23 @@ test('[I-41] a payment lapses when a final block is past its last moment and the
   assert.equal(await lapseQuotes(world.chain, options), 0);
   await settled(all, used);
   assert.equal(await all.credited(), CENT_MICROS);
+});
+
+test('[I-41] a payment that was taken back after it was bound lapses, once all its blocks were looked through', async () => {
+  await using all = await newWorld();
+  const { world } = all;
+  const options = { engine: world.engine, confirmations: 1 };
+  const one = await bound(all, { usableS: 20 });
+  await cancelled(all, one);
+  await all.watcher().look();
+  const { evm } = world.test.chain;
+  await evm.request({ method: 'evm_increaseTime', params: [toHex(60)] });
+  await evm.request({ method: 'evm_mine', params: [] });
+  assert.equal(await lapseQuotes(world.chain, options), 0, 'nobody has looked');
+  const scanned = markOf((await world.chain.header((await world.chain.head()).number))!);
+  await world.ask(railStream(world.chain.key), 'RecordScan', { scanned, anchor: scanned });
+  assert.equal(await lapseQuotes(world.chain, options), 1);
+  assert.equal((await quoteOf(world, one)).status, 'lapsed');
 });
 
 test('an authorization that no quote has is its payer’s, or nobody’s', async () => {

@@ -34,7 +34,7 @@ export {
   payoutAllowanceOf,
   type TreasuryPolicy,
 } from './policy.ts';
-export { OPTIONS_MAX, QUOTE_MS, quote, SETTLE_TRIES_MAX } from './quote.ts';
+export { OPTIONS_MAX, QUOTE_MS, quote } from './quote.ts';
 export {
   authNonceOf,
   offeredQuote,
@@ -43,6 +43,7 @@ export {
   type QuoteStatus,
   quoteIdOf,
   quoteStream,
+  SETTLE_TRIES_MAX,
 } from './quote-state.ts';
 export { type RailState, rail, railStream, type ScanMark } from './rail.ts';
 export { TREASURY_REACTIONS } from './reactions.ts';

@@ -2,7 +2,7 @@
  * What a quote is: its names, its offer, the payment that answers it, and how events change it.
  * Promise: nothing is decided here; the rules stand in `quote.ts`.
  */
-import { type DomainEvent, type JsonObject, keccak256, sha256Hex, textIn } from '@tallystick/kernel';
+import { type DomainEvent, type JsonObject, keccak256, optionalIn, sha256Hex, textIn } from '@tallystick/kernel';
 import { type Broadcast, evolveBroadcast, isBroadcastEvent, NO_BROADCAST } from './broadcast.ts';
 import { type Payment, paymentIn } from './payment.ts';
 
@@ -36,11 +36,17 @@ export type QuoteState = {
   /** What was chosen, or what arrived. */
   amount_micros: string;
   payment: Payment | null;
+  /** Of which the last was undone by the token, when they are all that there are. */
   tries: number;
+  /** What of its payer's money it counts on while it is under way; absent before anything was bound. */
+  promised_micros?: string;
   /** The deposit that credited it; empty before. */
   deposit_id: string;
   broadcast: Broadcast;
 };
+
+/** A payment is carried to the chain so often; one that the token undid is not carried again. */
+export const SETTLE_TRIES_MAX = 3;
 
 const PREFIX = 'quote:';
 const ID_HEX_CHARS = 32;
@@ -86,16 +92,23 @@ export const offeredQuote = (offered: JsonObject): QuoteState => ({
 export function evolveQuote(state: QuoteState, event: DomainEvent): QuoteState {
   const { type, body } = event;
   if (type === 'QuoteOffered') return offeredQuote(body);
-  if (type === 'QuoteBound')
-    return { ...state, status: 'bound', payment: paymentIn(body), amount_micros: textIn(body, 'amount_micros') };
-  if (type === 'QuoteLapsed') return { ...state, status: 'lapsed' };
+  if (type === 'QuoteBound') {
+    const promised = optionalIn(body, 'promised_micros', textIn);
+    const told = { payment: paymentIn(body), amount_micros: textIn(body, 'amount_micros') };
+    return { ...state, ...told, ...(promised === null ? {} : { promised_micros: promised }), status: 'bound' };
+  }
+  if (type === 'QuoteLapsed') return { ...kept(state), status: 'lapsed' };
   if (type === 'QuoteSettled') {
     const credited = { deposit_id: textIn(body, 'deposit_id'), amount_micros: textIn(body, 'amount_micros') };
-    return { ...state, ...credited, status: isUnderWay(state) ? state.status : 'paid' };
+    return { ...kept(state), ...credited, status: isUnderWay(state) ? state.status : 'paid' };
   }
   if (isBroadcastEvent(event)) return withBroadcast(state, evolveBroadcast(state.broadcast, event));
   throw new TypeError(`a quote knows no event ${type}`);
 }
+
+/** The promise of its payer is over, one way or the other. */
+const kept = (state: QuoteState): QuoteState =>
+  state.promised_micros === undefined ? state : { ...state, promised_micros: '0' };
 
 /** A transaction that is signed must be followed to its end, also when the money came by another. */
 const isUnderWay = ({ broadcast }: QuoteState): boolean => broadcast.phase === 'signed';
@@ -104,5 +117,6 @@ function withBroadcast(state: QuoteState, broadcast: Broadcast): QuoteState {
   if (broadcast.phase === 'signed') return { ...state, broadcast, status: 'signed' };
   if (state.deposit_id !== '') return { ...state, broadcast, status: 'paid' };
   if (broadcast.phase === 'final') return { ...state, broadcast };
-  return { ...state, broadcast: NO_BROADCAST, status: 'bound', tries: state.tries + 1 };
+  const isUndone = broadcast.hash !== '';
+  return { ...state, broadcast: NO_BROADCAST, status: 'bound', tries: isUndone ? SETTLE_TRIES_MAX : state.tries + 1 };
 }

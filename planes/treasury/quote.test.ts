@@ -1,183 +1,45 @@
 // Quotes and the authorizations that pay them: one row per command and refusal, and the laws over random histories.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import {
-  chainAccount,
-  type Decider,
-  type JsonObject,
-  memoryWorld,
-  type Rules,
-  SUSPENSE,
-  userAccount,
-  type World,
-} from '@tallystick/kernel';
+import { chainAccount, type JsonObject, promisedAccount, SUSPENSE, userAccount, type World } from '@tallystick/kernel';
 import { deciderLaws, type LawCommand } from '@tallystick/kernel/laws';
 import fc from 'fast-check';
+import { authNonceOf, type DepositState, depositStream, QUOTE_MS, quoteIdOf, SETTLE_TRIES_MAX } from './index.ts';
 import {
-  account,
-  address,
-  authNonceOf,
-  authorization,
-  authorizationStream,
-  type DepositState,
-  deposit,
-  depositStream,
-  ledger,
-  QUOTE_MS,
-  type QuoteState,
-  quote,
-  quoteIdOf,
-  quoteStream,
-  rail,
-  railStream,
-  SETTLE_TRIES_MAX,
-  signer,
-  signerStream,
-  TREASURY_REACTIONS,
-} from './index.ts';
-
-const RAIL = 'eip155:31337/00ff00ff00ff00ff';
-const PAYER = '0x00000000000000000000000000000000000000cc';
-const OTHER_PAYER = '0x00000000000000000000000000000000000000dd';
-const ANN = 'eip155:1:0x00000000000000000000000000000000000000aa';
-const BOB = 'eip155:1:0x00000000000000000000000000000000000000bb';
-const TREASURY = '0x00000000000000000000000000000000000000ee';
-const RELAYER = '0x0000000000000000000000000000000000000ee1';
-const NONCE = `0x${'11'.repeat(32)}`;
-const OTHER_NONCE = `0x${'22'.repeat(32)}`;
-const FINGERPRINT = 'ab'.repeat(32);
-const NOW_S = 1_000_000n;
-const US_PER_S = 1_000_000n;
-const ID = quoteIdOf(ANN, 'k');
-const RULES: Rules = {
-  deciders: new Map(
-    [ledger, account, rail, address, deposit, signer, authorization, quote].map((one) => [
-      one.kind,
-      one as unknown as Decider,
-    ]),
-  ),
-  reactions: TREASURY_REACTIONS,
-  policy: { version: '1', hash: '00'.repeat(32) },
-};
-
-const command = (stream: string, type: string, body: JsonObject, principal = 'platform'): LawCommand => ({
-  principal,
-  stream,
-  type,
-  body,
-});
-const offer = (change: JsonObject = {}, by = ANN, id = ID) =>
-  command(
-    quoteStream(id),
-    'OfferQuote',
-    {
-      key: 'k',
-      fingerprint: FINGERPRINT,
-      options: [
-        { amount_micros: '700', label: 'shortfall' },
-        { amount_micros: '900', label: 'runway_6h' },
-      ],
-      rail: RAIL,
-      network: 'eip155:31337',
-      token: '0x01',
-      pay_to: TREASURY,
-      ...change,
-    },
-    by,
-  );
-const assign = (nonce = NONCE, by = ANN, id = ID, payer = PAYER, where = RAIL) =>
-  command(
-    authorizationStream(where, payer, nonce),
-    'AssignAuthorization',
-    { rail: where, payer, nonce, quote: id },
-    by,
-  );
-const bind = (change: JsonObject = {}, by = ANN, where = RAIL) =>
-  command(
-    quoteStream(ID),
-    'BindQuote',
-    {
-      rail: where,
-      payment: {
-        from: PAYER,
-        to: TREASURY,
-        value: '700',
-        valid_after: '0',
-        valid_before: String(NOW_S + 300n),
-        nonce: NONCE,
-        signature: '0x5165',
-        ...change,
-      },
-    },
-    by,
-  );
-const openSigner = command(signerStream(RAIL, RELAYER), 'OpenSigner', {
-  rail: RAIL,
-  address: RELAYER,
-  from_nonce: '0',
-});
-const sign = (nonce = '0', by = 'platform') =>
-  command(
-    quoteStream(ID),
-    'SignTransaction',
-    { rail: RAIL, signer: RELAYER, nonce, hash: `0xa${nonce}`, raw: '0x02', max_fee_wei: '5' },
-    by,
-  );
-const replace = command(quoteStream(ID), 'ReplaceTransaction', { hash: '0xb0', raw: '0x03', max_fee_wei: '9' });
-const conclude = (succeeded: boolean, hash = '0xa0') =>
-  command(quoteStream(ID), 'ConcludeTransaction', { succeeded, hash, block: '7', block_hash: '0xb7' });
-const lapse = (block_time_s: bigint, by = 'platform') =>
-  command(quoteStream(ID), 'LapseQuote', { block_time_s: String(block_time_s), block: '9', block_hash: '0xb9' }, by);
-const see = (change: JsonObject = {}, id = 'dep_1') =>
-  command(depositStream(id), 'SeeDeposit', {
-    rail: RAIL,
-    tx: '0x7',
-    ordinal: '0',
-    block: '5',
-    block_hash: '0xb5',
-    payer: PAYER,
-    payee: TREASURY,
-    amount_micros: '700',
-    principal: ANN,
-    authorization: NONCE,
-    ...change,
-  });
-const credit = (change: JsonObject = {}, who = ANN, id = 'dep_1') =>
-  command(`account:${who}`, 'CreditDeposit', {
-    deposit_id: id,
-    amount_micros: '700',
-    source: RAIL,
-    reference: '0x7#0',
-    quote_id: ID,
-    ...change,
-  });
-const topUp = (amount: string, by = ANN) => command(`account:${ANN}`, 'RequestTopUp', { amount_micros: amount }, by);
-const settle = (by: string) =>
-  command(quoteStream(ID), 'SettleQuote', { deposit_id: 'd', amount_micros: '1', payer: PAYER, nonce: NONCE }, by);
-
-const SETUP = [
-  command(railStream(RAIL), 'OpenRail', { token: '0x01', treasury: TREASURY, factory: '0x02' }),
-  ...[ANN, BOB, SUSPENSE].map((who) => command(`account:${who}`, 'OpenAccount', {})),
-  openSigner,
-];
-const BOUND = [...SETUP, offer(), assign(), bind()];
-const PAID = [...BOUND, see(), credit()];
-
-function run(...commands: LawCommand[]) {
-  const world = memoryWorld(RULES);
-  const outcomes = commands.map((one, i) =>
-    world.execute({ principal: 'platform', key: `k${i}`, ...one }, NOW_S * US_PER_S + BigInt(i)),
-  );
-  return { world, last: outcomes.at(-1)! };
-}
-/** The same, with the last command so much later. */
-function runLater(ms: number, ...commands: LawCommand[]) {
-  const { world } = run(...commands.slice(0, -1));
-  const last = { principal: 'platform', key: 'later', ...commands.at(-1)! };
-  return { world, last: world.execute(last, NOW_S * US_PER_S + BigInt(ms) * 1_000n) };
-}
-const stateOf = (world: World) => world.state(quoteStream(ID)) as QuoteState;
-const sent = (world: World): number => world.outbox.filter(({ topic }) => topic === 'broadcast').length;
+  ANN,
+  assign,
+  BOB,
+  BOUND,
+  bind,
+  conclude,
+  credit,
+  ID,
+  LAPSE_BLOCK,
+  lapse,
+  NONCE,
+  NOW_S,
+  OTHER_NONCE,
+  OTHER_PAYER,
+  offer,
+  PAID,
+  PAYER,
+  RAIL,
+  RELAYER,
+  RULES,
+  replace,
+  run,
+  runLater,
+  SETUP,
+  scan,
+  see,
+  sent,
+  settle,
+  sign,
+  stateOf,
+  TREASURY,
+  topUp,
+  US_PER_S,
+} from './testing.ts';
 
 const REFUSALS: [string, LawCommand[], string, string?][] = [
   ['somebody offers for another’s key', [...SETUP, offer({}, BOB)], 'NOT_FOUND'],
@@ -191,6 +53,12 @@ const REFUSALS: [string, LawCommand[], string, string?][] = [
   ['an authorization for another’s quote', [...SETUP, offer(), assign(NONCE, BOB)], 'NOT_FOUND'],
   ['an authorization of another chain', [...SETUP, offer(), assign(NONCE, ANN, ID, PAYER, 'eip155:1/00')], 'NOT_FOUND'],
   ['it is assigned already', [...SETUP, offer(), assign(), assign()], 'NOTHING_TO_CHANGE'],
+  [
+    '[I-40] a payment whose nonce is not the offer’s is its payer’s own, or nobody’s',
+    [...SETUP, offer(), assign(`0x${'33'.repeat(32)}`)],
+    'PAYMENT_INVALID',
+    'nonce',
+  ],
   ['a bound quote takes no further authorization', [...BOUND, assign(OTHER_NONCE)], 'NOTHING_TO_CHANGE'],
   [
     '[I-40] an authorization is for another quote already',
@@ -235,6 +103,18 @@ const REFUSALS: [string, LawCommand[], string, string?][] = [
   ['what is paid is signed', [...PAID, sign()], 'NOTHING_TO_CHANGE'],
   ['its principal says that it is over', [...BOUND, lapse(NOW_S + 300n, ANN)], 'NOT_FOUND'],
   ['its payment may still be used', [...BOUND, lapse(NOW_S + 299n)], 'NOTHING_TO_CHANGE'],
+  ['another chain is past it', [...BOUND, lapse(NOW_S + 300n, 'platform', false, 'eip155:1/00')], 'NOT_FOUND'],
+  [
+    '[I-41] it was used, and blocks that may hold its money were not looked through',
+    [...BOUND, scan('8'), lapse(NOW_S + 300n, 'platform', true)],
+    'NOTHING_TO_CHANGE',
+  ],
+  [
+    'its payer has less',
+    [...SETUP, offer(), assign(), bind({}, ANN, RAIL, ID, { cover_micros: '699' })],
+    'PAYMENT_INVALID',
+    'value',
+  ],
   ['its transaction may still be mined', [...BOUND, sign(), lapse(NOW_S + 300n)], 'NOTHING_TO_CHANGE'],
   ['what is open cannot lapse', [...SETUP, offer(), lapse(NOW_S + 300n)], 'NOTHING_TO_CHANGE'],
   ['its principal says that it is paid', [...BOUND, settle(ANN)], 'NOT_FOUND'],
@@ -253,6 +133,15 @@ for (const [what, commands, rejection, field] of REFUSALS)
     const { last } = run(...commands);
     assert.deepEqual([last.rejection, last.facts?.['field']], [rejection, field]);
   });
+
+test('[I-40] a login’s own address pays with any nonce, and nobody else presents what it signed for itself', () => {
+  const [nonce, own] = [`0x${'33'.repeat(32)}`, ANN.slice(ANN.lastIndexOf(':') + 1)];
+  const id = quoteIdOf(BOB, 'l');
+  const stolen = run(...SETUP, offer({ key: 'l' }, BOB, id), assign(nonce, BOB, id, own)).last;
+  assert.deepEqual([stolen.rejection, stolen.facts?.['field']], ['PAYMENT_INVALID', 'nonce']);
+  assert.match(String(stolen.facts?.['cause']), /authNonce/);
+  assert.equal(run(...SETUP, offer(), assign(nonce, ANN, ID, own)).last.rejection, undefined);
+});
 
 test('an offer has an id and a nonce made of whose request it is for, and stands for its time', () => {
   const { world } = run(...SETUP, offer());
@@ -298,20 +187,52 @@ test('a stranger carries the payment to the chain before it is bound: the money 
   assert.deepEqual([last.rejection, stateOf(world).status, stateOf(world).payment], [undefined, 'paid', null]);
 });
 
-test('a transaction that failed is tried again, and not for ever', () => {
-  const tries = ['0', '1', '2'].flatMap((nonce) => [sign(nonce), conclude(false, `0xa${nonce}`)]);
+test('a transaction whose nonce was lost to another is tried again, and not for ever', () => {
+  const tries = ['0', '1', '2'].flatMap((nonce) => [sign(nonce), conclude(false, '')]);
   const { world } = run(...BOUND, ...tries);
   assert.deepEqual([stateOf(world).status, stateOf(world).tries], ['bound', SETTLE_TRIES_MAX]);
   assert.equal(sent(world), SETTLE_TRIES_MAX);
-  assert.equal(
-    world.execute({ key: 'x', principal: 'platform', ...sign('3') }, NOW_S * US_PER_S + 99n).rejection,
-    'NOTHING_TO_CHANGE',
-  );
+  assert.equal(run(...BOUND, ...tries, sign('3')).last.rejection, 'NOTHING_TO_CHANGE');
   assert.equal(run(...BOUND, ...tries, see(), credit()).last.rejection, undefined);
 });
 
-test('a payment that failed after its last moment is not carried again', () => {
-  const { world } = runLater(300_000, ...BOUND, sign(), conclude(false));
+test('[I-45] a payment that the token undid is not carried again', () => {
+  const undone = [...BOUND, sign(), conclude(false)];
+  const { world } = run(...undone);
+  assert.deepEqual([stateOf(world).status, sent(world)], ['bound', 1]);
+  assert.equal(run(...undone, sign('1')).last.rejection, 'NOTHING_TO_CHANGE');
+  assert.equal(run(...undone, see(), credit()).last.rejection, undefined);
+});
+
+test('[I-45] a payer’s money is promised once: what is bound and not over counts against the next, whoever’s it is', () => {
+  const id = quoteIdOf(BOB, 'l');
+  const nonce = authNonceOf(id, 0, RAIL);
+  const next = (more: JsonObject) => [
+    offer({ key: 'l' }, BOB, id),
+    assign(nonce, BOB, id),
+    bind({ nonce }, BOB, RAIL, id, more),
+  ];
+  const told = (before: LawCommand[], more: JsonObject) => run(...before, ...next(more)).last.rejection;
+  assert.equal(told(BOUND, { cover_micros: '1399' }), 'PAYMENT_INVALID');
+  assert.equal(told(BOUND, { cover_micros: '1400' }), undefined);
+  assert.equal(told(BOUND, {}), 'PAYMENT_INVALID', 'nobody looked: one at a time');
+  assert.equal(
+    told([...BOUND, sign(), conclude(false)], { cover_micros: '1399' }),
+    'PAYMENT_INVALID',
+    'undone, not over',
+  );
+  for (const over of [PAID.slice(BOUND.length), [sign(), see(), credit()], [lapse(NOW_S + 300n)]])
+    assert.equal(told([...BOUND, ...over], { cover_micros: '700' }), undefined);
+});
+
+test('[I-41] a payment that was used and whose money never came lapses when all its blocks were looked through', () => {
+  const used = [...BOUND, scan(LAPSE_BLOCK), lapse(NOW_S + 300n, 'platform', true)];
+  assert.equal(stateOf(run(...used).world).status, 'lapsed');
+  assert.equal(stateOf(run(...used, see(), credit()).world).status, 'paid', 'late money');
+});
+
+test('a payment that lost its nonce after its last moment is not carried again', () => {
+  const { world } = runLater(300_000, ...BOUND, sign(), conclude(false, ''));
   assert.deepEqual([stateOf(world).status, sent(world)], ['bound', 1]);
 });
 
@@ -333,6 +254,15 @@ test('who asks for a top-up is told what was asked', () => {
   assert.deepEqual(run(...SETUP, topUp('5')).last.answer, { amount_micros: '5' });
 });
 
+/** Of each payer, by its account and by the quote. */
+const promisedMicros = (world: World) =>
+  [PAYER, OTHER_PAYER].map((payer) => world.availableMicros(promisedAccount(RAIL, payer)) ?? 0n);
+const promisedIn = (world: World) => {
+  const { status, payment, deposit_id } = stateOf(world);
+  const isUnderWay = (status === 'bound' || status === 'signed') && deposit_id === '';
+  return [PAYER, OTHER_PAYER].map((payer) => (isUnderWay && payment?.from === payer ? BigInt(payment.value) : 0n));
+};
+
 const nonces = fc.constantFrom(NONCE, OTHER_NONCE);
 const payers = fc.constantFrom(PAYER, OTHER_PAYER);
 const commands: fc.Arbitrary<LawCommand> = fc.oneof(
@@ -343,9 +273,12 @@ const commands: fc.Arbitrary<LawCommand> = fc.oneof(
     .map(({ from, nonce, ahead }) => bind({ from, nonce, valid_before: String(NOW_S + ahead) })),
   fc.constantFrom('0', '1', '2').map((nonce) => sign(nonce)),
   fc
-    .record({ ok: fc.boolean(), hash: fc.constantFrom('0xa0', '0xa1', '0xb0') })
+    .record({ ok: fc.boolean(), hash: fc.constantFrom('0xa0', '0xa1', '0xb0', '') })
     .map(({ ok, hash }) => conclude(ok, hash)),
-  fc.constantFrom(0n, 300n).map((after) => lapse(NOW_S + after)),
+  fc
+    .record({ after: fc.constantFrom(0n, 300n), isUsed: fc.boolean() })
+    .map(({ after, isUsed }) => lapse(NOW_S + after, 'platform', isUsed)),
+  fc.constantFrom('8', LAPSE_BLOCK).map(scan),
   fc
     .record({ payer: payers, authorization: nonces, id: fc.constantFrom('dep_1', 'dep_2') })
     .map(({ id, ...change }) => see(change, id)),
@@ -361,6 +294,7 @@ test('[I-09] [I-14] [I-40] the laws hold, and a quote is paid only by a deposit 
     );
     if (status === 'paid') assert.notEqual(deposit_id, '');
     assert.equal(status === 'signed' || broadcast.phase !== 'signed', true, 'nobody follows its transaction');
+    assert.deepEqual(promisedMicros(world), promisedIn(world), 'what is promised is what is under way');
     if (deposit_id === '') return;
     const found = world.state(depositStream(deposit_id)) as DepositState;
     assert.deepEqual([found.principal, found.is_paid_out, found.quote_id], [ANN, true, ID]);

@@ -4,11 +4,16 @@
  * the money.
  */
 import {
+  CAP_ISSUER,
   type Command,
   type Decider,
   type Decision,
+  flagIn,
   type JsonObject,
   microsIn,
+  optionalIn,
+  type Posting,
+  promisedAccount,
   type Reads,
   SAFE_MICROS_MAX,
   type Seen,
@@ -17,7 +22,7 @@ import {
 } from '@tallystick/kernel';
 import { type AuthorizationState, authorizationStream } from './authorization.ts';
 import { BROADCAST_TOPIC, broadcastReads, decideBroadcast, isBroadcastCommand } from './broadcast.ts';
-import { paymentIn, paymentProblem, paymentTextOf } from './payment.ts';
+import { type Payment, type PaymentProblem, paymentIn, paymentProblem, paymentTextOf } from './payment.ts';
 import {
   authNonceOf,
   evolveQuote,
@@ -26,14 +31,14 @@ import {
   type QuoteState,
   quoteIdOf,
   quoteStream,
+  SETTLE_TRIES_MAX,
 } from './quote-state.ts';
+import { type RailState, railStream } from './rail.ts';
 
 /** An offer stands so long; later another may take its place. */
 export const QUOTE_MS = 600_000;
 /** Amounts that one offer lets choose between. */
 export const OPTIONS_MAX = 8;
-/** A payment whose transaction failed is carried to the chain so often. */
-export const SETTLE_TRIES_MAX = 3;
 
 const US_PER_MS = 1_000n;
 const US_PER_SECOND = 1_000_000n;
@@ -49,7 +54,8 @@ export const quote: Decider<QuoteState> = {
     if (state.status === '') return { rejection: 'NOT_FOUND' };
     if (type === 'BindQuote') return bind(state, command, seen);
     if (isBroadcastCommand(command)) return carry(state, command, seen);
-    if (type === 'LapseQuote') return principal === 'platform' ? lapse(state, command) : { rejection: 'NOT_FOUND' };
+    if (type === 'LapseQuote')
+      return principal === 'platform' ? lapse(state, command, seen) : { rejection: 'NOT_FOUND' };
     throw new TypeError(`a quote knows no command ${type}`);
   },
   evolve: evolveQuote,
@@ -58,9 +64,10 @@ export const quote: Decider<QuoteState> = {
 
 function reads(command: Command): Reads {
   if (isBroadcastCommand(command)) return broadcastReads(command);
+  if (command.type === 'LapseQuote') return { streams: [railStream(textIn(command.body, 'rail'))] };
   if (command.type !== 'BindQuote') return {};
-  const { from, nonce } = paymentIn(command.body);
-  return { streams: [authorizationStream(textIn(command.body, 'rail'), from, nonce)] };
+  const [{ from, nonce }, rail] = [paymentIn(command.body), textIn(command.body, 'rail')];
+  return { streams: [authorizationStream(rail, from, nonce)], accounts: [promisedAccount(rail, from)] };
 }
 
 /** A first offer, or another one when the last can take no payment any more and none is under way. */
@@ -105,22 +112,47 @@ function optionsIn(body: JsonObject): QuoteOption[] {
   });
 }
 
-/** The caller's payment, whose signature was checked, for the offer as it stands: also for one that could be replaced and was not. */
+/**
+ * The caller's payment, whose signature was checked, for the offer as it stands: also for one that could be replaced and was not.
+ * With `cover_micros`, what its payer has for payments on the chain; absent: nobody looked.
+ */
 function bind(state: QuoteState, { principal, body }: Command, seen: Seen): Decision {
   if (state.principal !== principal) return { rejection: 'NOT_FOUND' };
   if (state.status !== 'open') return { rejection: 'NOTHING_TO_CHANGE' };
-  const payment = paymentIn(body);
-  const problem = paymentProblem(state, payment, seen.atUs);
+  const [payment, rail] = [paymentIn(body), textIn(body, 'rail')];
+  const assigned = seen.state(authorizationStream(rail, payment.from, payment.nonce)) as AuthorizationState;
+  const isAssigned = rail === state.rail && assigned.quote === state.id;
+  const account = promisedAccount(rail, payment.from);
+  const promised = seen.availableMicros(account);
+  const problem =
+    paymentProblem(state, payment, seen.atUs) ??
+    (isAssigned ? undefined : { field: 'nonce', cause: 'it is for another quote' }) ??
+    coverProblem(payment, promised ?? 0n, optionalIn(body, 'cover_micros', microsIn));
   if (problem) return { rejection: 'PAYMENT_INVALID', facts: problem };
-  const assigned = seen.state(authorizationStream(textIn(body, 'rail'), payment.from, payment.nonce));
-  if (textIn(body, 'rail') !== state.rail || (assigned as AuthorizationState).quote !== state.id)
-    return { rejection: 'PAYMENT_INVALID', facts: { field: 'nonce', cause: 'it is for another quote' } };
+  const promised_micros = payment.value;
   return {
-    events: [{ type: 'QuoteBound', body: { payment, amount_micros: payment.value } }],
+    events: [{ type: 'QuoteBound', body: { payment, amount_micros: payment.value, promised_micros } }],
+    opens: promised === undefined ? [{ account, asset: 'cap', noOverdraft: true }] : [],
+    postings: [{ asset: 'cap', debit: CAP_ISSUER, credit: account, amountMicros: BigInt(promised_micros) }],
     outbox: [{ topic: BROADCAST_TOPIC, body: { stream: quoteStream(state.id) } }],
     evidence: [{ authorization: paymentTextOf(payment) }],
     answer: { id: state.id },
   };
+}
+
+/** What a payer has promised and has not paid is not there a second time; where nobody looked, one payment at a time. */
+function coverProblem({ value }: Payment, promised: bigint, coverMicros: bigint | null): PaymentProblem | undefined {
+  const cover = coverMicros ?? (promised === 0n ? BigInt(value) : 0n);
+  if (promised + BigInt(value) <= cover) return undefined;
+  const other = `${promised} micros are promised to payments that are under way`;
+  return { field: 'value', cause: `its payer has ${cover} micros on the chain, of which ${other}` };
+}
+
+/** Paid, or never to be paid: its payer's money may be promised again. */
+function promiseOver({ rail, payment, promised_micros = '0' }: QuoteState): Posting[] {
+  const amountMicros = BigInt(promised_micros);
+  if (payment === null || amountMicros === 0n) return [];
+  return [{ asset: 'cap', debit: promisedAccount(rail, payment.from), credit: CAP_ISSUER, amountMicros }];
 }
 
 /** Signing, replacing and concluding; what failed is tried again while that can help. */
@@ -146,14 +178,22 @@ function settle(state: QuoteState, { body }: Command): Decision {
   const isOther = state.payment !== null && (state.payment.from !== payer || state.payment.nonce !== nonce);
   if (state.deposit_id !== '' || isOther) return { rejection: 'NOTHING_TO_CHANGE' };
   const [deposit_id, amount_micros] = [textIn(body, 'deposit_id'), textIn(body, 'amount_micros')];
-  return { events: [{ type: 'QuoteSettled', body: { deposit_id, amount_micros, payer, nonce } }] };
+  const event = { type: 'QuoteSettled', body: { deposit_id, amount_micros, payer, nonce } };
+  return { events: [event], postings: promiseOver(state) };
 }
 
-/** Told with a final block whose time is past the payment's last moment, when the token says that it was never used. */
-function lapse(state: QuoteState, { body }: Command): Decision {
-  const block_time_s = textIn(body, 'block_time_s');
+/**
+ * Told with a final block whose time is past the payment's last moment. Either the token says that it was never used, or every block
+ * up to that one was looked through and its money did not come: it was taken back, or used for something else.
+ */
+function lapse(state: QuoteState, { body }: Command, seen: Seen): Decision {
+  const [rail, block, block_time_s] = [textIn(body, 'rail'), textIn(body, 'block'), textIn(body, 'block_time_s')];
+  if (rail !== state.rail) return { rejection: 'NOT_FOUND' };
+  const { scanned } = seen.state(railStream(rail)) as RailState;
   const isOver = state.payment !== null && BigInt(block_time_s) >= BigInt(state.payment.valid_before);
-  if (state.status !== 'bound' || !isOver) return { rejection: 'NOTHING_TO_CHANGE' };
-  const [block, block_hash] = [textIn(body, 'block'), textIn(body, 'block_hash')];
-  return { events: [{ type: 'QuoteLapsed', body: { block, block_time_s } }], evidence: [{ block_hash }] };
+  const isNowhere = !flagIn(body, 'is_used') || BigInt(scanned.number) >= BigInt(block);
+  if (state.status !== 'bound' || !isOver || !isNowhere) return { rejection: 'NOTHING_TO_CHANGE' };
+  const event = { type: 'QuoteLapsed', body: { block, block_time_s } };
+  const evidence = [{ block_hash: textIn(body, 'block_hash') }];
+  return { events: [event], postings: promiseOver(state), evidence };
 }
