@@ -55,7 +55,7 @@ const VALID: Record<string, object> = {
   'POST /v1/billing/wallet/development-funds': { amount_micros: 1 },
   'POST /v1/billing/withdrawals': { amount_micros: 1 },
   'POST /v1/billing/payout-addresses/nonce': { address: ADDRESS },
-  'POST /v1/billing/payout-addresses': { address: ADDRESS, message: 'x', signature: '0x00' },
+  'POST /v1/billing/payout-addresses': { address: ADDRESS, message: 'x', signature: '0x00', owner_signature: '0x00' },
 };
 
 const WORDS = ['type', 'title', 'detail', 'suggestion', 'trace_id'];

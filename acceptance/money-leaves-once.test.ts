@@ -8,7 +8,16 @@ import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { promisify } from 'node:util';
-import { newPrivateKey, type Signer, signerOfPrivateKey, type Tally, WithdrawalStatus } from '@tallystick/sdk';
+import {
+  type ApiError,
+  newPrivateKey,
+  type Signer,
+  signerOfPrivateKey,
+  type Tally,
+  USUAL_SCOPES,
+  WITHDRAW_SCOPE,
+  WithdrawalStatus,
+} from '@tallystick/sdk';
 import { type Address, encodeFunctionData, parseAbi } from 'viem';
 import { type PrivateKeyAccount, privateKeyToAccount } from 'viem/accounts';
 import { bookProblems } from './harness/books.ts';
@@ -32,7 +41,8 @@ describe('money leaves once', { concurrency: 1 }, () => {
   let signer: Signer;
   before(async () => {
     platform = await startPlatform();
-    ({ tally, signer } = await newcomer(platform.url, { depositMicros: DEPOSIT_MICROS, attemptsMax: 40 }));
+    const scopes = [...USUAL_SCOPES, WITHDRAW_SCOPE];
+    ({ tally, signer } = await newcomer(platform.url, { depositMicros: DEPOSIT_MICROS, attemptsMax: 40, scopes }));
   });
   after(() => platform[Symbol.asyncDispose]());
 
@@ -99,15 +109,15 @@ describe('money leaves once', { concurrency: 1 }, () => {
     await assertBalance();
   });
 
-  test('another address is proven by its signature, once, and usable a day later', async () => {
+  test('another address is proven by its signature and the owner’s, once, and usable a day later', async () => {
     const other = signerOfPrivateKey(newPrivateKey());
     const { addresses } = tally.withdrawals;
     const { message } = await addresses.ask(other.address);
-    const wrong = { address: other.address, message, signature: await signer.signPersonal(message) };
-    await assert.rejects(addresses.confirm(wrong), { code: 'payout_proof_refused' });
-    const right = { ...wrong, signature: await other.signPersonal(message) };
-    await assert.rejects(addresses.confirm(right), { code: 'payout_proof_refused' }, 'the text was burnt');
-    const proven = await addresses.prove(other);
+    const [signature, ownerSignature] = [await other.signPersonal(message), await signer.signPersonal(message)];
+    const right = { address: other.address, message, signature, ownerSignature };
+    for (const wrong of [{ ...right, ownerSignature: signature }, right]) // at last the text was burnt
+      await assert.rejects(addresses.confirm(wrong), { code: 'payout_proof_refused' });
+    const proven = await addresses.prove(other, signer);
     assert.equal(proven.isUsable, false);
     const waitMs = Number(proven.usableFrom!.seconds) * 1_000 - Date.now();
     assert.ok(waitMs > DAY_MS - 120_000 && waitMs <= DAY_MS + 5_000, `${waitMs} ms`);
@@ -125,12 +135,13 @@ describe('money leaves once', { concurrency: 1 }, () => {
     assert.equal((await Array.fromAsync(addresses.list())).length, 1);
   });
 
-  test('a key without the scope withdraws nothing', async () => {
-    const { tally: agent } = await newcomer(platform.url, {
-      depositMicros: 50_000n,
-      scopes: ['billing:write', 'billing:read'],
-    });
-    await assert.rejects(agent.withdrawals.create(CENT), { code: 'scope_missing' });
+  test('[I-29] a key that was not asked for by name withdraws nothing, adds no address, and is told how', async () => {
+    const { tally: agent, signer: own, key } = await newcomer(platform.url, { depositMicros: 50_000n });
+    assert.deepEqual(key.scopes, USUAL_SCOPES);
+    const refused = ({ code, problem }: ApiError): boolean =>
+      code === 'scope_missing' && /`tally login --withdraw`/.test(problem.suggestion);
+    await assert.rejects(agent.withdrawals.create(CENT), refused);
+    await assert.rejects(agent.withdrawals.addresses.prove(signerOfPrivateKey(newPrivateKey()), own), refused);
   });
 
   test('[I-17] [I-43] meter and api are killed while withdrawals are under way: each arrives once', async () => {

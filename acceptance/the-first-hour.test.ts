@@ -125,6 +125,14 @@ async function liveUntilBudgetEnds(door: Door): Promise<bigint> {
   return left;
 }
 
+/** The key of a plain login moves nothing out, and what it says leads on. */
+async function allowWithdrawals(line: CommandLine): Promise<void> {
+  const { code, facts, suggestion } = await line.refusal('withdraw', 'all');
+  assert.deepEqual([code, (facts as Value)['missing']], ['scope_missing', ['billing:withdraw']]);
+  assert.match(String(suggestion), /`tally login --withdraw`/);
+  await line.tally('login', '--withdraw');
+}
+
 /** The rest arrives on the chain, at the wallet's own address, and nothing of it is left behind. */
 async function takeOut(door: Door, chain: ChainHand, wallet: string, micros: bigint): Promise<void> {
   const { status, to, amount_micros, tx } = await door.withdraw(micros);
@@ -170,7 +178,12 @@ describe('the first hour', { concurrency: 2 }, () => {
     const { principal } = await line.tally('login');
     assert.equal(principal, `eip155:1:${String(address).toLowerCase()}`);
     const door = byCommandLine(line);
-    await takeOut(door, chainOf(platform), String(address), await liveUntilBudgetEnds(door));
+    const rest = await liveUntilBudgetEnds(door);
+    await allowWithdrawals(line);
+    await takeOut(door, chainOf(platform), String(address), rest);
+    await line.tally('wallet', 'new', '--wallet', 'second.json');
+    const second = await line.tally('payout-address', 'prove', '--wallet', 'second.json');
+    assert.deepEqual([second['is_own'], second['is_usable']], [false, false], 'a day later');
     await assertProven(door);
   });
 
@@ -180,7 +193,9 @@ describe('the first hour', { concurrency: 2 }, () => {
     const { address } = await line.tally('wallet', 'address');
     await using tools = await openTools(line);
     const door = byTools(tools);
-    await takeOut(door, chainOf(platform), String(address), await liveUntilBudgetEnds(door));
+    const rest = await liveUntilBudgetEnds(door);
+    await allowWithdrawals(line);
+    await takeOut(door, chainOf(platform), String(address), rest);
     await assertProven(door);
   });
 

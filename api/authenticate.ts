@@ -5,7 +5,8 @@
  */
 import { hash, timingSafeEqual } from 'node:crypto';
 import { type Engine, readStream } from '@tallystick/engine';
-import { ADMIN_SCOPE, isKeyUsable, type KeyState } from '@tallystick/identity';
+import { isKeyUsable, type KeyState } from '@tallystick/identity';
+import { ADMIN_SCOPE } from '@tallystick/kernel';
 import type { Principal } from '@tallystick/surface';
 
 const CREDENTIAL = /^tally_(key_[0-9a-f]{32})_([A-Za-z0-9_-]{43})$/;

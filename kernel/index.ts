@@ -139,6 +139,7 @@ export {
 export { type ReceiptIdPlace, receiptIdOf, receiptPlace, SHARD_MAX } from './receipt-id.ts';
 export { type Applied, applyReceipt, firstDifference, type Problem, type ReceiptAt } from './replay.ts';
 export { dayOf, monthEndUs, monthOf, timeMsOf, timeTextOf } from './rfc3339.ts';
+export { ADMIN_SCOPE, USUAL_SCOPES, WITHDRAW_SCOPE } from './scopes.ts';
 export { type SeenSource, type WatchedSeen, watchSeen } from './seen.ts';
 export {
   assertGoodPublicKey,

@@ -26,7 +26,8 @@ import {
 import { RULES } from './index.ts';
 
 export const RAIL = 'eip155:31337/00ff00ff00ff00ff';
-export const ANN_ADDRESS = '0x00000000000000000000000000000000000000aa';
+export const ANN_KEY = Buffer.alloc(32, 5);
+export const ANN_ADDRESS = addressOfPrivateKey(ANN_KEY).toLowerCase();
 export const ANN = `eip155:1:${ANN_ADDRESS}`;
 export const BOB = 'eip155:1:0x00000000000000000000000000000000000000bb';
 export const TREASURY = '0x00000000000000000000000000000000000000ee';
@@ -53,7 +54,7 @@ export interface PayoutBench {
   sign(nonce: string, id?: string, change?: JsonObject): Outcome;
   conclude(succeeded: boolean, id?: string): Outcome;
   askPayout(address?: string, who?: string): Outcome;
-  /** With the key of `OTHER`. */
+  /** With the keys of `OTHER` and of `ANN`. */
   prove(change?: JsonObject, who?: string): Outcome;
   payout(): PayoutState;
   /** Records a look; what the ledger says now unless it is told. */
@@ -95,7 +96,8 @@ export function newPayoutBench(): PayoutBench {
       }),
     prove(change = {}, who = ANN) {
       const message = bench.payout().challenge?.message ?? 'nothing';
-      const body = { message, signature: signPersonal(message, OTHER_KEY), contract: null, ...change };
+      const signed = { message, signature: signPersonal(message, OTHER_KEY), contract: null };
+      const body = { ...signed, owner_signature: signPersonal(message, ANN_KEY), owner_contract: null, ...change };
       return bench.ask(who, payoutStream(ANN, RAIL, OTHER), 'ProvePayout', body);
     },
     payout: () => world.state(payoutStream(ANN, RAIL, OTHER)) as PayoutState,

@@ -1,14 +1,32 @@
 // Payout addresses: one row per command and refusal, what burns a challenge, and the laws over random histories.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { addressOfPrivateKey, type JsonObject, type Outcome, parseSiwe, signPersonal } from '@tallystick/kernel';
+import {
+  addressOfPrivateKey,
+  checksumAddress,
+  type JsonObject,
+  type Outcome,
+  parseSiwe,
+  signPersonal,
+} from '@tallystick/kernel';
 import { deciderLaws, type LawCommand } from '@tallystick/kernel/laws';
 import { payoutStream } from '@tallystick/treasury';
 import fc from 'fast-check';
 import { RULES } from './index.ts';
-import { ANN, ANN_ADDRESS, BOB, DAY_US, newPayoutBench, OTHER, type PayoutBench, RAIL } from './payout-bench.ts';
+import {
+  ANN,
+  ANN_ADDRESS,
+  ANN_KEY,
+  BOB,
+  DAY_US,
+  newPayoutBench,
+  OTHER,
+  type PayoutBench,
+  RAIL,
+} from './payout-bench.ts';
 
 const STRANGERS_KEY = Buffer.alloc(32, 9);
+const OTHERS_KEY = Buffer.alloc(32, 7);
 const STREAM = payoutStream(ANN, RAIL, OTHER);
 const CHALLENGE_US = 900_000_000n;
 
@@ -54,6 +72,16 @@ const BURNING: [string, (b: PayoutBench) => JsonObject][] = [
   ['a line was added', (b) => ({ message: `${messageOf(b)}\n` })],
   ['a contract does not know the signature', () => ({ signature: '0x00', contract: { holds: false } })],
   ['nobody asked a contract', () => ({ signature: '0x00' })],
+  ['the account’s owner did not sign', () => ({ owner_signature: '0x00' })],
+  [
+    'the address signed for the account’s owner, too',
+    (b) => ({ owner_signature: signPersonal(messageOf(b), OTHERS_KEY) }),
+  ],
+  ['the account’s owner signed for the address, too', (b) => ({ signature: signPersonal(messageOf(b), ANN_KEY) })],
+  [
+    'a contract does not know the owner’s signature',
+    () => ({ owner_signature: '0x00', owner_contract: { holds: false } }),
+  ],
 ];
 for (const [what, change] of BURNING)
   test(`[I-29] a challenge is burnt: ${what}`, () => {
@@ -63,7 +91,8 @@ for (const [what, change] of BURNING)
     const { rejection, answer } = b.prove(change(b));
     assert.equal(rejection, undefined);
     assert.equal((answer as JsonObject)['refused'], 'PAYOUT_PROOF_REFUSED');
-    const late = b.prove({ message: asked.message, signature: signPersonal(asked.message, Buffer.alloc(32, 7)) });
+    const [signature, owner_signature] = [OTHERS_KEY, ANN_KEY].map((key) => signPersonal(asked.message, key));
+    const late = b.prove({ message: asked.message, signature: signature!, owner_signature: owner_signature! });
     assert.equal(late.rejection, 'PAYOUT_PROOF_REFUSED', 'a right answer comes too late');
     assert.equal(b.payout().status, 'asked');
   });
@@ -73,7 +102,7 @@ test('[I-29] the text names the account and the address, and is signed for no lo
   b.askPayout();
   const parsed = parseSiwe(messageOf(b));
   assert.ok(!('error' in parsed));
-  assert.equal(parsed.statement, `Let withdrawals of the account ${ANN} go to this address.`);
+  assert.equal(parsed.statement, `Let withdrawals of the account ${ANN} go to ${checksumAddress(OTHER)}.`);
   assert.deepEqual([parsed.address.toLowerCase(), parsed.chainId, parsed.domain], [OTHER, 31_337, 'localhost:8080']);
 });
 
@@ -97,8 +126,17 @@ test('a contract’s word is evidence in the receipt', () => {
   b.askPayout();
   const contract = { holds: true, rail: RAIL, block: '7', block_hash: '0xb7' };
   b.prove({ signature: '0x00', contract });
-  assert.equal(b.payout().proven_by, 'contract');
+  assert.deepEqual([b.payout().proven_by, b.payout().allowed_by], ['contract', 'key']);
   assert.deepEqual(b.world.receipts.at(-1)!.evidence, [contract]);
+});
+
+test('an account of a contract wallet allows an address by its contract’s word', () => {
+  const b = newPayoutBench();
+  b.askPayout();
+  const owner_contract = { holds: true, rail: RAIL, block: '7', block_hash: '0xb7' };
+  b.prove({ owner_signature: '0x00', owner_contract });
+  assert.deepEqual([b.payout().proven_by, b.payout().allowed_by], ['key', 'contract']);
+  assert.deepEqual(b.world.receipts.at(-1)!.evidence, [owner_contract]);
 });
 
 test('the key that proves belongs to the address, whoever owns the account', () => {
@@ -108,14 +146,19 @@ test('the key that proves belongs to the address, whoever owns the account', () 
 const asked = newPayoutBench();
 asked.askPayout();
 const MESSAGE = messageOf(asked);
+const SIGNED = {
+  ...{ message: MESSAGE, signature: signPersonal(MESSAGE, OTHERS_KEY), contract: null },
+  ...{ owner_signature: signPersonal(MESSAGE, ANN_KEY), owner_contract: null },
+};
 const own = (type: string, body: JsonObject = {}): LawCommand => ({ principal: ANN, stream: STREAM, type, body });
 const commands: fc.Arbitrary<LawCommand> = fc.constantFrom(
   own('AskPayout', {
     ...{ rail: RAIL, address: OTHER, domain: 'localhost:8080', uri: 'http://localhost:8080', chain_id: 31_337 },
     ...{ nonce: 'a1'.repeat(16), expires_at_us: String(asked.nowUs + CHALLENGE_US) },
   }),
-  own('ProvePayout', { message: MESSAGE, signature: signPersonal(MESSAGE, Buffer.alloc(32, 7)), contract: null }),
-  own('ProvePayout', { message: MESSAGE, signature: '0x00', contract: null }),
+  own('ProvePayout', SIGNED),
+  own('ProvePayout', { ...SIGNED, signature: '0x00' }),
+  own('ProvePayout', { ...SIGNED, owner_signature: '0x00' }),
   own('RevokePayout'),
 );
 

@@ -9,6 +9,8 @@ export {
   SAFE_MICROS_MAX,
   type TokenDomain,
   type TransferAuthorization,
+  USUAL_SCOPES,
+  WITHDRAW_SCOPE,
 } from '@tallystick/kernel';
 export {
   type ApiKey,
@@ -121,4 +123,4 @@ export type { ToolCallOptions, Tools } from './tools.ts';
 export type { TerminalSize, Typing } from './typing.ts';
 export { newPrivateKey, PrivateKeyError, type Signer, signerOfPrivateKey } from './wallet.ts';
 export type { FileEvent, FileEventKind, WatchOptions } from './watch.ts';
-export type { PayoutAddresses, PayoutProof, Withdrawals, WithdrawOptions } from './withdrawals.ts';
+export type { PayoutAddresses, PayoutProof, TextSigner, Withdrawals, WithdrawOptions } from './withdrawals.ts';

@@ -10,7 +10,7 @@ import type { Signer } from './wallet.ts';
 
 export interface LoginOptions extends Pick<Connection, 'baseUrl' | 'fetch' | 'onRetry'>, Asked {
   signer: Signer;
-  /** What the key shall be allowed; absent: all that the login may grant. */
+  /** What the key shall be allowed; absent: `USUAL_SCOPES`. `WITHDRAW_SCOPE`, which lets money out, must be named. */
   scopes?: readonly string[];
   /** How long the key lives; absent: 30 days. */
   ttlMs?: bigint;

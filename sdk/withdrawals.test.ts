@@ -5,10 +5,11 @@ import { checksumAddress, formatSiwe, type SiweMessage } from '@tallystick/kerne
 import { WithdrawalStatus } from '@tallystick/proto';
 import type { Link } from './services.ts';
 import { type Signer, signerOfPrivateKey } from './wallet.ts';
-import { withdrawalsOf } from './withdrawals.ts';
+import { type TextSigner, withdrawalsOf } from './withdrawals.ts';
 
 const BASE_URL = 'http://127.0.0.1:8080';
 const signer = signerOfPrivateKey(new Uint8Array(32).fill(7));
+const owner = signerOfPrivateKey(new Uint8Array(32).fill(5));
 const OTHER = checksumAddress('0x00000000000000000000000000000000000000aa');
 
 /** Only what a test asks for is there. */
@@ -17,7 +18,7 @@ const linkOf = (services: object): Link => ({ services }) as unknown as Link;
 const TEXT: SiweMessage = {
   domain: '127.0.0.1:8080',
   address: signer.address,
-  statement: 'Let withdrawals of the account eip155:1:0xaa go to this address.',
+  statement: `Let withdrawals of the account eip155:1:${owner.address.toLowerCase()} go to ${signer.address}.`,
   uri: BASE_URL,
   version: '1',
   chainId: 1,
@@ -27,28 +28,29 @@ const TEXT: SiweMessage = {
 
 async function proveWith(message: string): Promise<{ signed: string[]; sent: unknown[] }> {
   const [signed, sent]: [string[], unknown[]] = [[], []];
-  const watching: Pick<Signer, 'address' | 'signPersonal'> = {
-    address: signer.address,
+  const watched = (one: Signer): TextSigner => ({
+    address: one.address,
     signPersonal(text) {
       signed.push(text);
-      return signer.signPersonal(text);
+      return one.signPersonal(text);
     },
-  };
+  });
   const withdrawals = {
     createPayoutNonce: async () => ({ message }),
     createPayoutAddress: async (request: unknown) => sent.push(request),
   };
   await withdrawalsOf(linkOf({ withdrawals }), BASE_URL)
-    .addresses.prove(watching)
+    .addresses.prove(watched(signer), watched(owner))
     .catch((fault: Error) => assert.match(fault.message, /refused/));
   return { signed, sent };
 }
 
-test('the text of a payout address is signed and sent back as it was given', async () => {
+test('the text of a payout address is signed by it and by the account’s owner, and sent back as it was given', async () => {
   const message = formatSiwe(TEXT);
   const { signed, sent } = await proveWith(message);
-  assert.deepEqual(signed, [message]);
-  assert.deepEqual(sent, [{ address: signer.address, message, signature: await signer.signPersonal(message) }]);
+  assert.deepEqual(signed, [message, message]);
+  const [signature, ownerSignature] = [await signer.signPersonal(message), await owner.signPersonal(message)];
+  assert.deepEqual(sent, [{ address: signer.address, message, signature, ownerSignature }]);
 });
 
 const FOREIGN: [string, string][] = [
@@ -56,6 +58,11 @@ const FOREIGN: [string, string][] = [
   ['of a login', formatSiwe({ ...TEXT, statement: 'Sign in to Tallystick.' })],
   ['without a statement', formatSiwe({ ...TEXT, statement: undefined } as unknown as SiweMessage)],
   ['for another address', formatSiwe({ ...TEXT, address: OTHER })],
+  ['that names another address', formatSiwe({ ...TEXT, statement: TEXT.statement!.replace(signer.address, OTHER) })],
+  [
+    'for somebody else’s account',
+    formatSiwe({ ...TEXT, statement: TEXT.statement!.replace(/0x[0-9a-f]{40}/, OTHER.toLowerCase()) }),
+  ],
   ['that is none', 'I owe you everything'],
 ];
 for (const [what, message] of FOREIGN)

@@ -46,20 +46,29 @@ export interface Withdrawals {
   readonly addresses: PayoutAddresses;
 }
 
-/** The text as it was given, and its signature in hex. */
-export type PayoutProof = Pick<CreatePayoutAddressRequest, 'address' | 'message' | 'signature'>;
+/** The text as it was given, and both signatures in hex. */
+export type PayoutProof = Pick<CreatePayoutAddressRequest, 'address' | 'message' | 'signature' | 'ownerSignature'>;
+
+/** What signs texts. */
+export type TextSigner = Pick<Signer, 'address' | 'signPersonal'>;
 
 export interface PayoutAddresses {
   /** The own one, then the newest first. */
   list(options?: Asked): AsyncIterable<PayoutAddress>;
   /**
-   * Proves that the signer's address lets this account withdraw to it; usable a day later.
+   * Proves that the signer's address lets this account withdraw to it, and that the account's owner wants it; usable a day later.
+   * `owner` is the wallet that logs in: an API key alone adds no address.
    * @errors ApiError `payout_proof_refused`, `payout_address_refused`, `already_exists`; TypeError when the platform asks to sign something else
    */
-  prove(signer: Pick<Signer, 'address' | 'signPersonal'>, options?: Asked): Promise<PayoutAddress>;
+  prove(signer: TextSigner, owner: TextSigner, options?: Asked): Promise<PayoutAddress>;
+  /**
+   * Has the account's wallet sign the text that a wallet elsewhere has signed, and brings both.
+   * @errors as `prove`; nothing is signed that is not about the address
+   */
+  allow(proof: Omit<PayoutProof, 'ownerSignature'>, owner: TextSigner, options?: Keyed): Promise<PayoutAddress>;
   /** The text for a wallet elsewhere to sign; it serves one attempt. @errors ApiError `payout_address_refused`, `already_exists` */
   ask(address: string, options?: Keyed): Promise<PayoutNonce>;
-  /** Brings the signature of that text. @errors ApiError `payout_proof_refused` */
+  /** Brings both signatures of that text. @errors ApiError `payout_proof_refused` */
   confirm(proof: PayoutProof, options?: Keyed): Promise<PayoutAddress>;
   /** Nothing more is withdrawn to it. @errors ApiError `not_found` */
   revoke(address: string, options?: Keyed): Promise<PayoutAddress>;
@@ -105,33 +114,46 @@ function addressesOf({ services: { withdrawals } }: Link, baseUrl: string): Payo
   const ask: PayoutAddresses['ask'] = (address, options) => withdrawals.createPayoutNonce({ address }, keyOf(options));
   const confirm: PayoutAddresses['confirm'] = (proof, options) =>
     withdrawals.createPayoutAddress(proof, keyOf(options));
+  const allow: PayoutAddresses['allow'] = async (proof, owner, options) => {
+    const { address, message } = proof;
+    refuseForeignText(message, { address, owner: owner.address }, baseUrl);
+    return confirm({ ...proof, ownerSignature: await owner.signPersonal(message) }, options);
+  };
   return {
     list: (options) =>
       pagesOf(async (pageToken) => {
         const page = await withdrawals.listPayoutAddresses({ pageToken }, askedOf(options));
         return { items: page.addresses, next: page.nextPageToken };
       }),
-    async prove(signer, options) {
+    async prove(signer, owner, options) {
       const { address } = signer;
       const { message } = await ask(address, options);
-      refuseForeignText(message, address, baseUrl);
-      return confirm({ address, message, signature: await signer.signPersonal(message) }, options);
+      refuseForeignText(message, { address, owner: owner.address }, baseUrl);
+      return allow({ address, message, signature: await signer.signPersonal(message) }, owner, options);
     },
+    allow,
     ask,
     confirm,
     revoke: (address, options) => withdrawals.deletePayoutAddress({ address }, keyOf(options)),
   };
 }
 
-const STATEMENT = /^Let withdrawals of the account \S+ go to this address\.$/;
+const STATEMENT = /^Let withdrawals of the account eip155:[0-9]+:(0x[0-9a-f]{40}) go to (0x[0-9a-fA-F]{40})\.$/;
 
-/** A platform could pass on the text of a login elsewhere. @errors TypeError for anything but what it is asked for */
-function refuseForeignText(message: string, address: string, baseUrl: string): void {
+interface PayoutParties {
+  address: string;
+  owner: string;
+}
+
+/** A platform could pass on the text of a login elsewhere, or name another address. @errors TypeError for anything but what it is asked for */
+function refuseForeignText(message: string, { address, owner }: PayoutParties, baseUrl: string): void {
   const parsed = parseSiwe(message);
+  const [, account, target] = 'error' in parsed ? [] : (STATEMENT.exec(parsed.statement ?? '') ?? []);
   const isAsked =
     !('error' in parsed) &&
-    parsed.address.toLowerCase() === address.toLowerCase() &&
-    STATEMENT.test(parsed.statement ?? '');
-  if (!isAsked) throw new TypeError('the platform asks to sign something else than a payout address: refused');
+    [parsed.address, target].every((named) => named?.toLowerCase() === address.toLowerCase()) &&
+    account === owner.toLowerCase();
+  if (!isAsked)
+    throw new TypeError('what is to be signed is not that this account may withdraw to this address: refused');
   refuseForeignDomain(parsed, baseUrl);
 }

@@ -14,7 +14,7 @@ import {
   type WithdrawalState,
   withdrawalStream,
 } from '@tallystick/treasury';
-import { type JudgeSignature, signatureJudge } from '../contract-signatures.ts';
+import { type JudgeSignature, type LoginClaim, signatureJudge } from '../contract-signatures.ts';
 import type { Desk } from '../deposits/desk.ts';
 import { commandFrom, executeFor } from '../outcome.ts';
 import { nextToken, pageOf } from '../page.ts';
@@ -159,16 +159,21 @@ interface Proof {
   address: string;
   message: string;
   signature: string;
+  ownerSignature: string;
 }
 
 async function provePayout(desk: Desk, judge: JudgeSignature, call: Call, proof: Proof) {
   const { engine } = desk;
   const stream = await payoutStreamOf(desk, call, proof.address);
   const { state } = await ownPayout(engine, stream, call);
+  const [{ message, signature, ownerSignature }, owner] = [proof, call.principal!.id];
+  const isAsked = state.challenge?.message === message;
+  const { chainId } = await desk.link.chain();
+  const ownClaim = { chainId: chainIdOf(owner), address: ownAddressOf(owner), message, signature: ownerSignature };
   const body = {
-    message: proof.message,
-    signature: proof.signature,
-    contract: await saidByChain(desk, judge, state, proof),
+    ...{ message, signature, owner_signature: ownerSignature },
+    contract: isAsked ? await saidByChain(judge, { chainId, address: proof.address, message, signature }) : null,
+    owner_contract: isAsked ? await saidByChain(judge, ownClaim) : null,
   };
   const { answer } = await executeFor(engine, call, commandFrom(call, { stream, type: 'ProvePayout', body }));
   const refused = answer['refused'];
@@ -177,16 +182,13 @@ async function provePayout(desk: Desk, judge: JudgeSignature, call: Call, proof:
   return payoutMessage(proven, engine.nowUs());
 }
 
-/** Null where a key signed, or nothing could be proven anyway: the chain is asked for nothing in vain. */
-async function saidByChain(
-  { link }: Desk,
-  judge: JudgeSignature,
-  { challenge }: PayoutState,
-  { address, message, signature }: Proof,
-): Promise<JsonObject | null> {
-  if (challenge?.message !== message) return null;
+/** Null where a key signed: the chain is asked for nothing in vain. */
+async function saidByChain(judge: JudgeSignature, claim: LoginClaim): Promise<JsonObject | null> {
+  const { address, message, signature } = claim;
   if (verifyPersonalSignature(message, signature)?.toLowerCase() === address) return null;
-  const { chainId } = await link.chain();
-  const { holds, rail, block, blockHash } = await judge({ chainId, address, message, signature });
+  const { holds, rail, block, blockHash } = await judge(claim);
   return { holds, rail, block, block_hash: blockHash };
 }
+
+/** Of `eip155:<chain>:<address>`. */
+const chainIdOf = (principal: string): number => Number(principal.split(':')[1]);

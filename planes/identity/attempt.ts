@@ -3,14 +3,16 @@
  * Promise: the order of checks is malformed, nonce, address, domain and uri, chain, times, signature, scopes; a contract's signature is left open.
  */
 import {
+  ADMIN_SCOPE,
   type JsonObject,
   parseSiwe,
   type SiweMessage,
   timeMsOf,
   timeTextOf,
+  USUAL_SCOPES,
   verifyPersonalSignature,
+  WITHDRAW_SCOPE,
 } from '@tallystick/kernel';
-import { ADMIN_SCOPE, ALL_SCOPES } from './scopes.ts';
 
 /** What the platform asked to be signed. */
 export type Challenge = {
@@ -31,7 +33,7 @@ export type Attempt = {
   signature: string;
   key_id: string;
   key_hash: string;
-  /** Empty: all that everybody's login may grant. */
+  /** Empty: the usual ones. */
   scopes: string[];
   label: string;
   key_ttl_ms: number;
@@ -66,12 +68,12 @@ export function checkAttempt(attempt: Attempt, challenge: Challenge, atUs: bigin
   return { principal, address, scopes, ...(attempt.contracts === null ? {} : { method }) };
 }
 
-/** The admin scope is never given unasked, so that an ordinary key cannot do what only its owner may. */
+/** Those of admins and of money that leaves are never given unasked, so that an ordinary key cannot do what only its owner may. */
 function scopesFor(asked: string[], isAdmin: boolean): string[] | Refused {
-  const known = [...ALL_SCOPES, ADMIN_SCOPE];
+  const known = [...USUAL_SCOPES, WITHDRAW_SCOPE, ADMIN_SCOPE];
   if (asked.some((scope) => !known.includes(scope))) return { code: 'INVALID_REQUEST', facts: {} };
   if (asked.includes(ADMIN_SCOPE) && !isAdmin) return { code: 'LOGIN_SCOPE_REFUSED', facts: { scope: ADMIN_SCOPE } };
-  return asked.length === 0 ? [...ALL_SCOPES] : known.filter((scope) => asked.includes(scope));
+  return asked.length === 0 ? [...USUAL_SCOPES] : known.filter((scope) => asked.includes(scope));
 }
 
 function checkMessage(message: SiweMessage, challenge: Challenge): Refused | undefined {

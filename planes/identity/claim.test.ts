@@ -11,10 +11,11 @@ import {
   type SiweMessage,
   signPersonal,
   timeTextOf,
+  USUAL_SCOPES,
 } from '@tallystick/kernel';
 import { deciderLaws, type LawCommand } from '@tallystick/kernel/laws';
 import fc from 'fast-check';
-import { ALL_SCOPES, type KeyState, key, type LoginState, login } from './index.ts';
+import { type KeyState, key, type LoginState, login } from './index.ts';
 
 const RULES: Rules = {
   deciders: new Map([login, key].map((one) => [one.kind, one as unknown as Decider])),
@@ -95,7 +96,7 @@ test('[I-29] what a contract is said to have signed burns the nonce, and grants 
 test('[I-29] the chain says yes: one key, for the contract, with the method in the grant', () => {
   const { outcomes, login, world } = run(issue(), attempt(), conclude(), mint());
   const { principal, scopes } = outcomes[2]!.answer as JsonObject;
-  assert.deepEqual([principal, scopes], [PRINCIPAL, ALL_SCOPES]);
+  assert.deepEqual([principal, scopes], [PRINCIPAL, USUAL_SCOPES]);
   assert.deepEqual([login.status, login.grant?.method, 'claim' in login], ['granted', 'contract', false]);
   assert.equal((world.state('key:key_1') as KeyState).principal, PRINCIPAL);
 });

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
+  ADMIN_SCOPE,
   addressOfPrivateKey,
   type Decider,
   formatSiwe,
@@ -11,10 +12,12 @@ import {
   type SiweMessage,
   signPersonal,
   timeTextOf,
+  USUAL_SCOPES,
+  WITHDRAW_SCOPE,
 } from '@tallystick/kernel';
 import { deciderLaws, type LawCommand } from '@tallystick/kernel/laws';
 import fc from 'fast-check';
-import { ADMIN_SCOPE, ALL_SCOPES, isKeyUsable, type KeyState, key, type LoginState, login } from './index.ts';
+import { isKeyUsable, type KeyState, key, type LoginState, login } from './index.ts';
 
 const RULES: Rules = {
   deciders: new Map([login, key].map((one) => [one.kind, one as unknown as Decider])),
@@ -197,7 +200,7 @@ test('[I-30] a login grants one key, in scopes and time, and knows only the hash
 
 test('no scopes asked for are all scopes; a revoked key is of no use', () => {
   const { world, outcomes } = run(issue(), verify({ chainId: 8453, expirationTime: later(1) }), mint());
-  assert.deepEqual((outcomes[1]!.answer as JsonObject)['scopes'], ALL_SCOPES);
+  assert.deepEqual((outcomes[1]!.answer as JsonObject)['scopes'], USUAL_SCOPES);
   const owner = `eip155:8453:${ADDRESS.toLowerCase()}`;
   assert.equal(world.execute({ key: 'r', ...revoke(owner), principal: owner }, NOW_US).rejection, undefined);
   assert.equal(isKeyUsable(world.state(`key:${KEY_ID}`) as KeyState, NOW_US), false);
@@ -229,7 +232,14 @@ test('an administrator gets the admin scope by asking for it, and never without'
     return (last.answer as JsonObject)['scopes'];
   };
   assert.deepEqual(scopesOf(['platform:admin', 'jobs:read']), ['jobs:read', 'platform:admin']);
-  assert.deepEqual(scopesOf([]), ALL_SCOPES);
+  assert.deepEqual(scopesOf([]), USUAL_SCOPES);
+});
+
+test('[I-29] money that leaves is a scope by name: never granted unasked, to anybody who asks', () => {
+  const scopesOf = (scopes: string[]) => (run(issue(), verify({}, { scopes })).last.answer as JsonObject)['scopes'];
+  assert.ok(!(scopesOf([]) as string[]).includes(WITHDRAW_SCOPE));
+  assert.deepEqual(scopesOf([WITHDRAW_SCOPE]), [WITHDRAW_SCOPE]);
+  assert.deepEqual(scopesOf([WITHDRAW_SCOPE, ...USUAL_SCOPES]), [...USUAL_SCOPES, WITHDRAW_SCOPE]);
 });
 
 test('a secret in place of its hash is a bug of the caller', () => {

@@ -5,5 +5,4 @@
 export { CLOCK_SKEW_MS_MAX } from './attempt.ts';
 export { isKeyUsable, type KeyState, key } from './key.ts';
 export { type Grant, KEY_TTL_MS_MAX, type LoginState, login } from './login.ts';
-export { ADMIN_SCOPE, ALL_SCOPES } from './scopes.ts';
 export { standing } from './standing.ts';

@@ -1,6 +1,7 @@
 /**
  * An address to which a principal may withdraw: asked for, proven by a signature, usable after a while.
- * Promise: an attempt on a challenge burns it whatever comes out; nobody withdraws to an address that did not sign for that account.
+ * Promise: an attempt on a challenge burns it whatever comes out; nobody withdraws to an address that did not sign for that account,
+ * nor to one for which the account's own wallet did not sign: an API key alone adds none.
  */
 import {
   type Command,
@@ -10,6 +11,7 @@ import {
   type Decision,
   type DomainEvent,
   formatSiwe,
+  type Json,
   type JsonObject,
   type Reads,
   type Rejection,
@@ -22,7 +24,7 @@ import {
 import { ownAddressReads, ownAddressRefusal } from './own-address.ts';
 import { PAYOUT_POLICY } from './policy.ts';
 
-/** A text that waits to be signed. */
+/** A text that waits to be signed: by the address, and by the account's own wallet. */
 export type PayoutChallenge = { nonce: string; message: string; expires_at_us: string };
 
 export type PayoutState = {
@@ -35,6 +37,8 @@ export type PayoutState = {
   challenge: PayoutChallenge | null;
   /** `key`: a wallet of one key signed; `contract`: the chain said that a contract takes the signature. */
   proven_by: '' | 'key' | 'contract';
+  /** How the account's own wallet signed. */
+  allowed_by: '' | 'key' | 'contract';
   proven_at_us: string;
   usable_from_us: string;
 };
@@ -58,6 +62,7 @@ export const payout: Decider<PayoutState> = {
     address: '',
     challenge: null,
     proven_by: '',
+    allowed_by: '',
     proven_at_us: '0',
     usable_from_us: '0',
   },
@@ -89,7 +94,7 @@ function ask(state: PayoutState, { principal, stream, body }: Command, seen: See
   const message = formatSiwe({
     domain: textIn(body, 'domain'),
     address: checksumAddress(address),
-    statement: `Let withdrawals of the account ${principal} go to this address.`,
+    statement: `Let withdrawals of the account ${principal} go to ${checksumAddress(address)}.`,
     uri: textIn(body, 'uri'),
     version: '1',
     chainId: countIn(body, 'chain_id'),
@@ -104,7 +109,10 @@ function ask(state: PayoutState, { principal, stream, body }: Command, seen: See
   };
 }
 
-/** `contract` is what the chain said of the signature, where a key did not make it. */
+/**
+ * `ProvePayout {message, signature, contract, owner_signature, owner_contract}`: both sign the one text; `contract` and
+ * `owner_contract` are what the chain said of a signature that no key made.
+ */
 function prove(state: PayoutState, { body }: Command, seen: Seen): Decision {
   const { challenge } = state;
   if (challenge === null) return refusedFor('nothing was asked to be signed, or it was tried already');
@@ -116,32 +124,42 @@ function prove(state: PayoutState, { body }: Command, seen: Seen): Decision {
       answer: { refused: 'PAYOUT_PROOF_REFUSED', facts: { cause: proof.cause } },
     };
   const usableFromUs = seen.atUs + BigInt(PAYOUT_POLICY.payout_address_delay_ms) * US_PER_MS;
-  const proven = {
-    proven_by: proof.by,
-    proven_at_us: String(seen.atUs),
-    usable_from_us: String(usableFromUs),
-  };
+  const proven = { ...proof, proven_at_us: String(seen.atUs), usable_from_us: String(usableFromUs) };
+  const evidence = [
+    ...(proof.proven_by === 'contract' ? [body['contract']!] : []),
+    ...(proof.allowed_by === 'contract' ? [body['owner_contract']!] : []),
+  ];
   return {
     events: [{ type: 'PayoutProven', body: proven }],
     answer: { address: state.address, ...proven },
     rule: 'payout_address_delay_ms',
-    ...(proof.by === 'contract' ? { evidence: [body['contract']!] } : {}),
+    ...(evidence.length > 0 ? { evidence } : {}),
   };
 }
 
 const refusedFor = (cause: string): Rejection => ({ rejection: 'PAYOUT_PROOF_REFUSED', facts: { cause } });
 
+type SignedBy = 'key' | 'contract';
+
 function proofOf(
-  state: PayoutState,
+  { principal, address }: PayoutState,
   challenge: PayoutChallenge,
   body: JsonObject,
-): { by: 'key' | 'contract' } | { cause: string } {
-  const [message, signature] = [textIn(body, 'message'), textIn(body, 'signature')];
-  if (message !== challenge.message) return { cause: 'another text was signed than the one that was asked' };
-  if (verifyPersonalSignature(message, signature)?.toLowerCase() === state.address) return { by: 'key' };
-  const { contract } = body;
-  if (contract !== null && (contract as JsonObject)['holds'] === true) return { by: 'contract' };
-  return { cause: 'the signature is not of that address' };
+): { proven_by: SignedBy; allowed_by: SignedBy } | { cause: string } {
+  if (textIn(body, 'message') !== challenge.message)
+    return { cause: 'another text was signed than the one that was asked' };
+  const proven_by = signedBy(challenge.message, address, textIn(body, 'signature'), body['contract']);
+  if (!proven_by) return { cause: 'the signature is not of that address' };
+  const owner = ownAddressOf(principal);
+  const allowed_by = signedBy(challenge.message, owner, textIn(body, 'owner_signature'), body['owner_contract']);
+  return allowed_by
+    ? { proven_by, allowed_by }
+    : { cause: `the owner's signature is not of ${owner}, which owns the account` };
+}
+
+function signedBy(message: string, address: string, signature: string, said: Json | undefined): SignedBy | undefined {
+  if (verifyPersonalSignature(message, signature)?.toLowerCase() === address) return 'key';
+  return (said as JsonObject | null)?.['holds'] === true ? 'contract' : undefined;
 }
 
 function revoke(state: PayoutState, seen: Seen): Decision {
@@ -158,7 +176,7 @@ function evolve(state: PayoutState, { type, body }: DomainEvent): PayoutState {
   if (type === 'PayoutProven')
     return { ...state, ...(body as Partial<PayoutState>), status: 'proven', challenge: null };
   if (type === 'PayoutRevoked')
-    return { ...state, status: 'revoked', challenge: null, proven_by: '', usable_from_us: '0' };
+    return { ...state, status: 'revoked', challenge: null, proven_by: '', allowed_by: '', usable_from_us: '0' };
   throw new TypeError(`a payout address knows no event ${type}`);
 }
 

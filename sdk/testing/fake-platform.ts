@@ -5,7 +5,7 @@
 import { randomUUID } from 'node:crypto';
 import type { AddressInfo } from 'node:net';
 import type { MessageInitShape } from '@bufbuild/protobuf';
-import { parseSiwe, verifyPersonalSignature } from '@tallystick/kernel';
+import { parseSiwe, USUAL_SCOPES, verifyPersonalSignature } from '@tallystick/kernel';
 import {
   type ApiKeySchema,
   AuthService,
@@ -64,20 +64,6 @@ export interface FakePlatform extends AsyncDisposable {
 
 const AT = { seconds: 1_790_000_000n, nanos: 0 };
 const LATER = { seconds: 1_790_003_600n, nanos: 0 };
-const SCOPES = [
-  'jobs:read',
-  'jobs:write',
-  'sandboxes:read',
-  'sandboxes:write',
-  'sandboxes:exec',
-  'sandboxes:files',
-  'billing:read',
-  'billing:write',
-  'billing:withdraw',
-  'receipts:read',
-  'keys:read',
-  'keys:write',
-];
 const PRICE_MICROS = 453n;
 
 const receiptId = (count: number): string => `rcp_${String(count).padStart(32, '0')}`;
@@ -160,7 +146,7 @@ export async function startFakePlatform(): Promise<FakePlatform> {
         id,
         secret,
         principal,
-        scopes: SCOPES,
+        scopes: [...USUAL_SCOPES],
         label: 'added',
         createdAt: AT,
         expiresAt: LATER,
@@ -219,7 +205,7 @@ function authOf(state: State) {
       if (!state.nonces.delete(siwe.nonce)) throw refuse('LOGIN_NONCE_REFUSED');
       if (verifyPersonalSignature(message, signature) !== siwe.address) throw refuse('LOGIN_SIGNATURE_REFUSED');
       const id = state.newId('key');
-      const granted = scopes.length > 0 ? [...scopes] : SCOPES;
+      const granted = scopes.length > 0 ? [...scopes] : [...USUAL_SCOPES];
       const principal = `eip155:${siwe.chainId}:${siwe.address.toLowerCase()}`;
       const key = { id, secret: `tly_${id}`, principal, scopes: granted, label, createdAt: AT, expiresAt: LATER };
       state.fake.keys.set(id, key);

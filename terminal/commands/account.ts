@@ -13,6 +13,8 @@ import {
   payeeOf,
   payeeText,
   plain,
+  USUAL_SCOPES,
+  WITHDRAW_SCOPE,
 } from '@tallystick/sdk';
 import { Argument, type Command } from 'commander';
 import type { Io } from '../io.ts';
@@ -64,6 +66,7 @@ interface LoginOptions {
   label?: string;
   ttl?: bigint;
   scope?: string[];
+  withdraw?: boolean;
 }
 
 function addLogin(program: Command, world: World): void {
@@ -74,6 +77,7 @@ function addLogin(program: Command, world: World): void {
       'tally login --new',
       'tally login --url http://127.0.0.1:8080 --wallet key.json',
       'tally login --scope jobs:read --ttl 1h',
+      'tally login --withdraw --ttl 1h',
     ],
   })
     .option('--wallet <file>', 'keystore file (default: wallet.json in TALLY_HOME or ~/.tally)')
@@ -81,7 +85,8 @@ function addLogin(program: Command, world: World): void {
     .option('--passphrase-file <file>', 'read the passphrase from this private file')
     .option('--label <name>', 'a name for the API key', 'tally')
     .option('--ttl <time>', 'how long the key lives (default: 30d)', duration)
-    .option('--scope <scope...>', 'what the key may do (default: everything a login may grant)');
+    .option('--scope <scope...>', `what the key may do (default: all but ${WITHDRAW_SCOPE} and platform:admin)`)
+    .option('--withdraw', `the key may also send money out of the account: ${WITHDRAW_SCOPE}`);
   onRun<LoginOptions>(world, command, logIn);
 }
 
@@ -92,12 +97,17 @@ async function logIn({ io, out, url }: Run, _: string[], options: LoginOptions):
   const passphrase = await readPassphrase(io, options.passphraseFile, options.new === true);
   const signer = options.new ? await createWallet(file, passphrase) : (await openWallet(file, passphrase)).signer;
   if (options.new) await out.note(`wallet ${signer.address} made: ${file}`);
-  const wishes = given({ label: options.label, ttlMs: options.ttl, scopes: options.scope });
+  const wishes = given({ label: options.label, ttlMs: options.ttl, scopes: scopesOf(options) });
   const key = await login({ baseUrl: address.url, signer, fetch: io.fetch, ...wishes });
   const shown = plain(ApiKeySchema, key);
   await writeSettings(io, { ...settingsOf(key, address, shown['expires_at'] as string | null), wallet: file });
   await pinAtLogin(io, out, { url: address.url, apiKey: key.secret });
   await out.say({ ...shown, url: address.url, wallet: file }, `logged in at ${address.url} as ${key.principal}`);
+}
+
+/** Undefined: what a login grants by itself. */
+function scopesOf({ scope, withdraw }: LoginOptions): string[] | undefined {
+  return withdraw ? [...new Set([...(scope ?? USUAL_SCOPES), WITHDRAW_SCOPE])] : scope;
 }
 
 /** Where payments go is best learned before any is asked for. Without a chain there is nothing to learn. */

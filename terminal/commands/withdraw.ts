@@ -7,6 +7,7 @@ import { resolve } from 'node:path';
 import {
   PayoutAddressSchema,
   plain,
+  type Signer,
   type Tally,
   type Withdrawal,
   WithdrawalSchema,
@@ -15,6 +16,7 @@ import {
 import { Argument, type Command, InvalidArgumentError, Option } from 'commander';
 import { EXIT_REFUSED } from '../exit-code.ts';
 import type { Column } from '../output/render.ts';
+import { payingWallet } from '../payments/payer.ts';
 import { parseAmount } from '../text/amount.ts';
 import { UsageError } from '../text/usage-error.ts';
 import { readPassphrase } from '../wallet/passphrase.ts';
@@ -137,6 +139,8 @@ function addAsk(addresses: Command, world: World): void {
 interface ProveOptions {
   wallet?: string;
   passphraseFile?: string;
+  ownerWallet?: string;
+  ownerPassphraseFile?: string;
   text?: string;
   signature?: string;
   key?: string;
@@ -145,7 +149,8 @@ interface ProveOptions {
 function addProve(addresses: Command, world: World): void {
   const command = addCommand(addresses, {
     usage: 'prove',
-    summary: 'prove an address: sign with a keystore here, or bring the signature of the text that `ask` printed',
+    summary:
+      'prove an address by a keystore here or by the signature of what `ask` printed; your own wallet signs, too',
     examples: [
       'tally payout-address prove --wallet second.json',
       'tally payout-address prove 0x5aAe… --text text.txt --signature 0x…',
@@ -153,19 +158,22 @@ function addProve(addresses: Command, world: World): void {
   })
     .addArgument(addressArgument('[address]'))
     .option('--wallet <file>', 'keystore file of the address')
-    .option('--passphrase-file <file>', 'read the passphrase of the keystore from this private file')
+    .option('--passphrase-file <file>', 'read the passphrase of that keystore from this private file')
+    .option('--owner-wallet <file>', 'keystore file of the account itself (default: the one that logged in)')
+    .option('--owner-passphrase-file <file>', 'read its passphrase from this private file')
     .option('--text <file>', 'the text that was signed, as `ask` printed it')
     .option('--signature <hex>', 'its signature (EIP-191; of a contract wallet what that takes)');
   onRun<ProveOptions>(world, withKey(command), prove);
 }
 
-async function prove({ io, connect, out }: Run, [where]: string[], options: ProveOptions): Promise<void> {
+async function prove(run: Run, [where]: string[], options: ProveOptions): Promise<void> {
+  const { io, connect, out } = run;
   const { wallet, text, signature, key } = options;
   const { addresses } = (await connect()).withdrawals;
   if (wallet !== undefined) {
     const passphrase = await readPassphrase(io, options.passphraseFile, false);
     const { signer } = await openWallet(resolve(io.folder, wallet), passphrase);
-    return out.record(plain(PayoutAddressSchema, await addresses.prove(signer)));
+    return out.record(plain(PayoutAddressSchema, await addresses.prove(signer, await ownerOf(run, options))));
   }
   if (where === undefined || text === undefined || signature === undefined)
     throw new UsageError(
@@ -173,8 +181,15 @@ async function prove({ io, connect, out }: Run, [where]: string[], options: Prov
       'Give --wallet FILE; or an address with --text FILE and --signature HEX: tally payout-address ask prints the text.',
     );
   const message = (await readFile(resolve(io.folder, text), 'utf8')).replace(/\n$/, '');
-  const proof = { address: where, message, signature };
-  return out.record(plain(PayoutAddressSchema, await addresses.confirm(proof, given({ key }))));
+  const [proof, owner] = [{ address: where, message, signature }, await ownerOf(run, options)];
+  return out.record(plain(PayoutAddressSchema, await addresses.allow(proof, owner, given({ key }))));
+}
+
+/** The account's own wallet: an API key alone adds no address. */
+async function ownerOf({ io, out }: Run, { ownerWallet, ownerPassphraseFile }: ProveOptions): Promise<Signer> {
+  const file = await payingWallet(io, ownerWallet);
+  await out.note(`signed by the wallet of the account, too: ${file}`);
+  return (await openWallet(file, await readPassphrase(io, ownerPassphraseFile, false))).signer;
 }
 
 function addList(addresses: Command, world: World): void {

@@ -115,7 +115,7 @@ export type VerifyLoginRequest = Message<"tallystick.identity.v1.VerifyLoginRequ
   signature: string;
 
   /**
-   * Scopes the key shall have; empty: all that the login may grant but platform:admin, which must be asked for by name.
+   * Scopes the key shall have; empty: all that the login may grant but billing:withdraw and platform:admin, which must be asked for by name.
    *
    * @generated from field: repeated string scopes = 3;
    */

@@ -1,13 +1,16 @@
 /**
  * What an API key may allow.
- * Promise: a login grants nothing that does not stand here.
+ * Promise: a login grants nothing that does not stand here, and nothing that must be asked for by name unless it was.
  */
 
 /** May change how the platform stands to principals and providers; given only to those whom the challenge names. */
 export const ADMIN_SCOPE = 'platform:admin';
 
-/** What everybody's login may grant, and does when nothing less is asked for. */
-export const ALL_SCOPES: readonly string[] = [
+/** Lets money out of the account, which nobody brings back: given only when it is asked for by name. */
+export const WITHDRAW_SCOPE = 'billing:withdraw';
+
+/** What a login grants when nothing is asked for. */
+export const USUAL_SCOPES: readonly string[] = [
   'jobs:read',
   'jobs:write',
   'sandboxes:read',
@@ -17,7 +20,6 @@ export const ALL_SCOPES: readonly string[] = [
   'sandboxes:ports',
   'billing:read',
   'billing:write',
-  'billing:withdraw',
   'receipts:read',
   'keys:read',
   'keys:write',
