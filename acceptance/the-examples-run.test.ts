@@ -15,8 +15,9 @@ const EXAMPLE_MS_MAX = 60_000;
 const FENCE = /^```ts\n(.*?)^```$/gms;
 
 /** What an example without a login of its own stands behind: a page says so, and shows a whole one. */
-const PRELUDE = `import { connect as door, login as signIn, newPrivateKey as wallet, signerOfPrivateKey as signerOf } from '@tallystick/sdk';
-const opened = await signIn({ baseUrl: process.env.TALLY_URL!, signer: signerOf(wallet()) });
+const PRELUDE = `import { connect as door, login as signIn, newPrivateKey as wallet, signerOfPrivateKey as signerOf, USUAL_SCOPES, WITHDRAW_SCOPE } from '@tallystick/sdk';
+const scopes = [...USUAL_SCOPES, WITHDRAW_SCOPE];
+const opened = await signIn({ baseUrl: process.env.TALLY_URL!, signer: signerOf(wallet()), scopes });
 const tally = door({ baseUrl: process.env.TALLY_URL!, apiKey: opened.secret });
 await tally.depositDevelopment(5_000_000n);
 const job = await tally.jobs.create({ maxTotalSpendMicros: 1_000_000n });
