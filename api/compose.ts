@@ -2,7 +2,7 @@
  * The api program, wired: engine, provider, handlers, surfaces.
  * Promise: the only place where the parts of this program meet.
  */
-import { createEngine, type Engine, readStream } from '@tallystick/engine';
+import { createEngine, type Engine, readStream, streamReader } from '@tallystick/engine';
 import { ChainLink } from '@tallystick/engine/adapters/chain';
 import { localProvider, type Provider } from '@tallystick/engine/adapters/provider';
 import { openDatabase } from '@tallystick/engine/database';
@@ -165,7 +165,8 @@ const chainChecks = ({ till }: ApiSettings, { gas }: Parts): Check[] =>
   till && gas ? [{ name: 'settlement', run: () => assertSettles(gas, till.relayer) }] : [];
 
 function tillOf({ till, publicUrl }: ApiSettings, { desk, gas }: Parts): Till | undefined {
-  return till && desk && gas && { desk, gas, leastMicros: till.leastMicros, publicUrl };
+  const look = desk && streamReader(desk.engine);
+  return till && desk && gas && look && { desk, gas, look, leastMicros: till.leastMicros, publicUrl };
 }
 
 function implementations(settings: ApiSettings, parts: Parts) {

@@ -2,7 +2,7 @@
  * From what the engine answered to what a handler returns.
  * Promise: a rejection becomes the problem its code names, with its facts; nothing is swallowed.
  */
-import type { Engine, Outcome } from '@tallystick/engine';
+import { type Engine, type Outcome, readOutcomes } from '@tallystick/engine';
 import type { Command, JsonObject } from '@tallystick/kernel';
 import { type ErrorCodeName, isErrorCode } from '@tallystick/proto';
 import { type Call, refuse } from '@tallystick/surface';
@@ -36,12 +36,38 @@ async function executeFunded(engine: Engine, command: Command): Promise<Outcome>
   let outcome = await engine.execute(command);
   for (let link = 1; isUnfundedRepeat(outcome) && link <= REPEATS_UNFUNDED_MAX; link += 1)
     outcome = await nextTry(engine, command, link);
+  if (isUnfundedRepeat(outcome)) throw usedUp(outcome);
   return outcome;
 }
 
+/** No link of the key is left: nobody is asked to pay for what can never be carried out under it. */
+export const usedUp = ({ facts = {} }: Outcome): Error =>
+  refuse(
+    'INSUFFICIENT_FUNDS',
+    facts,
+    `There was not enough money ${REPEATS_UNFUNDED_MAX} times under this Idempotency-Key: use a new key; what was paid is in the account.`,
+  );
+
 /** The command under one link of its key's chain, from 1. */
 export const nextTry = (engine: Engine, command: Command, link: number): Promise<Outcome> =>
-  engine.execute({ ...command, key: `${command.key} ${link}` });
+  engine.execute({ ...command, key: linkOf(command, link) });
+
+const linkOf = ({ key }: Command, link: number): string => `${key} ${link}`;
+
+/** One try of a key and what it came to; link 0 is the key itself. */
+export interface Try {
+  link: number;
+  outcome: Outcome;
+}
+
+/** The newest of the tries that were made, after the first. */
+export async function newestTry(engine: Engine, command: Command, first: Outcome): Promise<Try> {
+  const links = Array.from({ length: REPEATS_UNFUNDED_MAX }, (_, i) => i + 1);
+  const keys = links.map((link) => linkOf(command, link));
+  const made = await readOutcomes(engine, command.principal, keys);
+  const link = links.findLast((one) => made.has(linkOf(command, one)));
+  return link === undefined ? { link: 0, outcome: first } : { link, outcome: made.get(linkOf(command, link))! };
+}
 
 export const isUnfunded = ({ rejection }: Outcome): boolean => rejection === 'INSUFFICIENT_FUNDS';
 

@@ -5,6 +5,7 @@
 import { type JsonObject, jcs, parseStrict, receiptIdOf, receiptPlace } from '@tallystick/kernel';
 import type { Engine } from './commit/engine.ts';
 import { grouped } from './grouped.ts';
+import { type Outcome, replayAnswer } from './outcome.ts';
 import { STATEMENTS } from './statements.ts';
 
 /** Rows of one page at most. */
@@ -49,6 +50,28 @@ const streamOf = (shard: number, row: HeadRow): StreamRow => ({
 export async function readStream(engine: Engine, stream: string): Promise<StreamRow | undefined> {
   const [row] = await engine.query<HeadRow>(STATEMENTS.readStream, [engine.shard, stream]);
   return row && streamOf(engine.shard, row);
+}
+
+/** Streams that are read together at most. */
+const STREAMS_TOGETHER_MAX = 128;
+
+/** As `readStream`; what is asked at about the same time is read together. */
+export const streamReader = (engine: Engine): ((stream: string) => Promise<StreamRow | undefined>) =>
+  grouped(async (streams: readonly string[]) => {
+    const rows = await engine.query<HeadRow>(STATEMENTS.readStreams, [engine.shard, [...new Set(streams)]]);
+    const found = new Map(rows.map((row) => [row.stream, streamOf(engine.shard, row)]));
+    return streams.map((stream) => found.get(stream));
+  }, STREAMS_TOGETHER_MAX);
+
+/** What a principal's commands under these keys came to; a key that was not used is absent. */
+export async function readOutcomes(
+  engine: Engine,
+  principal: string,
+  keys: readonly string[],
+): Promise<ReadonlyMap<string, Outcome>> {
+  type Row = { key: string; answer: string; pos: bigint };
+  const rows = await engine.query<Row>(STATEMENTS.outcomesOfKeys, [engine.shard, principal, keys]);
+  return new Map(rows.map(({ key, answer, pos }) => [key, replayAnswer(engine.shard, Number(pos), answer, true)]));
 }
 
 /** Streams whose status is read together at most. */

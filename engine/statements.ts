@@ -72,6 +72,9 @@ export const STATEMENTS = {
       (select count(*) from engine.timer where shard = $1::smallint and due_us <= $2::bigint) as due_timers,
       (select min(due_us) from engine.timer where shard = $1::smallint) as next_due_us`,
     readStream: `select ${HEAD_COLUMNS} from engine.stream_head h where h.shard = $1::smallint and h.stream = $2::text`,
+    readStreams: `select ${HEAD_COLUMNS} from engine.stream_head h where h.shard = $1::smallint and h.stream = any($2::text[])`,
+    outcomesOfKeys: `select key, answer, pos from engine.idempotency
+      where shard = $1::smallint and principal = $2::text and key = any($3::text[])`,
     statusOfStreams: `select stream, status from engine.stream_head
       where shard = $1::smallint and stream = any($2::text[])`,
     listStreams: LIST_STREAMS,

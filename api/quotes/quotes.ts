@@ -3,7 +3,7 @@
  * Promise: every step is a command of the quote's own stream; a payment is bound only after the chain had nothing against it.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Engine, readBalances, readStream } from '@tallystick/engine';
+import { type Engine, type Outcome, readBalances, readStream, type streamReader } from '@tallystick/engine';
 import { bareSignature, type Chain, isSignedByKey } from '@tallystick/engine/adapters/chain';
 import { type Command, type JsonObject, sha256Hex, userAccount } from '@tallystick/kernel';
 import { type Call, refuse } from '@tallystick/surface';
@@ -21,15 +21,20 @@ import {
   quoteStream,
 } from '@tallystick/treasury';
 import type { Desk } from '../deposits/desk.ts';
+import { accepted } from '../outcome.ts';
 import { assertAccepted, invalid, type PaymentDone, type SentPayment } from './wire.ts';
 
 /** A request with its payment waits so long for the credit. */
 export const SETTLE_MS_MAX = 5_000;
-/** How often it is looked for without a hint, and after one: what others commit must not make everybody look at once. */
+/** How often it is looked for, and at first, for chains that mine at once. */
 const LOOK_EVERY_MS = 50;
-const LOOK_GAP_MS = 5;
+const LOOK_FIRST_MS = 10;
+const FIRST_LOOKS = 20;
 const RETRY_AFTER_MS = 1_000;
 const US_PER_SECOND = 1_000_000n;
+
+/** As `readStream`, together with what others ask at the same time. */
+export type LookAt = ReturnType<typeof streamReader>;
 
 export const quoteOf = (engine: Engine, call: Call): Promise<QuoteState | undefined> =>
   readQuote(engine, quoteIdOf(call.principal!.id, call.idempotencyKey));
@@ -77,9 +82,15 @@ export async function offer(
     pay_to: chain.config.treasury,
   };
   const step = `offer ${found ? found.round + 1 : 0} at ${nowUs / US_PER_SECOND}`;
-  const { answer, replayed } = await ask(engine, call, step, { stream: quoteStream(id), type: 'OfferQuote', body });
-  const isNew = answer !== undefined && !replayed;
-  return isNew ? offeredQuote((answer as JsonObject)['quote'] as JsonObject) : (await readQuote(engine, id))!;
+  const outcome = await ask(engine, call, step, { stream: quoteStream(id), type: 'OfferQuote', body });
+  assertDone(outcome);
+  const isNew = outcome.answer !== undefined && !outcome.replayed;
+  return isNew ? offeredQuote((outcome.answer as JsonObject)['quote'] as JsonObject) : (await readQuote(engine, id))!;
+}
+
+/** It is so, by this or by another; else the caller is told why not. @errors throws what the rejection names */
+function assertDone(outcome: Outcome): void {
+  if (outcome.rejection !== 'NOTHING_TO_CHANGE') accepted(outcome);
 }
 
 /**
@@ -94,26 +105,36 @@ export async function take({ engine, link }: Desk, call: Call, quote: QuoteState
   const problem = paymentProblem(quote, payment, engine.nowUs());
   if (problem) throw invalid(problem.field, problem.cause);
   if (quote.rail !== chain.key) throw invalid('accepted.network', 'the chain was another one when this was offered');
-  await assertGood(engine, chain, quote, payment);
+  const coverMicros = await coverOf(engine, chain, quote, payment);
+  const body = { rail: quote.rail, payment, cover_micros: String(coverMicros) };
+  // another key each time: what was refused once, for want of the assignment or of money, may be good the next time
+  const step = `bind ${quote.round} at ${engine.nowUs()}`;
   const [assigned, bound] = await Promise.all([
     assign(engine, call, quote, payment),
-    ask(engine, call, `bind ${quote.round} ${payment.from} ${payment.nonce}`, {
-      stream: quoteStream(quote.id),
-      type: 'BindQuote',
-      body: { rail: quote.rail, payment },
-    }),
+    ask(engine, call, step, { stream: quoteStream(quote.id), type: 'BindQuote', body }),
   ]);
   if (assigned.rejection === 'ALREADY_EXISTS') throw invalid('nonce', 'it is for another quote');
-  if (bound.rejection === 'PAYMENT_INVALID') throw refuse('PAYMENT_INVALID', bound.facts ?? {});
+  assertDone(assigned);
+  assertDone(bound);
 }
 
-/** The token takes it now, or has taken it as this quote's. @errors throws PAYMENT_INVALID */
-async function assertGood(engine: Engine, chain: Chain, quote: QuoteState, payment: Payment): Promise<void> {
+/**
+ * The token takes it now, or has taken it as this quote's: what its payer has for it and for others, in micros.
+ * @errors throws PAYMENT_INVALID
+ */
+async function coverOf(engine: Engine, chain: Chain, quote: QuoteState, payment: Payment): Promise<bigint> {
   const authorization = authorizationOf(payment);
   const isTaken = (): Promise<boolean> => chain.authorizationState(authorization.from, authorization.nonce);
-  const [wasTaken, refusal] = await Promise.all([isTaken(), chain.simulateAuthorization(authorization)]);
-  if (!wasTaken && refusal === undefined) return;
-  if (wasTaken || (await isTaken())) return assertOurs(engine, quote, payment);
+  const [wasTaken, refusal, balance] = await Promise.all([
+    isTaken(),
+    chain.simulateAuthorization(authorization),
+    chain.balanceOf(authorization.from),
+  ]);
+  if (!wasTaken && refusal === undefined) return balance;
+  if (wasTaken || (await isTaken())) {
+    await assertOurs(engine, quote, payment);
+    return balance + authorization.value;
+  }
   const field = isSignedByKey(chain, authorization) ? 'authorization' : 'signature';
   throw invalid(field, `the token does not take it: ${refusal}`);
 }
@@ -141,28 +162,19 @@ const authorizationOf = ({ from, to, value, valid_after, valid_before, nonce, si
   signature: signature as `0x${string}`,
 });
 
-/** Until its money is in the account, or it can never come. @errors throws PAYMENT_SETTLING when it takes too long */
-export async function untilOver({ engine }: Desk, call: Call, id: string): Promise<QuoteState> {
+/**
+ * Until its money is in the account, or it can never come.
+ * @param look shared by all who wait: a busy log must not make everybody read it
+ * @errors throws PAYMENT_SETTLING when it takes too long
+ */
+export async function untilOver(look: LookAt, call: Call, id: string): Promise<QuoteState> {
   const giveUpAtMs = performance.now() + SETTLE_MS_MAX;
-  for (;;) {
-    const changed = nextCommit(engine, LOOK_EVERY_MS);
-    const quote = (await readQuote(engine, id))!;
+  for (let looks = 1; ; looks += 1) {
+    const quote = (await look(quoteStream(id)))!.state as unknown as QuoteState;
     if (isCredited(quote) || !isUnderWay(quote)) return quote;
     if (performance.now() > giveUpAtMs || call.signal.aborted) throw settling(quote);
-    await changed;
-    await sleep(LOOK_GAP_MS);
+    await sleep(looks <= FIRST_LOOKS ? LOOK_FIRST_MS : LOOK_EVERY_MS);
   }
-}
-
-/** Resolves with the next commit that is heard of, or after so long. */
-function nextCommit(engine: Engine, waitMs: number): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const timer = setTimeout(resolve, waitMs);
-  const stop = engine.onCommit(() => resolve());
-  return promise.finally(() => {
-    clearTimeout(timer);
-    stop();
-  });
 }
 
 export function settling({ id, broadcast }: QuoteState): Error {

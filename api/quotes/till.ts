@@ -8,13 +8,24 @@ import { type Command, type JsonObject, microsIn, timeTextOf } from '@tallystick
 import { type Call, refuse } from '@tallystick/surface';
 import { depositStream, type QuoteOption, type QuoteState } from '@tallystick/treasury';
 import type { Desk } from '../deposits/desk.ts';
-import { type Accepted, accepted, commandFrom, isUnfunded, nextTry, REPEATS_UNFUNDED_MAX } from '../outcome.ts';
+import {
+  type Accepted,
+  accepted,
+  commandFrom,
+  isUnfunded,
+  newestTry,
+  nextTry,
+  REPEATS_UNFUNDED_MAX,
+  type Try,
+  usedUp,
+} from '../outcome.ts';
 import type { GasGauge } from './gas.ts';
 import { burnOf, ladderOf } from './ladder.ts';
 import {
   availableMicros,
   isCredited,
   isUnderWay,
+  type LookAt,
   offer,
   paymentOf,
   quoteOf,
@@ -27,6 +38,8 @@ import { invalid, paymentRequired, paymentResponse, readPayment } from './wire.t
 export interface Till {
   desk: Desk;
   gas: GasGauge;
+  /** By which all who wait for a payment look for it. */
+  look: LookAt;
   /** The smallest payment: each costs the platform gas. */
   leastMicros: bigint;
   /** Where callers reach the api; absent: as the caller names it. */
@@ -44,17 +57,30 @@ export async function executeCharging(till: Till, call: Call, command: Command):
   const { engine } = till.desk;
   const first = await engine.execute(command);
   if (!isUnfunded(first)) return told(call, first);
-  const requiredMicros = microsIn(first.facts ?? {}, 'required_micros');
-  const quote = await paid(till, call, async () => (await availableMicros(engine, command.principal)) < requiredMicros);
-  const outcome = await tryAgain(engine, command, first, requiredMicros);
+  const newest = first.replayed ? await newestTry(engine, command, first) : { link: 0, outcome: first };
+  const quote = await paidFor(till, call, command, newest);
+  const { link, outcome } = await tryAgain(engine, command, newest);
   if (!isUnfunded(outcome)) {
     if (quote) await tellPayment(engine, call, quote);
     return told(call, outcome);
   }
+  if (link >= REPEATS_UNFUNDED_MAX) throw usedUp(outcome);
+  const requiredMicros = requiredOf(outcome);
   const shortMicros = requiredMicros - (await availableMicros(engine, command.principal));
   const options = async (): Promise<QuoteOption[]> =>
     ladderOf(shortMicros > 0n ? shortMicros : 1n, await burnOf(engine, command), till.leastMicros);
   throw await priced(till, call, { requiredMicros, shortMicros, options, earlier: quote });
+}
+
+const requiredOf = ({ facts = {} }: Outcome): bigint => microsIn(facts, 'required_micros');
+
+/** No payment is taken for what was carried out, or never can be under this key. @errors as `paid` */
+async function paidFor(till: Till, call: Call, command: Command, newest: Try): Promise<QuoteState | undefined> {
+  const { engine } = till.desk;
+  if (!isUnfunded(newest.outcome)) return quoteOf(engine, call);
+  const header = newest.link >= REPEATS_UNFUNDED_MAX ? undefined : call.paymentSignature;
+  const required = requiredOf(newest.outcome);
+  return paid(till, call, header, async () => (await availableMicros(engine, command.principal)) < required);
 }
 
 function told(call: Call, outcome: Outcome): Accepted {
@@ -62,30 +88,35 @@ function told(call: Call, outcome: Outcome): Accepted {
   return accepted(outcome);
 }
 
-/** The next tries of the key, the last of them only when there is money. */
-async function tryAgain(engine: Engine, command: Command, first: Outcome, requiredMicros: bigint): Promise<Outcome> {
-  let outcome = first;
-  for (let link = 1; link <= REPEATS_UNFUNDED_MAX && isUnfunded(outcome) && outcome.replayed; link += 1) {
-    const isKept = link > TRIES_WITHOUT_MONEY_MAX;
-    if (isKept && (await availableMicros(engine, command.principal)) < requiredMicros) return outcome;
+/** After the newest try the next, if there is one left; the last of them only when there is money. Says which was the last. */
+async function tryAgain(engine: Engine, command: Command, newest: Try): Promise<Try> {
+  let { link, outcome } = newest;
+  if (link > 0) outcome = await nextTry(engine, command, link);
+  while (isUnfunded(outcome) && outcome.replayed && link < REPEATS_UNFUNDED_MAX) {
+    const isKept = link >= TRIES_WITHOUT_MONEY_MAX;
+    if (isKept && (await availableMicros(engine, command.principal)) < requiredOf(outcome)) break;
+    link += 1;
     outcome = await nextTry(engine, command, link);
   }
-  return outcome;
+  return { link, outcome };
 }
 
 /**
  * The quote of this request, its payment taken and waited for where there is one and its money is still needed.
  * @errors throws PAYMENT_INVALID when nothing is bound, PAYMENT_SETTLING when it is not over in time
  */
-async function paid(till: Till, call: Call, isNeeded: () => Promise<boolean>): Promise<QuoteState | undefined> {
-  const { desk } = till;
+async function paid(
+  { desk, look }: Till,
+  call: Call,
+  header: string | undefined,
+  isNeeded: () => Promise<boolean>,
+): Promise<QuoteState | undefined> {
   const quote = await quoteOf(desk.engine, call);
-  const header = call.paymentSignature;
   if (header !== undefined && !quote) throw invalid('payment-signature', 'nothing was offered for this request');
   const isPaying = quote?.status === 'open' && header !== undefined;
   if (!quote || isCredited(quote) || !(isPaying || isUnderWay(quote)) || !(await isNeeded())) return quote;
   if (isPaying) await take(desk, call, quote, readPayment(header));
-  return untilOver(desk, call, quote.id);
+  return untilOver(look, call, quote.id);
 }
 
 async function tellPayment(engine: Engine, call: Call, quote: QuoteState): Promise<void> {
@@ -141,7 +172,7 @@ export async function topUp(till: Till, call: Call, amountMicros: bigint): Promi
     body: { amount_micros: String(amountMicros) },
   };
   accepted(await engine.execute(commandFrom(call, target)));
-  const quote = await paid(till, call, async () => true);
+  const quote = await paid(till, call, call.paymentSignature, async () => true);
   if (quote && isCredited(quote)) {
     await tellPayment(engine, call, quote);
     return depositStream(quote.deposit_id);
