@@ -12,12 +12,13 @@ import {
   type SignerRole,
 } from '@tallystick/engine/adapters/chain';
 import { type JsonObject, kindOf, standingStream } from '@tallystick/kernel';
-import { railStream } from '@tallystick/treasury';
+import { areReservesUnchecked, type RailState, railStream } from '@tallystick/treasury';
 import type { Logger } from 'pino';
 import type { Hex } from 'viem';
 import { Follower } from './follower.ts';
 import { PayoutFloat } from './liquidity.ts';
 import { OUTGOING, type OutgoingState, outgoingKindOf } from './outgoing.ts';
+import { PayerFloat } from './payer-float.ts';
 import { type Carried, type FaultHook, SignerLane } from './signer-lane.ts';
 
 /** What cannot be sent now is tried again after so long, then after twice as long, and so on. */
@@ -53,6 +54,7 @@ export class Broadcaster {
   #isIdle = false;
   readonly #underWay = new Set<string>();
   readonly #float: PayoutFloat;
+  readonly #payers: PayerFloat;
   #fees: { atMs: number; fees: Promise<Fees> } | undefined;
   /** Streams that could not be carried: when to try again, and how often it was tried. */
   readonly #waiting = new Map<string, { atMs: number; tries: number }>();
@@ -63,6 +65,7 @@ export class Broadcaster {
     const { signers, fault = () => undefined, nowMs = () => performance.now() } = options;
     this.#options = { ...options, fault, nowMs };
     this.#float = new PayoutFloat({ ...options, nowMs });
+    this.#payers = new PayerFloat(options);
     const onSent = (hash: Hex): void => this.#follower.sent(hash);
     const lane = (signer: RoleSigner) => new SignerLane({ ...options, signer, fault, onSent });
     this.#lanes = new Map(signers.map((signer) => [signer.role, lane(signer)]));
@@ -80,6 +83,7 @@ export class Broadcaster {
     } finally {
       this.#underWay.delete(stream);
       this.#float.over(stream);
+      this.#payers.over(stream);
     }
   }
 
@@ -125,9 +129,9 @@ export class Broadcaster {
     const isOurs = state?.status === kind.ready && state.rail === chain.key && kind.isReady(state);
     if (!isOurs) return 'refused';
     const lane = this.#lanes.get(kind.role);
-    if (!lane || (await this.#isHeldBack(stream, state))) return 'later';
-    fault!('ready');
     const call = kind.callOf(state);
+    if (!lane || (await this.#isHeldBack(stream, state, call))) return 'later';
+    fault!('ready');
     const [estimate, fees] = await Promise.all([chain.gasOf(call, lane.address), this.#feesNow()]);
     const gas = typeof estimate === 'bigint' ? estimate : await this.#gasForAnEnd(stream, call, estimate);
     if (gas === undefined) return 'later';
@@ -157,17 +161,19 @@ export class Broadcaster {
     return this.#fees!.fees;
   }
 
-  async #isHeldBack(stream: string, state: OutgoingState): Promise<boolean> {
+  async #isHeldBack(stream: string, state: OutgoingState, call: ChainCall): Promise<boolean> {
+    if (call.kind === 'authorization') return !(await this.#isPayable(stream, call));
     if (kindOf(stream) !== 'withdrawal') return false;
     return (await this.#isStopped(state)) || !(await this.#promise(stream, state));
   }
 
-  /** While the books and the chain differ, or its owner is suspended: the rule would refuse it, and leave a receipt each time. */
+  /** While the books and the chain differ, nobody has looked for long, or its owner is suspended: the rule would refuse it, and leave a receipt each time. */
   async #isStopped({ principal }: JsonObject): Promise<boolean> {
     const { engine, chain } = this.#options;
     const streams = [railStream(chain.key), standingStream(String(principal))];
     const [rail, standing] = await Promise.all(streams.map((stream) => readStream(engine, stream)));
-    return rail?.state['withdrawals_stopped'] === true || standing?.state['suspended'] === true;
+    const isUnchecked = rail && areReservesUnchecked(rail.state as unknown as RailState, engine.nowUs());
+    return isUnchecked || rail?.state['withdrawals_stopped'] === true || standing?.state['suspended'] === true;
   }
 
   /** False when the treasury's address has not as much. */
@@ -179,6 +185,15 @@ export class Broadcaster {
       onShort?.();
     }
     return isPromised;
+  }
+
+  /** False while its payer has not as much beyond what is signed, which also is so once somebody else brought it to the chain. */
+  async #isPayable(stream: string, call: ChainCall & { kind: 'authorization' }): Promise<boolean> {
+    const { from, nonce, value } = call.authorization;
+    const isPayable = await this.#payers.promise(stream, { from, nonce, value: String(value) });
+    if (!isPayable && !(await this.#isCarried(call)))
+      this.#options.log.debug({ stream }, 'its payer has promised more than there is; tried again');
+    return isPayable;
   }
 
   /** Somebody else brought it to the chain: the watcher sees it there. */
