@@ -73,3 +73,16 @@ test('a look at a ledger that has moved since is not recorded', () => {
   assert.equal(b.look({}, { parts: old }).rejection, 'NOTHING_TO_CHANGE');
   assert.throws(() => b.look({}, { parts: [old[0]!, old[0]!] }), /name treasury once/);
 });
+
+test('[I-42] nothing is signed while the last look is too old; the next one lets it go on', () => {
+  const b = newPayoutBench();
+  b.deposit('1000000');
+  b.withdraw('10000');
+  b.look();
+  b.nowUs += 7_200_000_001n;
+  const { rejection, facts } = b.sign('0');
+  assert.deepEqual([rejection, Object.keys(facts!)], ['RESERVES_UNCHECKED', ['checked_at']]);
+  b.look();
+  b.nowUs += 7_200_000_000n;
+  assert.equal(b.sign('0').rejection, undefined);
+});

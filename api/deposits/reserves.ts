@@ -2,11 +2,18 @@
  * Proof of reserves: what the ledger says that we hold on the chain, beside what the chain says.
  * Promise: both sides are read anew; what waits for confirmations is told apart, never smoothed over.
  */
-import { type Engine, PAGE_MAX, readBalances, readStream, type StreamRow, streamsOfStatus } from '@tallystick/engine';
+import {
+  type Engine,
+  Newcomers,
+  PAGE_MAX,
+  readBalances,
+  readStream,
+  type StreamRow,
+  streamsOfStatus,
+} from '@tallystick/engine';
 import type { Chain } from '@tallystick/engine/adapters/chain';
 import { chainAccount, depositAccount } from '@tallystick/kernel';
 import {
-  type AddressState,
   type DepositState,
   type RailState,
   RESERVE_PARTS,
@@ -17,13 +24,25 @@ import {
 import { timestampFromUs } from '../view-parts.ts';
 import type { Desk } from './desk.ts';
 
-/** @errors rejects with ChainFault when the chain cannot be asked */
-export async function readReserves({ engine, link }: Desk) {
-  const chain = await link.chain();
+const BALANCES_AT_ONCE = 100;
+
+type Address = `0x${string}`;
+
+/** The answer's function rejects with ChainFault when the chain cannot be asked. @errors it throws what `deskOf` throws */
+export function reservesReader(deskOf: () => Desk) {
+  let funded: Funded | undefined;
+  return async () => {
+    const { engine, link } = deskOf();
+    const chain = await link.chain();
+    funded ??= fundedAddresses(engine, chain.key);
+    return readReserves(engine, chain, funded);
+  };
+}
+
+async function readReserves(engine: Engine, chain: Chain, funded: Funded) {
   const { treasury, token } = chain.config;
   const head = await chain.head();
-  const [forwarders, pending, ledger, leaving, row] = [
-    await assignedAddresses(engine, chain.key),
+  const [pending, ledger, leaving, row] = [
     await pendingMicros(engine, chain.key),
     await ledgerMicros(engine, chain.key),
     await leavingMicros(engine, chain, head.number),
@@ -31,7 +50,7 @@ export async function readReserves({ engine, link }: Desk) {
   ];
   const held: Record<ReservePart, bigint> = {
     treasury: await chain.balanceOf(treasury),
-    forwarders: sum(await Promise.all(forwarders.map((address) => chain.balanceOf(address)))),
+    forwarders: await heldBy(chain, await funded()),
   };
   const reserves = RESERVE_PARTS.map((part) => ({
     part,
@@ -89,9 +108,25 @@ async function allOfStatus<S>(engine: Engine, kind: string, status: string): Pro
   }
 }
 
-async function assignedAddresses(engine: Engine, rail: string): Promise<`0x${string}`[]> {
-  const assigned = await allOfStatus<AddressState>(engine, 'address', 'assigned');
-  return assigned.filter((state) => state.rail === rail).map(({ address }) => address as `0x${string}`);
+type Funded = () => Promise<readonly Address[]>;
+
+/** Deposit addresses at which something ever arrived: anybody may have as many others as they like. */
+function fundedAddresses(engine: Engine, rail: string): Funded {
+  const deposits = new Newcomers({ kind: 'deposit', filter: { rail, door: 'forwarders' } });
+  const known = new Set<Address>();
+  return async () => {
+    for (const { state } of await deposits.ask(engine)) known.add((state as unknown as DepositState).payee as Address);
+    return [...known];
+  };
+}
+
+async function heldBy(chain: Chain, addresses: readonly Address[]): Promise<bigint> {
+  let micros = 0n;
+  for (let at = 0; at < addresses.length; at += BALANCES_AT_ONCE) {
+    const part = addresses.slice(at, at + BALANCES_AT_ONCE);
+    micros += sum(await Promise.all(part.map((address) => chain.balanceOf(address))));
+  }
+  return micros;
 }
 
 async function pendingMicros(engine: Engine, rail: string): Promise<Record<ReservePart, bigint>> {

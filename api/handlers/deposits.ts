@@ -8,7 +8,7 @@ import { DepositService, DepositStatus } from '@tallystick/proto';
 import { implement, refuse } from '@tallystick/surface';
 import type { DepositState } from '@tallystick/treasury';
 import { type Desk, depositAddressFor } from '../deposits/desk.ts';
-import { readReserves } from '../deposits/reserves.ts';
+import { reservesReader } from '../deposits/reserves.ts';
 import { commandFrom, executeFor } from '../outcome.ts';
 import { nextToken, pageOf } from '../page.ts';
 import { timestampFromUs } from '../view-parts.ts';
@@ -53,7 +53,7 @@ export const depositHandlers = (desk: Desk | undefined) =>
       const { answer, receiptId } = await executeFor(connected(desk).engine, call, commandFrom(call, target));
       return { ...depositMessage(answer, principal), receiptId };
     },
-    getReserves: shared(() => readReserves(connected(desk))),
+    getReserves: shared(reservesReader(() => connected(desk))),
   });
 
 /** Whoever asks while it is being read, or right after, gets that answer: anybody may ask, and each reading asks the chain a lot. */

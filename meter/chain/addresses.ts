@@ -2,18 +2,16 @@
  * Which addresses of ours receive deposits, and for whom.
  * Promise: complete as of the moment it is refreshed; an address that was given once stays.
  */
-import { type Engine, PAGE_MAX, streamsOfStatus } from '@tallystick/engine';
-import type { AddressState } from '@tallystick/treasury';
+import { type Engine, Newcomers } from '@tallystick/engine';
+import type { AddressState, DepositState } from '@tallystick/treasury';
 import type { Address } from 'viem';
 
 export class Addresses {
-  readonly #rail: string;
+  readonly #assigned: Newcomers;
   readonly #principals = new Map<string, string>();
-  /** Everything assigned before this place of the log is known. */
-  #knownPos = -1;
 
   constructor(rail: string) {
-    this.#rail = rail;
+    this.#assigned = new Newcomers({ kind: 'address', filter: { rail } });
   }
 
   get all(): Address[] {
@@ -25,28 +23,27 @@ export class Addresses {
     return this.#principals.get(address.toLowerCase());
   }
 
-  /** Newest first, down to what is known. */
   async refresh(engine: Engine): Promise<void> {
-    let newestPos = this.#knownPos;
-    for (let after: number | undefined; ; ) {
-      const page = await streamsOfStatus(engine, {
-        kind: 'address',
-        status: 'assigned',
-        limit: PAGE_MAX,
-        ...(after === undefined ? {} : { after }),
-      });
-      const fresh = page.filter(({ createdPos }) => createdPos! > this.#knownPos);
-      for (const { state, createdPos } of fresh) {
-        this.#add(state as unknown as AddressState);
-        newestPos = Math.max(newestPos, createdPos!);
-      }
-      after = page.at(-1)?.createdPos;
-      if (fresh.length < PAGE_MAX || after === undefined) break;
+    for (const { state } of await this.#assigned.ask(engine)) {
+      const { address, principal } = state as unknown as AddressState;
+      this.#principals.set(address.toLowerCase(), principal);
     }
-    this.#knownPos = newestPos;
+  }
+}
+
+/** Those of them at which something ever arrived: anybody may have as many others as they like, and there is nothing there. */
+export class FundedAddresses {
+  readonly #deposits: Newcomers;
+  readonly #known = new Set<Address>();
+
+  constructor(rail: string) {
+    this.#deposits = new Newcomers({ kind: 'deposit', filter: { rail, door: 'forwarders' } });
   }
 
-  #add({ rail, address, principal }: AddressState): void {
-    if (rail === this.#rail) this.#principals.set(address.toLowerCase(), principal);
+  /** As of now. */
+  async read(engine: Engine): Promise<ReadonlySet<Address>> {
+    for (const { state } of await this.#deposits.ask(engine))
+      this.#known.add((state as unknown as DepositState).payee as Address);
+    return this.#known;
   }
 }

@@ -6,6 +6,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Chain, ChainFault } from '@tallystick/engine/adapters/chain';
 import { signerStream } from '@tallystick/treasury';
+import { type Logger, pino } from 'pino';
+import { Addresses } from './addresses.ts';
+import { ReserveCheck } from './reserve-check.ts';
 import { fresh, keyOf, mortality, TREASURY } from './testing.ts';
 import { newTreasuryWorld, type TreasuryWorld } from './treasury-world.ts';
 import type { Watcher } from './watcher.ts';
@@ -197,4 +200,61 @@ test('a chain whose head never stands still is looked at all the same', async ()
     const { reserves } = await world.rail();
     assert.deepEqual([reserves!.is_equal, reserves!.parts[0]!.pending_micros], [true, String(CENT)]);
   }
+});
+
+test('addresses at which nothing ever arrived are not asked for, however many there are; one that is paid during the look is', async () => {
+  await using world = await newTreasuryWorld();
+  const people = await Promise.all(Array.from({ length: 12 }, () => world.person(100n * CENT)));
+  const [ann, bob] = people as [(typeof people)[0], (typeof people)[0]];
+  await world.test.pay(ann.key, ann.forwarder, 50n * CENT);
+  const asked = new Set<string>();
+  let pay = async (): Promise<unknown> => undefined;
+  const counting: Chain = {
+    ...world.chain,
+    balanceOf(address, block) {
+      asked.add(address.toLowerCase());
+      return world.chain.balanceOf(address, block);
+    },
+    async head() {
+      await pay();
+      return world.chain.head();
+    },
+  };
+  const watcher = world.watcher(1, world.engine, counting);
+  await lookAt(watcher);
+  assert.deepEqual([...asked].sort(), [TREASURY, ann.forwarder].sort());
+  await watcher.look();
+  pay = () => world.test.pay(bob.key, bob.forwarder, CENT);
+  await watcher.checkReserves();
+  pay = async () => undefined;
+  assert.ok(asked.has(bob.forwarder));
+  const { is_equal, parts } = (await world.rail()).reserves!;
+  assert.deepEqual([is_equal, parts.map(({ pending_micros }) => pending_micros)], [true, ['0', '0']], 'no news');
+  await lookAt(watcher);
+  assert.deepEqual([asked.size, (await world.rail()).reserves!.is_equal], [3, true]);
+});
+
+test('a reserve that cannot be looked at for long is told once, and again when it can', async () => {
+  await using world = await newTreasuryWorld();
+  await lookAt(world.watcher());
+  const told: string[] = [];
+  const say = (_facts: unknown, text: string): void => void told.push(text);
+  const log = { ...pino({ level: 'silent' }), error: say, warn: say } as unknown as Logger;
+  let [nowMs, isAway] = [0, true];
+  const balanceOf: Chain['balanceOf'] = (address, block) =>
+    isAway ? Promise.reject(new ChainFault('unreachable', 'away')) : world.chain.balanceOf(address, block);
+  const check = new ReserveCheck({
+    ...{ engine: world.engine, chain: { ...world.chain, balanceOf }, addresses: new Addresses(world.chain.key) },
+    ...{ confirmations: 1, log, nowMs: () => nowMs },
+  });
+  const head = await world.chain.head();
+  for (const ms of [0, 599_999, 600_000, 700_000]) {
+    nowMs = ms;
+    await assert.rejects(check.check(head), ChainFault);
+    assert.equal(told.length, ms < 600_000 ? 0 : 1);
+  }
+  isAway = false;
+  await check.check(head);
+  await check.check(head);
+  assert.deepEqual([told.length, /not held against/.test(told[0]!), /again/.test(told[1]!)], [2, true, true]);
 });

@@ -1,9 +1,10 @@
 /**
  * Proof of reserves: what the ledger says that we hold on the chain, held against the chain itself, look after look.
- * Promise: both sides belong to the same block, or the look does not count; what differs is said aloud and on record.
+ * Promise: the chain's side belongs to one block that stands, the ledger's to one moment, or the look does not count; what differs is
+ * said aloud and on record, and so is it when no look counts for long.
  */
 import { type Engine, PAGE_MAX, readBalances, readStream, streamsOfStatus } from '@tallystick/engine';
-import { type BlockRef, type Chain, ChainFault } from '@tallystick/engine/adapters/chain';
+import { type BlockRef, type Chain, ChainFault, type TransferSeen } from '@tallystick/engine/adapters/chain';
 import { chainAccount, depositAccount } from '@tallystick/kernel';
 import {
   depositIdOf,
@@ -18,13 +19,15 @@ import {
 } from '@tallystick/treasury';
 import type { Logger } from 'pino';
 import type { Address, Hex } from 'viem';
-import type { Addresses } from './addresses.ts';
+import { type Addresses, FundedAddresses } from './addresses.ts';
 
 /** An answer that stays the same is recorded this often. */
 const RECORD_EVERY_US = 3_600_000_000n;
 /** Nobody has a key of deposit addresses: they are all asked only so often while nothing arrives there. */
 const FORWARDERS_EVERY_MS = 60_000;
 const BALANCES_AT_ONCE = 100;
+/** Without a look that counts for so long, somebody is told. */
+const UNCHECKED_MS_MAX = 600_000;
 
 export interface ReserveCheckOptions {
   engine: Engine;
@@ -32,6 +35,7 @@ export interface ReserveCheckOptions {
   addresses: Addresses;
   confirmations: number;
   log: Logger;
+  nowMs?: () => number;
 }
 
 type Amounts = Record<ReservePart, bigint>;
@@ -49,39 +53,82 @@ interface OnChain {
   leaving: bigint;
 }
 
+/** What the chain has moved and the ledger does not know of yet, and to which deposit addresses. */
+interface Moving {
+  micros: Amounts;
+  payees: Address[];
+}
+
+interface Looked {
+  at: BlockRef;
+  onChain: OnChain;
+}
+
 export class ReserveCheck {
   readonly #options: ReserveCheckOptions;
+  readonly #funded: FundedAddresses;
+  readonly #nowMs: () => number;
   #forwarders: { mark: string; micros: bigint; atMs: number } | undefined;
+  #countedAtMs: number;
+  #isUnchecked = false;
 
   constructor(options: ReserveCheckOptions) {
     this.#options = options;
+    this.#funded = new FundedAddresses(options.chain.key);
+    this.#nowMs = options.nowMs ?? (() => performance.now());
+    this.#countedAtMs = this.#nowMs();
   }
 
   /**
-   * `upTo`: everything up to this block is credited. Nothing is said when the ledger moved meanwhile, or the chain forgot a block.
+   * `upTo`: everything up to this block is credited. Nothing is said when the chain forgot its blocks or the ledger moved meanwhile.
    * @errors rejects with ChainFault or Fault: the next look asks again
    */
   async check(upTo: BlockRef): Promise<void> {
-    const books = await this.#books();
-    const asOf = await this.#newestFinal(upTo); // asked after the ledger: whatever that has is at least as old, whoever credits
-    let figures = figuresOf(books, await this.#onChain(asOf, upTo, books));
-    if (this.#forwarders && !reservesAnswer(figures).isEqual) {
-      this.#forwarders = undefined; // what was remembered of deposit addresses may be of another chain by now
-      figures = figuresOf(books, await this.#onChain(asOf, upTo, books));
+    try {
+      if (await this.#look(upTo)) this.#countedAtMs = this.#nowMs();
+    } finally {
+      this.#tellWhenUnchecked();
     }
-    const hasMoved = (await this.#books()).mark !== books.mark;
-    const isSame = !hasMoved && (await this.#stands(upTo)) && (await this.#stands(asOf));
-    if (isSame) await this.#tell(asOf, figures);
   }
 
-  async #newestFinal(upTo: BlockRef): Promise<BlockRef> {
+  /** The ledger is read first: whatever is in it by then stands in a block up to the one that is pinned after. */
+  async #look(upTo: BlockRef): Promise<boolean> {
+    const books = await this.#books();
+    const pinned = await this.#newestFinal(upTo);
+    if (!pinned) return false;
+    let { at, onChain } = await this.#onChain(upTo, pinned, books);
+    if (this.#forwarders && !reservesAnswer(figuresOf(books, onChain)).isEqual) {
+      this.#forwarders = undefined; // what was remembered of deposit addresses may be of another chain by now
+      ({ at, onChain } = await this.#onChain(upTo, pinned, books));
+    }
+    const isSame = (await this.#books()).mark === books.mark && (await this.#stand([upTo, pinned, at]));
+    if (isSame) await this.#tell(pinned, figuresOf(books, onChain));
+    return isSame;
+  }
+
+  /** Undefined when the chain is behind what is credited. */
+  async #newestFinal({ number }: BlockRef): Promise<BlockRef | undefined> {
     const { chain, confirmations } = this.#options;
-    const number = (await chain.head()).number - BigInt(confirmations) + 1n;
-    return number > upTo.number ? ((await chain.header(number)) ?? upTo) : upTo;
+    const head = await chain.head();
+    const final = head.number - BigInt(confirmations) + 1n;
+    if (final < number) return undefined;
+    return final === head.number ? head : chain.header(final);
   }
 
-  async #stands({ number, hash }: BlockRef): Promise<boolean> {
-    return (await this.#options.chain.header(number))?.hash === hash;
+  async #stand(blocks: readonly BlockRef[]): Promise<boolean> {
+    const numbers = [...new Set(blocks.map(({ number }) => number))];
+    const headers = await Promise.all(numbers.map((number) => this.#options.chain.header(number)));
+    return blocks.every(({ number, hash }) => headers[numbers.indexOf(number)]?.hash === hash);
+  }
+
+  #tellWhenUnchecked(): void {
+    const { log, chain } = this.#options;
+    const isLong = this.#nowMs() - this.#countedAtMs >= UNCHECKED_MS_MAX;
+    if (isLong === this.#isUnchecked) return;
+    this.#isUnchecked = isLong;
+    if (isLong)
+      log.error({ rail: chain.key }, 'the chain was not held against the ledger for long: soon nothing is paid out');
+    else log.warn({ rail: chain.key }, 'the chain is held against the ledger again');
   }
 
   async #books(): Promise<Books> {
@@ -95,59 +142,66 @@ export class ReserveCheck {
     return { micros: { treasury: heldIn(treasury), forwarders: heldIn(forwarders) }, mark: counted.join(' ') };
   }
 
-  async #onChain(asOf: BlockRef, upTo: BlockRef, books: Books): Promise<OnChain> {
+  async #onChain(upTo: BlockRef, pinned: BlockRef, books: Books): Promise<Looked> {
     try {
-      return await this.#at(asOf.number, upTo, books);
+      return { at: pinned, onChain: await this.#asOf(pinned.number, upTo, books) };
     } catch (fault) {
       if (!(fault instanceof ChainFault)) throw fault;
-      const { number } = await this.#options.chain.head(); // an endpoint that knows no balances of the past
-      if (number === asOf.number) throw fault;
-      return this.#at(number, upTo, books);
+      const head = await this.#options.chain.head(); // an endpoint that knows no balances of the past
+      if (head.number === pinned.number) throw fault;
+      return { at: head, onChain: await this.#asOf(head.number, upTo, books) };
     }
   }
 
-  async #at(block: bigint, upTo: BlockRef, books: Books): Promise<OnChain> {
+  async #asOf(block: bigint, upTo: BlockRef, books: Books): Promise<OnChain> {
     const { chain } = this.#options;
+    const { micros: pending, payees } = await this.#moving(upTo.number + 1n, block);
     const held = {
       treasury: await chain.balanceOf(chain.config.treasury, block),
-      forwarders: block === upTo.number ? await this.#knownForwarders(block, books) : await this.#forwardersAt(block),
+      forwarders: await this.#forwardersAt(block, { payees, isQuiet: pending.forwarders === 0n, books }),
     };
-    return { held, pending: await this.#pending(upTo.number + 1n, block), leaving: await this.#leaving(block) };
+    return { held, pending, leaving: await this.#leaving(block) };
   }
 
-  async #knownForwarders(block: bigint, { mark }: Books): Promise<bigint> {
-    const known = this.#forwarders;
-    if (known?.mark === mark && performance.now() - known.atMs < FORWARDERS_EVERY_MS) return known.micros;
-    const micros = await this.#forwardersAt(block);
-    this.#forwarders = { mark, micros, atMs: performance.now() };
-    return micros;
-  }
-
-  async #forwardersAt(block: bigint): Promise<bigint> {
-    const { chain, addresses } = this.#options;
-    const { all } = addresses;
+  /** Remembered while the ledger stays as it is and nothing is on its way there. */
+  async #forwardersAt(
+    block: bigint,
+    { payees, isQuiet, books: { mark } }: { payees: readonly Address[]; isQuiet: boolean; books: Books },
+  ): Promise<bigint> {
+    const [known, nowMs] = [this.#forwarders, this.#nowMs()];
+    if (isQuiet && known?.mark === mark && nowMs - known.atMs < FORWARDERS_EVERY_MS) return known.micros;
+    const { chain, engine } = this.#options;
+    const all = [...new Set([...(await this.#funded.read(engine)), ...payees])];
     let micros = 0n;
-    for (let at = 0; at < all.length; at += BALANCES_AT_ONCE) {
-      const part = all.slice(at, at + BALANCES_AT_ONCE);
+    for (let from = 0; from < all.length; from += BALANCES_AT_ONCE) {
+      const part = all.slice(from, from + BALANCES_AT_ONCE);
       for (const one of await Promise.all(part.map((address) => chain.balanceOf(address, block)))) micros += one;
     }
+    this.#forwarders = isQuiet ? { mark, micros, atMs: nowMs } : undefined;
     return micros;
   }
 
-  /** Arrived in these blocks and not credited by anybody yet; from a deposit address to the treasury it changes its place only. */
-  async #pending(from: bigint, to: bigint): Promise<Amounts> {
-    const { engine, chain, addresses } = this.#options;
-    const pending: Amounts = { treasury: 0n, forwarders: 0n };
-    const transfers = from > to ? [] : await chain.transfers(from, to, [chain.config.treasury, ...addresses.all]);
-    const markers = transfers.map((one) => depositAccount(depositIdOf(chain.key, one)));
-    const credited = new Set((await readBalances(engine, markers)).map(({ account }) => account));
+  /** In these blocks, and not in the ledger yet; from a deposit address to the treasury it changes its place only. */
+  async #moving(from: bigint, to: bigint): Promise<Moving> {
+    const { chain, addresses } = this.#options;
+    const micros: Amounts = { treasury: 0n, forwarders: 0n };
+    if (from > to) return { micros, payees: [] };
     const isForwarder = (address: Address): boolean => addresses.principalOf(address) !== undefined;
-    for (const [i, { payer, payee, micros }] of transfers.entries()) {
-      if (credited.has(markers[i]!)) continue;
-      pending[isForwarder(payee) ? 'forwarders' : 'treasury'] += micros;
-      if (isForwarder(payer)) pending.forwarders -= micros;
+    const transfers = await chain.transfers(from, to, [chain.config.treasury, ...addresses.all]);
+    for (const one of await this.#unknownToLedger(transfers)) {
+      micros[isForwarder(one.payee) ? 'forwarders' : 'treasury'] += one.micros;
+      if (isForwarder(one.payer)) micros.forwarders -= one.micros;
     }
-    return pending;
+    return { micros, payees: transfers.map(({ payee }) => payee).filter(isForwarder) };
+  }
+
+  /** Whoever else looks at the chain may have credited them. */
+  async #unknownToLedger(transfers: readonly TransferSeen[]): Promise<TransferSeen[]> {
+    const { chain, engine } = this.#options;
+    const markerOf = (transfer: TransferSeen): string => depositAccount(depositIdOf(chain.key, transfer));
+    const rows = await readBalances(engine, transfers.map(markerOf));
+    const markers = new Set(rows.map(({ account }) => account));
+    return transfers.filter((transfer) => !markers.has(markerOf(transfer)));
   }
 
   /** Withdrawals that the chain has taken and the ledger has not concluded. */

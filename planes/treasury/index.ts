@@ -48,6 +48,7 @@ export {
 export { type RailState, rail, railStream, type ScanMark } from './rail.ts';
 export { TREASURY_REACTIONS } from './reactions.ts';
 export {
+  areReservesUnchecked,
   LOOKS_SHORT_MAX,
   RESERVE_PARTS,
   type ReserveFigures,

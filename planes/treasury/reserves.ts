@@ -1,6 +1,7 @@
 /**
  * Whether the chain holds what the ledger says that we hold there.
- * Promise: money that is missing at two looks running stops what would take more of it, until it is there again.
+ * Promise: money that is missing at two looks running stops what would take more of it, until it is there again; so does a last look
+ * that is too old.
  */
 import {
   type Command,
@@ -49,6 +50,9 @@ export type ReservesSeen = {
 
 /** So many looks running must find money missing: one may have met an endpoint in a bad moment. */
 export const LOOKS_SHORT_MAX = 2;
+
+/** Nothing is signed when the last recorded look is older: the meter records one an hour, however little it says. */
+export const RESERVES_AGE_US_MAX = 7_200_000_000n;
 
 /** What a look at the ledger is compared with. */
 export const reservesReads = (rail: string): { accounts: string[] } => ({
@@ -146,4 +150,14 @@ export function reservesRefusal({ withdrawals_stopped, reserves }: RailState): R
       since: timeTextOf(BigInt(reserves.since_us)),
     },
   };
+}
+
+/** Nobody has looked for long. Before the first look there is nothing to be old. */
+export const areReservesUnchecked = ({ reserves }: RailState, nowUs: bigint): boolean =>
+  reserves !== undefined && nowUs - BigInt(reserves.checked_at_us) > RESERVES_AGE_US_MAX;
+
+/** What is held waits for the next look. */
+export function uncheckedRefusal(rail: RailState, nowUs: bigint): Rejection | undefined {
+  if (!areReservesUnchecked(rail, nowUs)) return undefined;
+  return { rejection: 'RESERVES_UNCHECKED', facts: { checked_at: timeTextOf(BigInt(rail.reserves!.checked_at_us)) } };
 }

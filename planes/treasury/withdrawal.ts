@@ -50,7 +50,7 @@ import { ownAddressReads, ownAddressRefusal } from './own-address.ts';
 import { payoutRefusal, payoutStream } from './payout-address.ts';
 import { PAYOUT_POLICY, type PayoutAllowance, payoutAllowanceIn } from './policy.ts';
 import { type RailState, railStream } from './rail.ts';
-import { reservesRefusal } from './reserves.ts';
+import { reservesRefusal, uncheckedRefusal } from './reserves.ts';
 
 /** `held`: waits to be signed; `signed`: may be mined at any time; `final`: it is where it should be; `returned`: it failed or was taken back, the account has it. */
 export type WithdrawalStatus = '' | 'held' | 'signed' | 'final' | 'returned';
@@ -228,13 +228,14 @@ function counters(seen: Seen, principal: string): NewAccount[] {
     .map((account) => ({ account, asset: 'cap', noOverdraft: true }));
 }
 
-/** With the treasury's key on its own chain, and not while money is missing or its owner is suspended. The command names the owner, to be read. */
+/** With the treasury's key on its own chain, and not while money is missing, nobody has looked, or its owner is suspended. The command names the owner, to be read. */
 function sign(state: WithdrawalState, command: Command, seen: Seen): Decision {
   const [rail, signer, owner] = ['rail', 'signer', 'principal'].map((name) => textIn(command.body, name));
   const there = seen.state(railStream(rail!)) as RailState;
   if (rail !== state.rail || signer !== there.treasury || owner !== state.principal) return NOT_FOUND;
   if (state.status !== 'held') return { rejection: 'NOTHING_TO_CHANGE' };
-  const refused = suspended(payoutAllowanceIn(seen, state.principal)) ?? reservesRefusal(there);
+  const refused =
+    suspended(payoutAllowanceIn(seen, state.principal)) ?? reservesRefusal(there) ?? uncheckedRefusal(there, seen.atUs);
   return refused ?? decideBroadcast(state.broadcast, command, seen);
 }
 
