@@ -16,15 +16,7 @@ import {
 import { Argument, type Command } from 'commander';
 import { askYes } from '../ask-yes.ts';
 import { type Column, type PlainObject, printable } from '../output/render.ts';
-import {
-  type LimitsFile,
-  limitsOf,
-  parsePayee,
-  paymentsFolder,
-  pinPayee,
-  readLimits,
-  writeLimits,
-} from '../payments/limits-file.ts';
+import { changeLimits, limitsOf, parsePayee, paymentsFolder, pinPayee, readLimits } from '../payments/limits-file.ts';
 import { payingWallet } from '../payments/payer.ts';
 import { findAddress } from '../session.ts';
 import { parseAmount } from '../text/amount.ts';
@@ -103,15 +95,13 @@ async function setLimits(run: Run, _: string[], options: LimitsOptions): Promise
   const { io, out } = run;
   const { url } = await findAddress(io, run.url);
   const { perPayment, perDay, prefer, allow, repin } = options;
-  const before = await readLimits(io);
-  const changed: LimitsFile = {
+  await changeLimits(io, (before) => ({
     ...before,
     ...(perPayment === undefined ? {} : { per_payment_micros: String(perPayment) }),
     ...(perDay === undefined ? {} : { per_day_micros: String(perDay) }),
     ...(prefer === undefined ? {} : { prefer: prefer === 'smallest' ? null : prefer }),
     allow: [...new Set([...before.allow, ...(allow ?? []).map((text) => textOf(text))])],
-  };
-  if (JSON.stringify(changed) !== JSON.stringify(before)) await writeLimits(io, changed);
+  }));
   if (repin) await pinPayee(io, url, payeeOf(await (await run.connect()).deposits.reserves()), true);
   await out.record(await shownLimits(run, url));
 }

@@ -4,14 +4,12 @@
  */
 import {
   type Connection,
-  connect,
   fileIntents,
   formatUsd,
   type Payer,
   type Payment,
   type PaymentIntent,
   type PaymentQuestion,
-  payeeOf,
   refuseHere,
   type Signer,
   spendGuard,
@@ -22,7 +20,7 @@ import { printable } from '../output/render.ts';
 import { type Paying, readSettings, walletFile } from '../session.ts';
 import { readPassphrase } from '../wallet/passphrase.ts';
 import { openWallet } from '../wallet/wallet.ts';
-import { limitsOf, paymentsFolder, pinPayee, readLimits } from './limits-file.ts';
+import { limitsOf, paymentsFolder, readLimits } from './limits-file.ts';
 
 /** What whoever runs a command says about its payments. */
 export interface PayWish {
@@ -60,15 +58,22 @@ function payerOf(terms: PayingTerms, connection: Connection): Payer {
 }
 
 async function limitsHere({ io, wish }: PayingTerms, connection: Connection) {
-  const { baseUrl, apiKey = '', fetch = globalThis.fetch } = connection;
-  const known = await readLimits(io);
-  if (!Object.hasOwn(known.pinned, baseUrl))
-    await pinPayee(io, baseUrl, payeeOf(await connect({ baseUrl, apiKey, fetch }).deposits.reserves()));
+  const { baseUrl, apiKey = '' } = connection;
   const limits = limitsOf(await readLimits(io), baseUrl);
+  if (limits.allow.length === 0) throw unknownPlatform(baseUrl);
   const settings = await readSettings(io);
   const account = settings && settings.api_key === apiKey ? settings.principal : undefined;
   const isAsked = wish.pay === 'ask' ? { perPaymentMicros: 0n } : {};
   return { ...limits, ...isAsked, account };
+}
+
+/** Whoever names a platform's address for us must not name its payee, too. */
+function unknownPlatform(baseUrl: string): Error {
+  const facts = { cap: 'pinned', asked: baseUrl, available: '' };
+  const suggestion =
+    `Nothing was paid: this wallet has not learned where ${baseUrl} is paid. Whoever owns it does so by: ` +
+    `tally login --url ${baseUrl} (or tally wallet limits --repin --url ${baseUrl}).`;
+  return refuseHere('PAYMENT_PAYEE_REFUSED', { facts, suggestion });
 }
 
 /** The keystore that is named, else the one that logged in. */

@@ -152,6 +152,27 @@ test('a platform that wants its money elsewhere one day is refused until its own
   assert.equal((await s.say(...BUY)).code, 0);
 });
 
+test('a platform at which nobody logged in is paid nothing, whatever key it is given, and is not pinned', async () => {
+  await using s = await scene();
+  await s.say('wallet', 'limits', '--per-payment', '$1', '--per-day', '$5');
+  const evil = await startFakePlatform();
+  evil.till.priceMicros = PRICE;
+  s.terminal.env['TALLY_URL'] = evil.url;
+  s.terminal.env['TALLY_API_KEY'] = evil.addKey();
+  const { code, value } = await s.say(...BUY, '--pay', 'yes');
+  assert.deepEqual([code, value['code'], [...evil.till.taken]], [1, 'payment_payee_refused', []]);
+  assert.ok(String(value['suggestion']).includes(`tally login --url ${evil.url}`));
+  assert.equal((await s.say('wallet', 'limits')).value['payee'], null);
+  await evil[Symbol.asyncDispose]();
+});
+
+test('limits that two commands change at once are both there', async () => {
+  await using s = await scene();
+  const payees = Array.from({ length: 8 }, (_, n) => `eip155:1/0x${'a'.repeat(40)}/0x${String(n).repeat(40)}`);
+  await Promise.all(payees.map((payee) => s.say('wallet', 'limits', '--allow', payee)));
+  assert.deepEqual(((await s.say('wallet', 'limits')).value['allow'] as string[]).toSorted(), payees);
+});
+
 test('an offer for another account is refused', async () => {
   await using s = await scene();
   await s.say('wallet', 'limits', '--per-payment', '$1', '--per-day', '$5');

@@ -71,6 +71,11 @@ async function refuseReplaceable(folder: string): Promise<void> {
   throw new LooseFileError(folder, 'can be written by others', `Run: chmod go-w ${folder}`);
 }
 
+/** Mode 0700 when it is new; one that is there stays as it is. */
+export async function makePrivateFolder(folder: string): Promise<void> {
+  if ((await mkdir(folder, { recursive: true, mode: FOLDER_MODE })) !== undefined) await chmod(folder, FOLDER_MODE);
+}
+
 export interface WriteOptions {
   /** Refuses to replace a file, also when two programs try at once. */
   isNew?: boolean;
@@ -85,7 +90,7 @@ export interface WriteOptions {
 export async function writePrivateFile(path: string, text: string, options: WriteOptions = {}): Promise<void> {
   const { isNew = false, isFolderShared = false } = options;
   const folder = dirname(path);
-  if ((await mkdir(folder, { recursive: true, mode: FOLDER_MODE })) !== undefined) await chmod(folder, FOLDER_MODE);
+  await makePrivateFolder(folder);
   await (isFolderShared ? refuseReplaceable(folder) : refuseLoose(folder));
   const beside = `${path}.${randomBytes(6).toString('hex')}.tmp`;
   const file = await open(beside, 'wx', FILE_MODE);
