@@ -2,6 +2,7 @@
  * Carries transactions of ours to the chain: signed once, sent as often as it takes, concluded by what the chain says.
  * Promise: dies anywhere and loses nothing; any number may carry at once; money moves once, whatever is sent twice or dearer.
  */
+import { randomUUID } from 'node:crypto';
 import { type Engine, PAGE_MAX, readStream, streamsOfStatus } from '@tallystick/engine';
 import {
   type Chain,
@@ -28,6 +29,10 @@ const FEES_MS = 500;
 const AGAIN_MS_MAX = 60_000;
 /** What the contract refuses for so long is sent for the chain to refuse, so that its owner has an end of it. */
 const REFUSED_MS_MAX = 600_000;
+/** What nobody's money depends on is dropped after so long: another batch may leave out what holds it up. */
+const REFUSED_SWEEP_MS_MAX = 5_000;
+/** Of what the contract says, in a receipt. */
+const CAUSE_CHARS_MAX = 200;
 
 export interface BroadcasterOptions {
   engine: Engine;
@@ -142,15 +147,28 @@ export class Broadcaster {
     return carried;
   }
 
-  /** Undefined while it may still be taken. A payment lapses by itself; what is ours must not wait for ever. */
+  /** Undefined while it may still be taken. A payment lapses by itself, a sweep is dropped; a withdrawal must not wait for ever. */
   async #gasForAnEnd(stream: string, call: ChainCall, cause: string): Promise<bigint | undefined> {
     const { nowMs, chain, log } = this.#options;
     if (await this.#isCarried(call)) return undefined;
     log.warn({ stream, cause }, 'a transaction would fail and is not sent; tried again');
     const sinceMs = this.#refusedSinceMs.get(stream) ?? nowMs!();
     this.#refusedSinceMs.set(stream, sinceMs);
-    const isLong = nowMs!() - sinceMs >= REFUSED_MS_MAX;
-    return isLong && call.kind !== 'authorization' ? gasMaxOf(call, chain.config) : undefined;
+    const refusedMs = nowMs!() - sinceMs;
+    if (call.kind === 'sweep' && refusedMs >= REFUSED_SWEEP_MS_MAX) await this.#drop(stream, cause);
+    return call.kind === 'transfer' && refusedMs >= REFUSED_MS_MAX ? gasMaxOf(call, chain.config) : undefined;
+  }
+
+  /** Whoever has signed it meanwhile was first. */
+  async #drop(stream: string, cause: string): Promise<void> {
+    const body = { cause: cause.slice(0, CAUSE_CHARS_MAX) };
+    await this.#options.engine.execute({
+      principal: 'platform',
+      key: `drop:${stream}:${randomUUID()}`,
+      stream,
+      type: 'DropSweep',
+      body,
+    });
   }
 
   /** Asked once for what is carried at about the same time. */

@@ -134,6 +134,37 @@ test('an address that the contract does not let go holds up no other', async () 
   assert.deepEqual([planned?.micros, planned?.salts.includes(saltOfStuck)], ['300', false]);
 });
 
+test('a batch that the contract refuses once it is planned is dropped unsigned, and the next one leaves out what held it up', async () => {
+  await using world = await newPayoutWorld();
+  const { engine } = world;
+  const [, bob] = await depositors(world, [300n, 200n]);
+  await watcherOf(world).look();
+  const saltOfStuck = world.chain.saltOf(bob!);
+  let isBlocked = false;
+  const chain: typeof world.chain = {
+    ...world.chain,
+    gasOf: async (call, from) =>
+      isBlocked && call.kind === 'sweep' && call.salts.includes(saltOfStuck)
+        ? 'blocked'
+        : world.chain.gasOf(call, from),
+  };
+  const nowMs = newClock();
+  const sweeper = new Sweeper({ engine, chain, minMicros: MIN_MICROS, log, nowMs });
+  await sweeper.look();
+  isBlocked = true;
+  const broadcaster = world.broadcaster({ chain, nowMs });
+  for (let look = 0; look < 2; look++) await broadcaster.look();
+  for (let look = 0; look < 2; look++) await sweeper.look();
+  for (let look = 0; look < 2; look++) await broadcaster.look();
+  assert.deepEqual(
+    (await sweepsOf(world)).map(({ number, status, micros, broadcast }) => [number, status, micros, broadcast.nonce]),
+    [
+      ['2', 'final', '300', '0'],
+      ['1', 'failed', '500', ''],
+    ],
+  );
+});
+
 test('many payouts at once are signed as far as the dollars reach, and none comes back for want of them', async () => {
   await using world = await newPayoutWorld();
   const to = Array.from({ length: 10 }, fresh);

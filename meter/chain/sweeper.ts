@@ -16,6 +16,8 @@ import { shortMicros } from './liquidity.ts';
 const QUESTIONS_MAX = 200;
 /** After one that failed. */
 const PAUSE_MS = 600_000;
+/** After one that was dropped before it cost anything. */
+const DROPPED_PAUSE_MS = 60_000;
 
 export interface SweeperOptions {
   engine: Engine;
@@ -102,8 +104,9 @@ export class Sweeper {
   #isPausing(last: SweepState | undefined): boolean {
     const nowMs = (this.#options.nowMs ?? (() => performance.now()))();
     if (last?.status === 'failed' && last.number !== this.#lastFailed) {
+      const isDropped = last.broadcast.phase === 'none';
       this.#options.log.error({ sweep: last.number, tx: last.broadcast.hash }, 'a sweep failed; the next one waits');
-      [this.#lastFailed, this.#notBeforeMs] = [last.number, nowMs + PAUSE_MS];
+      [this.#lastFailed, this.#notBeforeMs] = [last.number, nowMs + (isDropped ? DROPPED_PAUSE_MS : PAUSE_MS)];
     }
     return nowMs < this.#notBeforeMs;
   }

@@ -51,6 +51,9 @@ const replace = (number: string, fee: string, by = 'platform') =>
 const conclude = (number: string, hash = `0x${number}a`, succeeded = true, by = 'platform') =>
   command(sweepStream(RAIL, number), 'ConcludeTransaction', { hash, succeeded, block: '9', block_hash: '0xb9' }, by);
 
+const drop = (number: string, by = 'platform') =>
+  command(sweepStream(RAIL, number), 'DropSweep', { cause: 'blocked' }, by);
+
 const PLANNED = [openSigner(), plan('1')];
 const SIGNED = [...PLANNED, sign('1', '5')];
 const replaced = (times: number) => Array.from({ length: times }, (_, i) => replace('1', String(101 + i)));
@@ -76,6 +79,11 @@ const REFUSALS: [string, LawCommand[], string][] = [
   ['a sweep is left out', [plan('2')], 'SWEEP_UNDER_WAY'],
   ['the sweep before waits to be signed', [plan('1'), plan('2')], 'SWEEP_UNDER_WAY'],
   ['the sweep before is under way', [...SIGNED, plan('2')], 'SWEEP_UNDER_WAY'],
+  ['what was not planned is dropped', [drop('1')], 'NOT_FOUND'],
+  ['a stranger drops a sweep', [plan('1'), drop('1', 'eip155:1:0xaa')], 'NOT_FOUND'],
+  ['what is signed is dropped', [...SIGNED, drop('1')], 'NOTHING_TO_CHANGE'],
+  ['it is dropped twice', [plan('1'), drop('1'), drop('1')], 'NOTHING_TO_CHANGE'],
+  ['what was dropped is signed', [...PLANNED, drop('1'), sign('1', '5')], 'NOTHING_TO_CHANGE'],
   ['what was not planned is signed', [openSigner(), sign('1', '5')], 'NOT_FOUND'],
   ['a stranger signs', [...PLANNED, sign('1', '5', 'eip155:1:0xaa')], 'NOT_FOUND'],
   ['a key that is not open signs', [plan('1'), sign('1', '5')], 'NOT_FOUND'],
@@ -145,6 +153,12 @@ test('undone by the contract, or displaced by another transaction: it failed, an
   }
 });
 
+test('what is dropped before it is signed makes room for the next batch and uses no nonce', () => {
+  const { world, last } = run(...PLANNED, drop('1'), plan('2'), sign('2', '5'));
+  assert.equal(last.rejection, undefined);
+  assert.deepEqual([stateOf(world).status, stateOf(world, '2').status], ['failed', 'signed']);
+});
+
 test('a key that was used elsewhere goes on after what the chain has taken', () => {
   const { world, last } = run(...PLANNED, moveSigner('9'), sign('1', '9'));
   assert.equal(last.rejection, undefined);
@@ -156,6 +170,7 @@ const fees = fc.integer({ min: 99, max: 108 }).map(String);
 const nonces = fc.integer({ min: 4, max: 9 }).map(String);
 const commands: fc.Arbitrary<LawCommand> = fc.oneof(
   numbers.map((number) => plan(number)),
+  numbers.map((number) => drop(number)),
   fc.record({ number: numbers, nonce: nonces }).map(({ number, nonce }) => sign(number, nonce)),
   fc.record({ number: numbers, fee: fees }).map(({ number, fee }) => replace(number, fee)),
   fc

@@ -26,7 +26,7 @@ import {
 /** Addresses in one batch. */
 export const SWEEP_ADDRESSES_MAX = 50;
 
-/** `planned`: waits to be signed; `signed`: may be mined at any time; `final`; `failed`: nothing was moved, or not by it. */
+/** `planned`: waits to be signed; `signed`: may be mined at any time; `final`; `failed`: given up, or nothing was moved, or not by it. */
 export type SweepStatus = '' | 'planned' | 'signed' | 'final' | 'failed';
 
 export type SweepState = {
@@ -59,19 +59,24 @@ export const sweep: Decider<SweepState> = {
   initial: INITIAL,
   reads: (command) => {
     if (isBroadcastCommand(command)) return broadcastReads(command);
+    if (command.type === 'DropSweep') return {};
     const [rail, number] = [textIn(command.body, 'rail'), textIn(command.body, 'number')];
     return number === '1' ? {} : { streams: [sweepStream(rail, previous(number))] };
   },
   decide(state, command, seen) {
     if (command.principal !== 'platform') return { rejection: 'NOT_FOUND' };
     if (command.type === 'PlanSweep') return plan(state, command, seen);
+    if (command.type === 'DropSweep') return drop(state, command);
     if (!isBroadcastCommand(command)) throw new TypeError(`a sweep knows no command ${command.type}`);
-    return state.status === '' ? { rejection: 'NOT_FOUND' } : decideBroadcast(state.broadcast, command, seen);
+    if (state.status === '') return { rejection: 'NOT_FOUND' };
+    if (isOver(state) && command.type === 'SignTransaction') return { rejection: 'NOTHING_TO_CHANGE' };
+    return decideBroadcast(state.broadcast, command, seen);
   },
   evolve,
   owner: () => null,
 };
 
+const isOver = ({ status }: SweepState): boolean => status === 'final' || status === 'failed';
 const previous = (number: string): string => String(BigInt(number) - 1n);
 
 function evolve(state: SweepState, event: DomainEvent): SweepState {
@@ -79,6 +84,7 @@ function evolve(state: SweepState, event: DomainEvent): SweepState {
     const broadcast = evolveBroadcast(state.broadcast, event);
     return { ...state, broadcast, status: broadcast.phase === 'none' ? 'planned' : broadcast.phase };
   }
+  if (event.type === 'SweepDropped') return { ...state, status: 'failed' };
   return { ...INITIAL, ...(event.body as Partial<SweepState>), status: 'planned' };
 }
 
@@ -102,6 +108,12 @@ function plan(state: SweepState, { stream, body }: Command, seen: Seen): Decisio
 /** The batch before it was and is over. */
 function isNext(rail: string, number: string, seen: Seen): boolean {
   if (number === '1') return true;
-  const { status } = seen.state(sweepStream(rail, previous(number))) as SweepState;
-  return status === 'final' || status === 'failed';
+  return isOver(seen.state(sweepStream(rail, previous(number))) as SweepState);
+}
+
+/** `DropSweep {cause}`: the contract would undo the batch and nothing of it is signed, so that another may take its place. */
+function drop(state: SweepState, { body }: Command): Decision {
+  if (state.status === '') return { rejection: 'NOT_FOUND' };
+  if (state.status !== 'planned') return { rejection: 'NOTHING_TO_CHANGE' };
+  return { events: [{ type: 'SweepDropped', body: { cause: textIn(body, 'cause') } }] };
 }
