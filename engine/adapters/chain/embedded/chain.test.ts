@@ -65,6 +65,39 @@ test('[I-17] a restart brings the same blocks back, without what was never answe
   assert.equal(await tokensOf(chain, to), 8n);
 });
 
+test('time goes on where nothing happens: empty blocks come for whoever asks, ever more rarely, and are remembered', async () => {
+  const journalFile = join(folder, 'idle.jsonl');
+  const to = newAddress();
+  let nowS = 1_800_000_000;
+  const options = { journalFile, hasIdleBlocks: true, nowMs: () => nowS * 1_000 };
+  const head = async (chain: DevelopmentChain) => Number(await chain.request({ method: 'eth_blockNumber' }));
+  /** Blocks that came by asking several at once after so many seconds. */
+  const cameAfter = async (chain: DevelopmentChain, seconds: number): Promise<number> => {
+    const before = await head(chain);
+    nowS += seconds;
+    await Promise.all([head(chain), head(chain), head(chain)]);
+    return (await head(chain)) - before;
+  };
+  let last: { hash: string; timestamp: bigint };
+  {
+    using chain = await startDevelopmentChain(options);
+    await chain.faucet.give({ to, micros: 7n, reference: 'a', withGas: false });
+    assert.equal(await cameAfter(chain, 14), 0);
+    assert.equal(await cameAfter(chain, 1), 1);
+    assert.equal(await cameAfter(chain, 29), 0);
+    last = await clientOf(chain).getBlock({ blockNumber: BigInt(await head(chain)) });
+  }
+  using chain = await startDevelopmentChain(options);
+  const again = await clientOf(chain).getBlock({ blockNumber: BigInt(await head(chain)) });
+  assert.deepEqual([again.hash, again.timestamp], [last.hash, BigInt(nowS - 29)]);
+  assert.equal(await cameAfter(chain, 1), 1, 'a restart does not make it forget how long nothing happened');
+  await chain.faucet.give({ to, micros: 7n, reference: 'b', withGas: false });
+  assert.equal(await cameAfter(chain, 15), 1);
+  let blocks = 0;
+  for (let minute = 0; minute < 24 * 60; minute++) blocks += await cameAfter(chain, 60);
+  assert.ok(blocks >= 144 && blocks <= 150, `${blocks} in an idle day`);
+});
+
 test('what no journal could tell again is refused', async () => {
   using chain = await startDevelopmentChain();
   const setting = chain.request({ method: 'hardhat_setBalance', params: [newAddress(), '0x1'] });

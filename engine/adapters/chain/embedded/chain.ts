@@ -22,6 +22,9 @@ const DEPLOY_FEE_WEI = 100_000_000_000n;
 /** Methods that change what the chain is without a transaction: a journal could not tell them again. */
 const UNJOURNALED = /^(hardhat|evm|anvil|debug|personal)_|^eth_(sendTransaction|sign|accounts)/;
 const METHOD_NOT_FOUND = -32_601;
+/** An idle chain has an empty block after so long, then after twice as long, and so on: time goes on there, too, and the journal stays short. */
+const IDLE_FIRST_S = 15;
+const IDLE_S_MAX = 600;
 
 export interface DevelopmentChain extends Evm, Disposable {
   readonly chainId: number;
@@ -37,6 +40,8 @@ export interface DevelopmentChain extends Evm, Disposable {
 export interface DevelopmentChainOptions {
   /** Where it is remembered; without one it is gone with the process. */
   journalFile?: string;
+  /** Without transactions, blocks come all the same when somebody asks for the newest: what waits for a time would wait for ever. */
+  hasIdleBlocks?: boolean;
   nowMs?: () => number;
 }
 
@@ -60,7 +65,10 @@ export async function startDevelopmentChain(options: DevelopmentChainOptions = {
     Address,
     Address,
   ];
-  const request = (asked: RpcRequest): Promise<unknown> => answer(evm, writer, asked);
+  const request = async (asked: RpcRequest): Promise<unknown> => {
+    if (options.hasIdleBlocks && asked.method === 'eth_blockNumber') await writer.addWhenIdle();
+    return answer(evm, writer, asked);
+  };
   if ((journal?.past.length ?? 0) < 2) await deployAll(giver, request);
   const faucet = new Faucet({
     request,
@@ -113,6 +121,8 @@ class BlockWriter {
   readonly #nowS: () => number;
   #last: Promise<unknown> = Promise.resolve();
   #lastTimeS = 0;
+  /** Empty blocks since the last transaction. */
+  #empty = 0;
 
   constructor(evm: Evm, journal: Journal | undefined, nowS: () => number) {
     this.#evm = evm;
@@ -125,6 +135,19 @@ class BlockWriter {
     const adding = this.#last.then(() => this.#add(raw));
     this.#last = adding.catch(() => undefined);
     return adding;
+  }
+
+  /** An empty block, when the last one is too old. Nothing when the journal has little room left: that is for transactions. */
+  async addWhenIdle(): Promise<void> {
+    if (!this.#isIdle()) return;
+    const adding = this.#last.then(() => (this.#isIdle() ? this.#add(undefined) : null));
+    this.#last = adding.catch(() => undefined);
+    await adding;
+  }
+
+  #isIdle(): boolean {
+    const afterS = Math.min(IDLE_FIRST_S * 2 ** this.#empty, IDLE_S_MAX);
+    return this.#nowS() - this.#lastTimeS >= afterS && this.#journal?.isHalfFull !== true;
   }
 
   async replay({ timeS, raw }: { timeS: number; raw?: string }): Promise<void> {
@@ -141,6 +164,7 @@ class BlockWriter {
   async #mine(timeS: number, raw: string | undefined): Promise<Hex | null> {
     await this.#evm.request({ method: 'evm_setNextBlockTimestamp', params: [timeS] });
     this.#lastTimeS = timeS;
+    this.#empty = raw === undefined ? this.#empty + 1 : 0;
     if (raw !== undefined) return (await this.#evm.request({ method: 'eth_sendRawTransaction', params: [raw] })) as Hex;
     await this.#evm.request({ method: 'evm_mine', params: [] });
     return null;

@@ -54,6 +54,10 @@ export class Journal implements Disposable {
     this.#write(entry);
   }
 
+  get isHalfFull(): boolean {
+    return this.#entries >= JOURNAL_ENTRIES_MAX / 2;
+  }
+
   [Symbol.dispose](): void {
     closeSync(this.#fd);
   }

@@ -21,7 +21,10 @@ function addressesIn(text: string): Address[] {
 const port = integerSetting(process.env, 'TALLY_CHAIN_PORT', { fallback: 0, min: 0, max: PORT_MAX });
 const folder = textSetting(process.env, 'TALLY_DATA');
 const stopped = untilStopped();
-using chain = await startDevelopmentChain({ journalFile: join(folder, 'chain', 'journal.jsonl') });
+using chain = await startDevelopmentChain({
+  journalFile: join(folder, 'chain', 'journal.jsonl'),
+  hasIdleBlocks: true,
+});
 for (const to of addressesIn(process.env['TALLY_CHAIN_GAS_FOR'] ?? ''))
   await chain.faucet.give({ to, micros: 0n, reference: 'gas', withGas: true });
 const { url, server } = await serveChain(chain, port);
