@@ -11,6 +11,7 @@ import { RULES } from '@tallystick/planes';
 import type { Logger } from 'pino';
 import { lapseForEver } from './chain/lapse.ts';
 import { assertChainKeys, chainLoops } from './chain/loops.ts';
+import type { MarkWish } from './chain/marks.ts';
 import { Poke } from './chain/poke.ts';
 import { watchForEver } from './chain/watcher.ts';
 import { leaseHandlers, startHandlers } from './deliveries.ts';
@@ -40,6 +41,7 @@ export async function startMeter(settings: MeterSettings, log: Logger): Promise<
   if (settings.chain) assertChainKeys(settings.chain.config, settings.chainKeys);
   const link = settings.chain && new ChainLink(settings.chain.config);
   const watcher = new Poke();
+  const wish: MarkWish = { upTo: -1n };
   await link?.check();
   const end = new AbortController();
   const { signal } = end;
@@ -55,11 +57,11 @@ export async function startMeter(settings: MeterSettings, log: Logger): Promise<
     ...(link && settings.chain
       ? [
           watchForEver(
-            { engine, link, ...watching(settings.chain), chainIds: settings.chainIds, poke: watcher, log },
+            { engine, link, ...watching(settings.chain), chainIds: settings.chainIds, wish, poke: watcher, log },
             signal,
           ),
           ...chainLoops({ engine, link, settings: settings.chain, keys: settings.chainKeys, watcher, log }, signal),
-          lapseForEver(link, { engine, confirmations: settings.chain.confirmations, log }, signal),
+          lapseForEver(link, { engine, confirmations: settings.chain.confirmations, wish, log }, signal),
         ]
       : []),
   ];

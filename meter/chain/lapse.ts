@@ -9,6 +9,7 @@ import { type QuoteState, quoteStream, type RailState, railStream } from '@tally
 import type { Logger } from 'pino';
 import type { Address, Hex } from 'viem';
 import { pause } from '../reports.ts';
+import type { MarkWish } from './marks.ts';
 
 const LOOK_EVERY_MS = 5_000;
 const ANY_BODY = '0'.repeat(64);
@@ -16,6 +17,8 @@ const ANY_BODY = '0'.repeat(64);
 export interface LapsingOptions {
   engine: Engine;
   confirmations: number;
+  /** By which the watcher is asked to say how far it has looked. */
+  wish?: MarkWish;
   log: Logger;
 }
 
@@ -25,7 +28,7 @@ type Moment = BlockRef & { timeS: bigint };
 /** One look. Says how many lapsed. @errors rejects with ChainFault or Fault: the next look sees the same again */
 export async function lapseQuotes(
   chain: Chain,
-  { engine, confirmations }: Omit<LapsingOptions, 'log'>,
+  { engine, confirmations, wish = { upTo: -1n } }: Omit<LapsingOptions, 'log'>,
 ): Promise<number> {
   const bound = await boundQuotes(engine, chain.key);
   if (bound.length === 0) return 0;
@@ -35,7 +38,11 @@ export async function lapseQuotes(
   if (!final || over.length === 0) return 0;
   const scanned = await scannedMoment(engine, chain);
   let lapsed = 0;
-  for (const quote of over) if (await lapse(engine, chain, quote, { final, scanned })) lapsed += 1;
+  for (const quote of over) {
+    const said = await lapse(engine, chain, quote, { final, scanned });
+    if (said === 'unseen') wish.upTo = final.number;
+    if (said === 'lapsed') lapsed += 1;
+  }
   return lapsed;
 }
 
@@ -67,18 +74,18 @@ async function boundQuotes(engine: Engine, rail: string): Promise<QuoteState[]> 
   }
 }
 
-/** One that was used waits until every block that may hold its money was looked through. */
+/** `unseen`: it was used, and not every block that may hold its money was looked through. */
 async function lapse(
   engine: Engine,
   chain: Chain,
   quote: QuoteState,
   { final, scanned }: { final: Moment; scanned: Moment | undefined },
-): Promise<boolean> {
+): Promise<'lapsed' | 'unseen' | 'refused'> {
   const { id, payment, rail } = quote;
   const { from, nonce } = payment!;
   const is_used = await chain.authorizationState(from as Address, nonce as Hex, final.number);
   const at = is_used ? scanned : final;
-  if (!at || !isOver(quote, at)) return false;
+  if (!at || !isOver(quote, at)) return 'unseen';
   const stream = quoteStream(id);
   const { rejection } = await engine.execute({
     principal: 'platform',
@@ -88,7 +95,7 @@ async function lapse(
     type: 'LapseQuote',
     body: { rail, block: String(at.number), block_hash: at.hash, block_time_s: String(at.timeS), is_used },
   });
-  return rejection === undefined;
+  return rejection === undefined ? 'lapsed' : 'refused';
 }
 
 /** Runs until the signal aborts; a chain that is away is asked again. */

@@ -8,6 +8,11 @@ import type { RailState, ScanMark } from '@tallystick/treasury';
 /** How far back a change of the chain is looked for; one that goes deeper stops the watcher. */
 export const REORG_BLOCKS_MAX = 64n;
 
+/** Up to where somebody wants to read in the log that blocks were looked through; marks are rare otherwise. */
+export interface MarkWish {
+  upTo: bigint;
+}
+
 export const markOf = ({ number, hash }: BlockRef): ScanMark => ({ number: String(number), hash });
 
 const refOf = ({ number, hash }: ScanMark): BlockRef => ({ number: BigInt(number), hash: hash as BlockRef['hash'] });

@@ -14,13 +14,11 @@ import {
   type QuoteState,
   quoteIdOf,
   quoteStream,
-  railStream,
 } from '@tallystick/treasury';
 import { pino } from 'pino';
 import { type Hex, parseAbi, parseSignature, toHex } from 'viem';
 import type { PrivateKeyAccount } from 'viem/accounts';
 import { lapseQuotes } from './lapse.ts';
-import { markOf } from './marks.ts';
 import { mortality, newPayoutWorld, type PayoutWorld, untilTrue } from './testing.ts';
 import { Watcher, type WatcherOptions } from './watcher.ts';
 
@@ -256,7 +254,7 @@ test('[I-41] a payment lapses when a final block is past its last moment and the
 test('[I-41] a payment that was taken back after it was bound lapses, once all its blocks were looked through', async () => {
   await using all = await newWorld();
   const { world } = all;
-  const options = { engine: world.engine, confirmations: 1 };
+  const options = { engine: world.engine, confirmations: 1, wish: { upTo: -1n } };
   const one = await bound(all, { usableS: 20 });
   await cancelled(all, one);
   await all.watcher().look();
@@ -264,8 +262,7 @@ test('[I-41] a payment that was taken back after it was bound lapses, once all i
   await evm.request({ method: 'evm_increaseTime', params: [toHex(60)] });
   await evm.request({ method: 'evm_mine', params: [] });
   assert.equal(await lapseQuotes(world.chain, options), 0, 'nobody has looked');
-  const scanned = markOf((await world.chain.header((await world.chain.head()).number))!);
-  await world.ask(railStream(world.chain.key), 'RecordScan', { scanned, anchor: scanned });
+  await all.watcher({ wish: options.wish }).look();
   assert.equal(await lapseQuotes(world.chain, options), 1);
   assert.equal((await quoteOf(world, one)).status, 'lapsed');
 });

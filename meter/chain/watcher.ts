@@ -15,7 +15,7 @@ import type { Logger } from 'pino';
 import type { Address } from 'viem';
 import { Addresses } from './addresses.ts';
 import { DepositBook } from './deposit-book.ts';
-import { Marks } from './marks.ts';
+import { Marks, type MarkWish } from './marks.ts';
 import { Poke } from './poke.ts';
 import { ReserveCheck } from './reserve-check.ts';
 
@@ -34,6 +34,7 @@ export interface WatcherOptions {
   /** Nothing before this block is looked at. */
   startBlock: bigint;
   chainIds: readonly number[];
+  wish?: MarkWish;
   log: Logger;
 }
 
@@ -67,6 +68,9 @@ export class Watcher {
     const first = (marks.newest?.number ?? startBlock - 1n) + 1n;
     for (let from = first; from <= finalNumber; from = marks.newest!.number + 1n)
       await this.#scan(marks, { from, to: least(from + this.#rangeBlocks - 1n, finalNumber), head });
+    const wished = this.#options.wish?.upTo ?? -1n;
+    if (marks.newest && this.#recorded < wished && wished <= marks.newest.number)
+      await this.#record(marks, marks.newest);
     await this.#showPending(greatest(finalNumber + 1n, first), head.number);
   }
 
