@@ -189,6 +189,7 @@ function implementations(settings: ApiSettings, parts: Parts) {
       engine,
       desk,
       sends: settings.withdrawals,
+      minMicros: settings.withdrawalMinMicros,
       siteOf: siteRule(settings.host, settings.publicUrl),
     }),
     jobHandlers(engine),
@@ -202,7 +203,7 @@ function implementations(settings: ApiSettings, parts: Parts) {
     egressHandlers({ engine, provider, watching }),
     snapshotHandlers(engine),
     receiptHandlers({ engine, leaseKeys }),
-    policyHandlers(engine),
+    policyHandlers(engine, settings.withdrawalMinMicros),
     adminHandlers(engine),
   ];
 }

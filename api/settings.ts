@@ -8,6 +8,9 @@ import { readTillSettings, type TillSettings } from './quotes/settings.ts';
 import type { RatesPerMinute } from './rate-limits.ts';
 import { isLoopbackAddress } from './site.ts';
 
+/** On a real chain; 1 USD. */
+const WITHDRAWAL_MIN_MICROS_DEFAULT = 1_000_000;
+const WITHDRAWAL_MIN_MICROS_MAX = 1_000_000_000;
 const PORT_MAX = 65_535;
 const HOUR_MS = 3_600_000;
 const QUANTUM_MS_DEFAULT = 60_000;
@@ -44,6 +47,8 @@ export interface ApiSettings {
   till: TillSettings | undefined;
   /** The meter has the treasury's key: what is held is sent. */
   withdrawals: boolean;
+  /** Less is not sent to the chain: its gas would cost more than it is. */
+  withdrawalMinMicros: bigint;
   /** Under which URL callers reach the api; needed when it does not listen on loopback. */
   publicUrl: string | undefined;
   /** The listener for the ports of sandboxes; `publicUrl` is the one above all of theirs. */
@@ -87,6 +92,13 @@ function readAll(env: Environment): ApiSettings {
     chain: readChainSettings(env),
     till: readTillSettings(env),
     withdrawals: withdrawalsIn(env),
+    withdrawalMinMicros: BigInt(
+      integerSetting(env, 'CHAIN_WITHDRAWAL_MIN_MICROS', {
+        fallback: WITHDRAWAL_MIN_MICROS_DEFAULT,
+        min: 1,
+        max: WITHDRAWAL_MIN_MICROS_MAX,
+      }),
+    ),
     publicUrl: env['TALLY_PUBLIC_URL'] || undefined,
     ports: portsIn(env),
     admins: adminsIn(env),

@@ -65,6 +65,15 @@ export const withdrawalAccount = (withdrawal: string): string => `withdrawal:${w
 export const monthOutCapAccount = (principal: string, month: string): string => `month-out-cap:${principal}:${month}`;
 /** What a principal has withdrawn in that month, net of what came back. */
 export const monthOutAccount = (principal: string, month: string): string => `month-out:${principal}:${month}`;
+/** How many more withdrawals a principal may have on their way; counts, not micros. */
+export const openWithdrawalsLeftAccount = (principal: string): string => `withdrawals-left:${principal}`;
+/** Holds one unit for every withdrawal of the principal that is on its way. */
+export const openWithdrawalsAccount = (principal: string): string => `withdrawals-open:${principal}`;
+/** How many more withdrawals a principal may ask for on that UTC day, `yyyy-mm-dd`. */
+export const dayWithdrawalsLeftAccount = (principal: string, day: string): string =>
+  `day-withdrawals-left:${principal}:${day}`;
+/** How many withdrawals a principal has asked for on that day. */
+export const dayWithdrawalsAccount = (principal: string, day: string): string => `day-withdrawals:${principal}:${day}`;
 /** What a principal has on its way out, over all its withdrawals: a count of micros, not money. */
 export const withdrawingAccount = (principal: string): string => `withdrawing:${principal}`;
 /** What of a principal's money has left for good: a count of micros, not money. */

@@ -4,6 +4,7 @@
  */
 import {
   addressOfPrivateKey,
+  dayOf,
   type JsonObject,
   memoryWorld,
   monthOf,
@@ -75,7 +76,7 @@ export function newPayoutBench(): PayoutBench {
     deposit: (micros, who = ANN) => depositOnChain(bench, micros, who, made++),
     withdraw: (amount_micros, change = {}, id = 'wdr_1', who = ANN) =>
       bench.ask(who, withdrawalStream(id), 'RequestWithdrawal', {
-        ...{ rail: RAIL, to: ANN_ADDRESS, amount_micros, month: monthOf(bench.nowUs) },
+        ...{ rail: RAIL, to: ANN_ADDRESS, amount_micros, month: monthOf(bench.nowUs), day: dayOf(bench.nowUs) },
         ...change,
       }),
     withdrawal: (id = 'wdr_1') => world.state(withdrawalStream(id)) as WithdrawalState,

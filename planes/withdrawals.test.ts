@@ -354,7 +354,7 @@ const withdrawing = fc
   .record({ id: ids, amount: fc.constantFrom('10000', '400000000', '700000000'), who: fc.constantFrom(ANN, BOB) })
   .map(({ id, amount, who }) => ({
     ...{ principal: who, stream: withdrawalStream(id), type: 'RequestWithdrawal' },
-    body: { rail: RAIL, to: ANN_ADDRESS, amount_micros: amount, month: MONTH },
+    body: { rail: RAIL, to: ANN_ADDRESS, amount_micros: amount, month: MONTH, day: `${MONTH}-01` },
   }));
 const signing = fc.record({ id: ids, nonce: fc.constantFrom('0', '1', '2') }).map(({ id, nonce }) =>
   platform(withdrawalStream(id), 'SignTransaction', {

@@ -23,7 +23,8 @@ import { implement } from '@tallystick/surface';
 import { PAYOUT_POLICY, payoutAllowanceOf } from '@tallystick/treasury';
 import { tierOf } from '../views/tier.ts';
 
-export const policyHandlers = (engine: Engine) =>
+/** `withdrawMinMicros` as the chain's settings have it. */
+export const policyHandlers = (engine: Engine, withdrawMinMicros: bigint) =>
   implement(PolicyService, {
     async getPolicy(_request, call) {
       const principal = call.principal!.id;
@@ -37,7 +38,7 @@ export const policyHandlers = (engine: Engine) =>
         tier: tierOf(allowance.tierName),
         suspended: allowance.suspendedFor !== undefined,
         reason: allowance.suspendedFor ?? '',
-        caps: { ...capsOf(allowance.tier), ...payoutCapsOf(stands) },
+        caps: { ...capsOf(allowance.tier), ...payoutCapsOf(stands, withdrawMinMicros) },
         use: { ...(await useOf(engine, principal, allowance)), ...(await payoutUseOf(engine, principal, stands)) },
       };
     },
@@ -63,12 +64,15 @@ const capsOf = (tier: Tier) => ({
   snapshotTtlMsMax: BigInt(tier.snapshot_ttl_ms_max),
 });
 
-const payoutCapsOf = (stands: Standing) => {
+const payoutCapsOf = (stands: Standing, leastMicros: bigint) => {
   const { tier } = payoutAllowanceOf(stands);
+  const ofPolicy = BigInt(PAYOUT_POLICY.withdraw_micros_min);
   return {
     withdrawMicrosPerMonthMax: BigInt(tier.withdraw_micros_per_month_max),
     withdrawReserveMicros: BigInt(tier.withdraw_reserve_micros),
-    withdrawMicrosMin: BigInt(PAYOUT_POLICY.withdraw_micros_min),
+    withdrawMicrosMin: leastMicros > ofPolicy ? leastMicros : ofPolicy,
+    withdrawalsOpenMax: tier.withdrawals_open_max,
+    withdrawalsPerDayMax: tier.withdrawals_per_day_max,
     payoutAddressDelayMs: BigInt(PAYOUT_POLICY.payout_address_delay_ms),
   };
 };

@@ -4,7 +4,14 @@
  */
 import { randomBytes } from 'node:crypto';
 import { type Engine, listStreams, readStream, type StreamRow } from '@tallystick/engine';
-import { checksumAddress, type JsonObject, monthOf, sha256Hex, verifyPersonalSignature } from '@tallystick/kernel';
+import {
+  checksumAddress,
+  dayOf,
+  type JsonObject,
+  monthOf,
+  sha256Hex,
+  verifyPersonalSignature,
+} from '@tallystick/kernel';
 import { type ErrorCodeName, WithdrawalService } from '@tallystick/proto';
 import { type Call, implement, refuse } from '@tallystick/surface';
 import {
@@ -37,10 +44,12 @@ export interface WithdrawalOptions {
   desk: Desk | undefined;
   /** Somebody signs and sends what is held. */
   sends: boolean;
+  /** Smaller ones are refused, whatever the policy says. */
+  minMicros: bigint;
   siteOf: SiteOf;
 }
 
-export function withdrawalHandlers({ engine, desk, sends, siteOf }: WithdrawalOptions) {
+export function withdrawalHandlers({ engine, desk, sends, minMicros, siteOf }: WithdrawalOptions) {
   const judge = desk && signatureJudge(desk.link);
   return implement(WithdrawalService, {
     async createWithdrawal({ amountMicros, address }, call) {
@@ -52,7 +61,7 @@ export function withdrawalHandlers({ engine, desk, sends, siteOf }: WithdrawalOp
         rail: (await link.chain()).key,
         to,
         amount_micros: String(amountMicros),
-        month: monthOf(engine.nowUs()),
+        ...{ month: monthOf(engine.nowUs()), day: dayOf(engine.nowUs()), min_micros: String(minMicros) },
       };
       const id = withdrawalIdOf(principal, call.idempotencyKey);
       const target = { stream: withdrawalStream(id), type: 'RequestWithdrawal', body };

@@ -44,6 +44,7 @@ export function chainEnvironment(ready: ReadyFacts, keys: ChainKeyFiles): Record
     CHAIN_TREASURY: addressOf(keys.treasury),
     CHAIN_RELAYER: addressOf(keys.relayer),
     CHAIN_WITHDRAWALS: 'on',
+    CHAIN_WITHDRAWAL_MIN_MICROS: '10000', // gas costs nothing here
     CHAIN_CONFIRMATIONS: '1',
     CHAIN_POLL_MS: POLL_MS,
   };

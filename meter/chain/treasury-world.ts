@@ -95,7 +95,7 @@ export async function newTreasuryWorld(): Promise<TreasuryWorld> {
     withdraw({ principal, key }, micros, id, through = engine) {
       const body = {
         ...{ rail: chain.key, to: key.address.toLowerCase(), amount_micros: String(micros) },
-        month: monthOf(engine.nowUs()),
+        ...{ month: monthOf(engine.nowUs()), day: dayOf(engine.nowUs()) },
       };
       return execute(through, withdrawalStream(id), 'RequestWithdrawal', body, principal);
     },

@@ -9,6 +9,7 @@ import {
   type Decider,
   type Decision,
   type DomainEvent,
+  dayOf,
   isRejection,
   type JsonObject,
   microsIn,
@@ -17,6 +18,7 @@ import {
   monthOutAccount,
   monthOutCapAccount,
   type NewAccount,
+  optionalIn,
   type Posting,
   type Quota,
   type QuotaPair,
@@ -51,6 +53,7 @@ import { payoutRefusal, payoutStream } from './payout-address.ts';
 import { PAYOUT_POLICY, type PayoutAllowance, payoutAllowanceIn } from './policy.ts';
 import { type RailState, railStream } from './rail.ts';
 import { reservesRefusal, uncheckedRefusal } from './reserves.ts';
+import { countAccounts, countedOff, countedOne } from './withdrawal-count.ts';
 
 /** `held`: waits to be signed; `signed`: may be mined at any time; `final`: it is where it should be; `returned`: it failed or was taken back, the account has it. */
 export type WithdrawalStatus = '' | 'held' | 'signed' | 'final' | 'returned';
@@ -65,6 +68,8 @@ export type WithdrawalState = {
   amount_micros: string;
   /** The UTC month to whose cap it counts. */
   month: string;
+  /** The UTC day to whose cap it counts; empty for those from before there was one. */
+  day: string;
   requested_at_us: string;
   broadcast: Broadcast;
 };
@@ -84,6 +89,7 @@ export const withdrawal: Decider<WithdrawalState> = {
     to: '',
     amount_micros: '0',
     month: '',
+    day: '',
     requested_at_us: '0',
     broadcast: NO_BROADCAST,
   },
@@ -119,6 +125,7 @@ function reads(command: Command): Reads {
     accounts: [
       ...[userAccount(principal), withdrawingAccount(principal), withdrawnAccount(principal)],
       ...months.flatMap((one) => quotaAccounts(monthPair(principal, one))),
+      ...countAccounts(principal, textIn(body, 'day')),
     ],
   };
 }
@@ -144,14 +151,16 @@ function request(state: WithdrawalState, command: Command, seen: Seen): Decision
   const refused =
     suspended(allowance) ??
     railRefusal(seen.state(railStream(rail)) as RailState) ??
-    amountRefusal(amountMicros) ??
+    amountRefusal(amountMicros, optionalIn(body, 'min_micros', microsIn) ?? 0n) ??
     ownAddressRefusal(seen, rail, to) ??
     payoutRefusal(seen, principal, rail, to) ??
     monthRefusal(allowance, quota, amountMicros, month) ??
     balanceRefusal(allowance, available, amountMicros);
   if (refused) return refused;
+  const counted = countedOne(seen, principal, allowance);
+  if ('rejection' in counted) return counted;
   const id = command.stream.slice(PREFIX.length);
-  const requested = { id, principal, rail, to, amount_micros: String(amountMicros), month };
+  const requested = { id, principal, rail, to, amount_micros: String(amountMicros), month, day: dayOf(seen.atUs) };
   const event: DomainEvent = {
     type: 'WithdrawalRequested',
     body: { ...requested, requested_at_us: String(seen.atUs) },
@@ -160,12 +169,12 @@ function request(state: WithdrawalState, command: Command, seen: Seen): Decision
     events: [event],
     opens: [
       { account: withdrawalAccount(id), asset: 'usd', noOverdraft: true },
-      ...quota.opens,
+      ...[...quota.opens, ...counted.opens],
       ...counters(seen, principal),
     ],
     postings: [
       { asset: 'usd', debit: userAccount(principal), credit: withdrawalAccount(id), amountMicros },
-      ...[...quota.postings, quotaTaken(pair, amountMicros)],
+      ...[...quota.postings, quotaTaken(pair, amountMicros), ...counted.postings],
       { asset: 'cap', debit: CAP_ISSUER, credit: withdrawingAccount(principal), amountMicros },
     ],
     outbox: [{ topic: BROADCAST_TOPIC, body: { stream: command.stream } }],
@@ -177,12 +186,15 @@ function request(state: WithdrawalState, command: Command, seen: Seen): Decision
 const railRefusal = (rail: RailState): Rejection | undefined =>
   rail.rail === '' ? { rejection: 'WITHDRAWALS_OFF' } : reservesRefusal(rail);
 
-function amountRefusal(amountMicros: bigint): Rejection | undefined {
+/** `leastMicros`: where a chain's gas costs more than the policy's minimum is worth. */
+function amountRefusal(amountMicros: bigint, leastMicros: bigint): Rejection | undefined {
   const asked_micros = String(amountMicros);
   if (amountMicros <= 0n) return { rejection: 'AMOUNT_NOT_POSITIVE', facts: { amount_micros: asked_micros } };
-  const { withdraw_micros_min: cap_micros } = PAYOUT_POLICY;
-  if (amountMicros >= BigInt(cap_micros)) return undefined;
-  return { rejection: 'WITHDRAWAL_TOO_SMALL', facts: { cap: 'withdraw_micros_min', cap_micros, asked_micros } };
+  const ofPolicy = BigInt(PAYOUT_POLICY.withdraw_micros_min);
+  const capMicros = leastMicros > ofPolicy ? leastMicros : ofPolicy;
+  if (amountMicros >= capMicros) return undefined;
+  const facts = { cap: 'withdraw_micros_min', cap_micros: String(capMicros), asked_micros };
+  return { rejection: 'WITHDRAWAL_TOO_SMALL', facts };
 }
 
 /** The next month begins with nothing withdrawn. */
@@ -251,23 +263,27 @@ function cancel(state: WithdrawalState, { principal }: Command): Decision {
   };
 }
 
-const gone = ({ id, principal, rail, amount_micros }: WithdrawalState): Posting[] => {
+const gone = ({ id, principal, rail, amount_micros, day }: WithdrawalState): Posting[] => {
   const amountMicros = BigInt(amount_micros);
   return [
     { asset: 'usd', debit: withdrawalAccount(id), credit: chainAccount(rail, 'treasury'), amountMicros },
     { asset: 'cap', debit: withdrawingAccount(principal), credit: withdrawnAccount(principal), amountMicros },
+    ...offCount(principal, day),
   ];
 };
 
 /** The month in which it was asked for has its cap back, whichever month it is. */
-const back = ({ id, principal, month, amount_micros }: WithdrawalState): Posting[] => {
+const back = ({ id, principal, month, amount_micros, day }: WithdrawalState): Posting[] => {
   const amountMicros = BigInt(amount_micros);
   return [
     { asset: 'usd', debit: withdrawalAccount(id), credit: userAccount(principal), amountMicros },
     quotaGivenBack(monthPair(principal, month), amountMicros),
     { asset: 'cap', debit: withdrawingAccount(principal), credit: CAP_ISSUER, amountMicros },
+    ...offCount(principal, day),
   ];
 };
+
+const offCount = (principal: string, day: string): Posting[] => (day === '' ? [] : [countedOff(principal)]);
 
 function evolve(state: WithdrawalState, event: DomainEvent): WithdrawalState {
   const { type, body } = event;
