@@ -240,6 +240,21 @@ test('what the contract refuses for ten minutes is sent all the same, so that it
   assert.equal(await statusOf(world, stream), 'returned');
 });
 
+test('what a key signed that is not here any more is sent again and concluded, not made dearer', async () => {
+  await using world = await newPayoutWorld();
+  const to = fresh();
+  const stream = await world.hold('of-an-older-key', to, 5n);
+  const silent = { ...world.chain, send: async () => 'never left' } as Chain;
+  await world.broadcaster({ chain: silent }).carry(stream);
+  await world.automine(false);
+  const keyless = world.broadcaster({ signers: [], bumpMs: 0 });
+  for (let look = 0; look < 3; look++) await keyless.look();
+  assert.equal((await world.state(stream)).broadcast.attempts.length, 1);
+  await world.test.mine(1);
+  await keyless.look();
+  assert.deepEqual([await statusOf(world, stream), await world.chain.balanceOf(to)], ['final', 5n]);
+});
+
 test('a chain of several endpoints, one of which is away, concludes nothing and goes on when it is back', async () => {
   await using world = await newPayoutWorld();
   const to = fresh();

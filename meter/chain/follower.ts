@@ -1,14 +1,15 @@
 /**
  * Follows signed transactions until the chain has decided: sent again, replaced by dearer ones, concluded.
- * Promise: what endpoints say to bytes decides nothing; a transaction that the chain forgot is sent again until it is final anew.
+ * Promise: what endpoints say to bytes decides nothing; a transaction that the chain forgot is sent again until it is final anew; what
+ * a key signed that is not ours any more has an end, too.
  */
 import { randomUUID } from 'node:crypto';
 import { type Engine, PAGE_MAX, type StreamRow, streamsOfStatus } from '@tallystick/engine';
 import { type BlockRef, bumpedFees, type Chain, termsOf } from '@tallystick/engine/adapters/chain';
 import type { JsonObject } from '@tallystick/kernel';
-import { ATTEMPTS_MAX, type Broadcast } from '@tallystick/treasury';
+import { ATTEMPTS_MAX, type Attempt, type Broadcast } from '@tallystick/treasury';
 import type { Logger } from 'pino';
-import type { Hex } from 'viem';
+import type { Address, Hex } from 'viem';
 import { type ChainView, type Fate, fateOf } from './fate.ts';
 import { REORG_BLOCKS_MAX } from './marks.ts';
 import { OUTGOING, type OutgoingState, outgoingKindOf } from './outgoing.ts';
@@ -34,8 +35,11 @@ interface Followed {
   stream: string;
   version: number;
   state: OutgoingState;
-  lane: SignerLane;
+  /** Undefined when the key is not of this process: what it signed can be sent and concluded, but not made dearer. */
+  lane: SignerLane | undefined;
 }
+
+const signerOf = ({ state }: Followed): string => state.broadcast.signer;
 
 export class Follower {
   readonly #options: FollowerOptions;
@@ -62,13 +66,13 @@ export class Follower {
 
   /** How many transactions are followed. @errors rejects with ChainFault or Fault */
   async look(): Promise<number> {
-    const { chain, confirmations, lanes } = this.#options;
+    const { chain, confirmations } = this.#options;
     const head = await chain.head();
     await this.#noticeUnrest(head);
     const signed = await this.#signed();
-    for (const lane of lanes) {
-      const ours = signed.filter((one) => one.lane === lane);
-      if (ours.length > 0) await this.#followAll(lane, ours, head.number, head.number - BigInt(confirmations) + 1n);
+    for (const signer of new Set(signed.map(signerOf))) {
+      const ofKey = signed.filter((one) => signerOf(one) === signer);
+      await this.#followAll(signer, ofKey, head.number, head.number - BigInt(confirmations) + 1n);
     }
     if (this.#isUnrest(head.number)) await this.#resendForgotten(head.number);
     this.#forgetConcluded(signed);
@@ -95,10 +99,20 @@ export class Follower {
     for (const kind of Object.keys(OUTGOING))
       for (const row of await this.#rowsOf(kind, 'signed')) {
         const state = row.state as OutgoingState;
-        const lane = this.#options.lanes.find(({ address }) => address === state.broadcast.signer);
-        if (lane && state.broadcast.phase === 'signed') found.push({ ...row, state, lane });
+        if (state.broadcast.phase === 'signed') found.push({ ...row, state, lane: this.#laneOf(state.broadcast) });
       }
     return found.sort((a, b) => Number(BigInt(a.state.broadcast.nonce) - BigInt(b.state.broadcast.nonce)));
+  }
+
+  #laneOf({ signer }: Broadcast): SignerLane | undefined {
+    return this.#options.lanes.find(({ address }) => address === signer);
+  }
+
+  /** By the key's own line, where there is one. */
+  async #send(lane: SignerLane | undefined, { hash, raw }: Attempt): Promise<void> {
+    if (lane) return lane.send(hash as Hex, raw as Hex);
+    await this.#options.chain.send(raw as Hex);
+    this.sent(hash as Hex);
   }
 
   async #rowsOf(kind: string, status: string, max = Number.POSITIVE_INFINITY): Promise<StreamRow[]> {
@@ -113,13 +127,14 @@ export class Follower {
     }
   }
 
-  async #followAll(lane: SignerLane, signed: readonly Followed[], newest: bigint, finalBlock: bigint): Promise<void> {
+  async #followAll(signer: string, signed: readonly Followed[], newest: bigint, finalBlock: bigint): Promise<void> {
     const { chain, log } = this.#options;
+    const address = signer as Address;
     const view: ChainView = {
       newest,
       finalBlock,
-      taken: await chain.transactionCount(lane.address, newest),
-      takenFinally: finalBlock < 0n ? 0n : await chain.transactionCount(lane.address, finalBlock),
+      taken: await chain.transactionCount(address, newest),
+      takenFinally: finalBlock < 0n ? 0n : await chain.transactionCount(address, finalBlock),
     };
     const fates = await Promise.allSettled(signed.map(({ state }) => fateOf(chain, state.broadcast, view)));
     for (const [i, fate] of fates.entries())
@@ -188,14 +203,18 @@ export class Follower {
     const isDue = BigInt(nonce) === taken && this.#unminedMs(newest.hash) >= bumpMs;
     if (isDue && (await this.#replace(one))) return;
     if (nowMs() - (this.#sentAtMs.get(newest.hash) ?? Number.NEGATIVE_INFINITY) < resendMs) return;
-    for (const { hash, raw } of attempts) await lane.send(hash as Hex, raw as Hex);
+    for (const attempt of attempts) await this.#send(lane, attempt);
     this.#options.onNews();
   }
 
   /** True when a dearer one has left in its place. */
   async #replace({ stream, state, lane }: Followed): Promise<boolean> {
     const { engine, chain, log, fault } = this.#options;
-    const { attempts } = state.broadcast;
+    const { attempts, signer } = state.broadcast;
+    if (!lane) {
+      this.#complain({ stream, signer }, 'a transaction waits whose key is not ours: nothing can make it dearer');
+      return false;
+    }
     const before = termsOf(attempts.at(-1)!.raw as Hex);
     const fees = attempts.length < ATTEMPTS_MAX ? bumpedFees(before, await chain.fees()) : undefined;
     if (!fees) {
@@ -223,16 +242,16 @@ export class Follower {
 
   /** The chain changed deeper than the policy waits for: what it forgot is sent again, and can still be mined only once. */
   async #resendForgotten(newest: bigint): Promise<void> {
-    const { chain, lanes, log, nowMs } = this.#options;
+    const { chain, log, nowMs } = this.#options;
     this.#recheckedAtMs = nowMs();
     for (const { stream, state } of await this.#recent(newest)) {
-      const { hash, block, block_hash, attempts, signer } = state.broadcast;
+      const { hash, block, block_hash, attempts } = state.broadcast;
       if ((await chain.header(BigInt(block)))?.hash === block_hash) continue;
       if (await chain.receiptOf(hash as Hex, newest)) continue;
       const attempt = attempts.find((one) => one.hash === hash);
       this.#unrestUntil = newest + REORG_BLOCKS_MAX;
       log.warn({ stream, hash }, 'the chain forgot a final transaction; it is sent again');
-      if (attempt) await lanes.find(({ address }) => address === signer)?.send(hash as Hex, attempt.raw as Hex);
+      if (attempt) await this.#send(this.#laneOf(state.broadcast), attempt);
     }
   }
 
