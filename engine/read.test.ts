@@ -12,10 +12,12 @@ import {
   listStreams,
   PAGE_MAX,
   readCursor,
+  readOutcomes,
   readReceipt,
   readReceiptAt,
   readReceipts,
   readStream,
+  streamReader,
 } from './read.ts';
 import { asOwner, command, fund, JOB, newTestEngine, sale, TEST_LOG_KEY, TEST_RULES, testDatabase } from './testing.ts';
 
@@ -47,6 +49,19 @@ test('streams are listed newest first, per owner, by cursor and by state', async
   assert.equal(receipts.length, 4);
   assert.equal((await readReceipts(engine, { owner: 'bob', after: receipts.at(-1)!.pos, limit: 100 })).length, 2);
   assert.equal((await readReceipts(engine, { stream: 'job:bob-3', after: FROM_START, limit: 9 })).length, 1);
+});
+
+test('what is read together is what each would read alone, and keys tell what they came to', async () => {
+  await using engine = await newTestEngine();
+  await fund(engine);
+  const refused = await engine.execute(command('none', 'job:refused', 'OpenJob', { budgetMicros: '0' }));
+  const names = [JOB, 'job:nobody', 'job:refused', JOB];
+  const together = await Promise.all(names.map(streamReader(engine)));
+  assert.deepEqual(together, await Promise.all(names.map((name) => readStream(engine, name))));
+  const found = await readOutcomes(engine, 'tester', ['none', 'fund-3', 'never']);
+  assert.deepEqual([...found.keys()].sort(), ['fund-3', 'none']);
+  assert.deepEqual(found.get('none'), { ...refused, replayed: true });
+  assert.equal((await readOutcomes(engine, 'somebody', ['none'])).size, 0);
 });
 
 test('[I-27] pages of the log join without a gap while others write, and hints come for every commit', async () => {
