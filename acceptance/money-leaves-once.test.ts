@@ -18,10 +18,10 @@ import {
   WITHDRAW_SCOPE,
   WithdrawalStatus,
 } from '@tallystick/sdk';
-import { type Address, encodeFunctionData, parseAbi } from 'viem';
+import { type Address, encodeFunctionData, parseAbi, toHex } from 'viem';
 import { type PrivateKeyAccount, privateKeyToAccount } from 'viem/accounts';
 import { bookProblems } from './harness/books.ts';
-import { chainOf } from './harness/chain.ts';
+import { artifactOf, chainOf } from './harness/chain.ts';
 import { newcomer } from './harness/newcomer.ts';
 import { type Platform, ROOT, startPlatform, temporaryFolder } from './harness/platform.ts';
 import { until } from './harness/until.ts';
@@ -133,6 +133,25 @@ describe('money leaves once', { concurrency: 1 }, () => {
     ]);
     await addresses.revoke(other.address);
     assert.equal((await Array.fromAsync(addresses.list())).length, 1);
+  });
+
+  test('[I-29] a contract wallet proves itself by its own word, asked of the chain', async () => {
+    const chain = chainOf(platform);
+    const [owner, stranger] = [await chain.wallet(), await chain.wallet()];
+    const { abi, bytecode } = artifactOf('DevelopmentWalletFactory');
+    const factory = await chain.deploy(owner, { abi, bytecode });
+    const args = [owner.address, toHex(1, { size: 32 })];
+    await chain.send(owner, factory, encodeFunctionData({ abi, functionName: 'make', args }));
+    const asked = { address: factory, abi, functionName: 'predict', args };
+    const address = (await chain.client.readContract(asked)) as Address;
+    const signedBy = (key: PrivateKeyAccount) => ({
+      address,
+      signPersonal: (message: string) => key.signMessage({ message }),
+    });
+    const { addresses } = tally.withdrawals;
+    await assert.rejects(addresses.prove(signedBy(stranger), signer), { code: 'payout_proof_refused' });
+    assert.equal((await addresses.prove(signedBy(owner), signer)).address, address.toLowerCase());
+    await assert.rejects(tally.withdrawals.create(CENT, { to: address }), { code: 'payout_address_waiting' });
   });
 
   test('[I-29] a key that was not asked for by name withdraws nothing, adds no address, and is told how', async () => {
