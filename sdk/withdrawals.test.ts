@@ -70,6 +70,17 @@ for (const [what, message] of FOREIGN)
     assert.deepEqual(await proveWith(message), { signed: [], sent: [] });
   });
 
+test('[I-29] the account’s wallet signs no text that came from elsewhere and is about another address', async () => {
+  const signed: string[] = [];
+  const watched = { address: owner.address, signPersonal: async (text: string) => String(signed.push(text)) };
+  const { addresses } = withdrawalsOf(linkOf({ withdrawals: {} }), BASE_URL);
+  for (const [, message] of FOREIGN) {
+    const proof = { address: signer.address, message, signature: '0x00' };
+    await assert.rejects(addresses.allow(proof, watched), /refused/);
+  }
+  assert.deepEqual(signed, []);
+});
+
 const MOST: [availableMicros: bigint, reserve: bigint, left: bigint, min: bigint, most: bigint][] = [
   [1_000_000n, 0n, 5_000_000n, 10_000n, 1_000_000n],
   [1_000_000n, 300_000n, 5_000_000n, 10_000n, 700_000n],
