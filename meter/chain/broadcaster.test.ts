@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { FROM_START, readReceipts } from '@tallystick/engine';
 import { type Chain, openChain } from '@tallystick/engine/adapters/chain';
 import { startTestChain } from '@tallystick/engine/adapters/chain/testing';
-import { ATTEMPTS_MAX, type SignerState, signerStream } from '@tallystick/treasury';
+import { ATTEMPTS_MAX, railStream, type SignerState, signerStream } from '@tallystick/treasury';
 import { pino } from 'pino';
 import type { Hex } from 'viem';
 import { fresh, keyOf, newPayoutWorld, type PayoutWorld, TREASURY, untilTrue } from './testing.ts';
@@ -147,18 +147,37 @@ test('a nonce that another transaction took is known by that transaction, and th
   assert.equal(await world.chain.balanceOf(to), 5n);
 });
 
-test('a key that was used elsewhere goes on behind that, once it is final', async () => {
+/** The chain was held against the ledger as of its newest block, and all was there. */
+async function proveReserves(world: PayoutWorld): Promise<void> {
+  const { number, hash } = await world.chain.head();
+  const none = { ledger_micros: '0', pending_micros: '0', leaving_micros: '0', chain_micros: '0' };
+  const parts = ['treasury', 'forwarders'].map((part) => ({ part, ...none }));
+  await world.ask(railStream(world.chain.key), 'RecordReserves', { block: String(number), block_hash: hash, parts });
+}
+
+test('[I-38] a treasury’s key that was used by nobody knows whom signs nothing until all money is found there', async () => {
   await using world = await newPayoutWorld();
+  const { token, treasury, factory } = world.test.config;
+  await world.ask(railStream(world.chain.key), 'OpenRail', { token, treasury: treasury.toLowerCase(), factory });
+  await proveReserves(world);
   const to = fresh();
   const first = await world.hold('first', to, 5n);
   await world.broadcaster().carry(first);
-  await foreignTransfer(world);
-  await foreignTransfer(world);
+  for (let n = 0; n < 2; n++) await foreignTransfer(world); // as a database would find it that has forgotten two payouts
   const second = await world.hold('second', to, 5n);
-  await world.broadcaster({ confirmations: 3 }).carry(second);
-  assert.equal(await statusOf(world, second), 'held', 'not while the chain could forget it');
+  const told: { first?: string; taken?: string }[] = [];
+  const log = pino({ level: 'error' }, { write: (line) => told.push(JSON.parse(line)) });
+  const broadcaster = world.broadcaster({ confirmations: 3, log });
+  await broadcaster.carry(second);
+  assert.deepEqual([await statusOf(world, second), told.length], ['held', 0], 'not while the chain could forget it');
   await world.test.mine(2);
-  await world.broadcaster({ confirmations: 3 }).carry(second);
+  for (let n = 0; n < 3; n++) await broadcaster.carry(second);
+  assert.deepEqual(
+    [await statusOf(world, second), told.map(({ first, taken }) => [first, taken])],
+    ['held', [['1', '3']]],
+  );
+  await proveReserves(world);
+  await broadcaster.carry(second);
   assert.equal((await world.state<SignerState>(signerStream(world.chain.key, TREASURY))).from_nonce, '3');
   assert.deepEqual([(await world.state(second)).broadcast.nonce, await world.chain.balanceOf(to)], ['3', 10n]);
 });

@@ -1,11 +1,13 @@
 /**
  * The next nonce of a key, from what the log says was used and what the chain has taken.
- * Promise: never one that the log says is used; a key that was used elsewhere is followed once that is final, not before.
+ * Promise: never one that the log says is used; a key that was used elsewhere is followed once that is final, not before, and the
+ * treasury's only when it is proven that no money left by it: a database that was restored has forgotten what it paid.
  */
+import { randomUUID } from 'node:crypto';
 import { type Engine, readBalances, readStream } from '@tallystick/engine';
-import type { Chain } from '@tallystick/engine/adapters/chain';
+import { type Chain, ChainFault, type SignerRole } from '@tallystick/engine/adapters/chain';
 import { nonceAccount } from '@tallystick/kernel';
-import { type SignerState, signerStream } from '@tallystick/treasury';
+import { type RailState, railStream, type SignerState, signerStream } from '@tallystick/treasury';
 import type { Address } from 'viem';
 
 /** So many transactions of one key wait to be mined at most: nodes forget longer lines. */
@@ -16,7 +18,16 @@ export interface NonceOptions {
   engine: Engine;
   chain: Chain;
   address: Address;
+  role: SignerRole;
   confirmations: number;
+  /** The treasury's key was used by nobody knows whom, and nothing is signed with it. */
+  onUnknown: (nonces: { first: bigint; taken: bigint }) => void;
+}
+
+/** All nonces below were taken by that block. */
+interface Taken {
+  nonce: bigint;
+  block: bigint;
 }
 
 /** The next nonce, and how many transactions of the key the chain has taken. */
@@ -38,8 +49,27 @@ export async function findNextNonce(options: NonceOptions): Promise<NextNonce | 
   const nonce = await firstUnused(options, from);
   if (nonce >= taken) return { nonce, taken };
   if (nonce >= takenFinally) return undefined;
-  await moveTo(options, takenFinally);
-  return takenFinally === taken ? { nonce: taken, taken } : undefined;
+  const past = await provenPast(options, { nonce: takenFinally, block: finalBlock });
+  if (!past || past.nonce <= nonce) {
+    options.onUnknown({ first: nonce, taken });
+    return undefined;
+  }
+  if (!(await moveTo(options, past))) return undefined;
+  return past.nonce === taken ? { nonce: taken, taken } : undefined;
+}
+
+/** Of the treasury's key, what the last look at the reserves has seen, if all was there. */
+async function provenPast({ engine, chain, address, role }: NonceOptions, final: Taken): Promise<Taken | undefined> {
+  if (role !== 'treasury') return final;
+  const rail = (await readStream(engine, railStream(chain.key)))?.state as RailState | undefined;
+  const { is_equal, block, block_hash } = rail?.reserves ?? { is_equal: false, block: '0', block_hash: '' };
+  if (!is_equal || (await chain.header(BigInt(block)))?.hash !== block_hash) return undefined;
+  if (BigInt(block) >= final.block) return { nonce: final.nonce, block: final.block };
+  const nonce = await chain.transactionCount(address, BigInt(block)).catch((fault: unknown) => {
+    if (fault instanceof ChainFault) return undefined; // an endpoint that knows no such old block: the next record is younger
+    throw fault;
+  });
+  return nonce === undefined ? undefined : { nonce, block: BigInt(block) };
 }
 
 async function openedAt(options: NonceOptions, takenFinally: bigint): Promise<bigint> {
@@ -60,10 +90,12 @@ async function openedAt(options: NonceOptions, takenFinally: bigint): Promise<bi
   return BigInt((await read())!.from_nonce);
 }
 
-async function moveTo({ engine, chain, address }: NonceOptions, nonce: bigint): Promise<void> {
+async function moveTo({ engine, chain, address }: NonceOptions, { nonce, block }: Taken): Promise<boolean> {
   const stream = signerStream(chain.key, address);
-  const body = { from_nonce: String(nonce) };
-  await engine.execute({ principal: 'platform', key: `move:${stream}:${nonce}`, stream, type: 'MoveSigner', body });
+  const body = { rail: chain.key, from_nonce: String(nonce), block: String(block) };
+  const key = `move:${stream}:${randomUUID()}`; // what was refused may be right the next time
+  const { rejection } = await engine.execute({ principal: 'platform', key, stream, type: 'MoveSigner', body });
+  return rejection === undefined;
 }
 
 /** Used ones have no gap from there on: found by strides that double, then by halves. */

@@ -6,6 +6,7 @@ import { randomUUID } from 'node:crypto';
 import type { Engine, Outcome } from '@tallystick/engine';
 import type { Chain, ChainCall, RoleSigner, SignedTransaction, SigningTerms } from '@tallystick/engine/adapters/chain';
 import type { JsonObject } from '@tallystick/kernel';
+import type { Logger } from 'pino';
 import type { Address, Hex } from 'viem';
 import { findNextNonce, IN_FLIGHT_MAX, type NextNonce } from './nonces.ts';
 
@@ -21,6 +22,7 @@ export interface SignerLaneOptions {
   signer: RoleSigner;
   confirmations: number;
   fault: FaultHook;
+  log: Logger;
   /** The bytes with this hash have left. */
   onSent(hash: Hex): void;
 }
@@ -46,6 +48,8 @@ export class SignerLane {
   #generation = 0;
   #turn: Promise<unknown> = Promise.resolve();
   #sending: Promise<void> = Promise.resolve();
+  /** What the key has taken when its unknown nonces were told last. */
+  #toldTaken = -1n;
 
   constructor(options: SignerLaneOptions) {
     this.#options = options;
@@ -116,13 +120,27 @@ export class SignerLane {
   /** Undefined: wait, the line is long or the key was used elsewhere. */
   async #nextNonce(): Promise<bigint | undefined> {
     const { chain } = this.#options;
-    this.#next ??= await findNextNonce({ ...this.#options, address: this.address });
+    this.#next ??= await findNextNonce({
+      ...this.#options,
+      address: this.address,
+      role: this.signer.role,
+      onUnknown: (nonces) => this.#tellUnknown(nonces),
+    });
     if (!this.#next) return undefined;
     if (isLong(this.#next)) {
       await this.#sending; // some of the line are not even sent yet
       this.#next.taken = await chain.transactionCount(this.address);
     }
     return isLong(this.#next) ? undefined : this.#next.nonce;
+  }
+
+  #tellUnknown({ first, taken }: { first: bigint; taken: bigint }): void {
+    if (taken === this.#toldTaken) return;
+    this.#toldTaken = taken;
+    const told = { signer: this.address, first: String(first), taken: String(taken) };
+    const what =
+      'the treasury’s key was used and the log does not know by whom: nothing is paid out until all money is found there';
+    this.#options.log.error(told, what);
   }
 
   async #rejectionOf({ outcome, sent, generation }: Begun): Promise<string | undefined> {

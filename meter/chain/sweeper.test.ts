@@ -6,14 +6,15 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Engine, listStreams, readBalances } from '@tallystick/engine';
 import { chainAccount, userAccount } from '@tallystick/kernel';
-import { addressStream, type SweepState } from '@tallystick/treasury';
+import { addressStream, type SweepState, signerStream } from '@tallystick/treasury';
 import { pino } from 'pino';
 import { Sweeper } from './sweeper.ts';
-import { FLOAT_MICROS, fresh, newPayoutWorld, type PayoutWorld } from './testing.ts';
+import { FLOAT_MICROS, fresh, keyOf, newPayoutWorld, type PayoutWorld } from './testing.ts';
 import { Watcher } from './watcher.ts';
 
 const log = pino({ level: 'silent' });
 const MIN_MICROS = 100n;
+const RELAYER = keyOf('relayer').address.toLowerCase();
 
 async function depositors(world: PayoutWorld, micros: readonly bigint[]): Promise<string[]> {
   const { chain, test: given } = world;
@@ -163,6 +164,29 @@ test('a batch that the contract refuses once it is planned is dropped unsigned, 
       ['1', 'failed', '500', ''],
     ],
   );
+});
+
+test('a relayer’s key that was used elsewhere goes on behind that, once it is final', async () => {
+  await using world = await newPayoutWorld();
+  const { engine, chain } = world;
+  await depositors(world, [300n]);
+  await watcherOf(world).look();
+  const sweeper = new Sweeper({ engine, chain, minMicros: MIN_MICROS, log });
+  await sweeper.look();
+  const [one, other] = [world.broadcaster({ confirmations: 3 }), world.broadcaster({ confirmations: 3 })];
+  const stream = `sweep:${chain.key}/1`;
+  const nonceOf = async (): Promise<string> => (await sweepsOf(world))[0]!.broadcast.nonce;
+  await world.ask(signerStream(chain.key, RELAYER), 'OpenSigner', {
+    rail: chain.key,
+    address: RELAYER,
+    from_nonce: '0',
+  });
+  for (let n = 0; n < 2; n++) await world.test.pay(keyOf('relayer'), fresh(), 0n);
+  await one.carry(stream);
+  assert.equal(await nonceOf(), '', 'not while the chain could forget it');
+  await world.test.mine(2);
+  await other.carry(stream);
+  assert.equal(await nonceOf(), '2');
 });
 
 test('many payouts at once are signed as far as the dollars reach, and none comes back for want of them', async () => {

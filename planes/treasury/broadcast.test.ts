@@ -7,6 +7,8 @@ import fc from 'fast-check';
 import {
   ATTEMPTS_MAX,
   BROADCAST_TOPIC,
+  rail,
+  railStream,
   type SignerState,
   type SweepState,
   signer,
@@ -18,7 +20,7 @@ import {
 const RAIL = 'eip155:31337/00ff00ff00ff00ff';
 const KEY = '0x00000000000000000000000000000000000000aa';
 const RULES: Rules = {
-  deciders: new Map([signer, sweep].map((one) => [one.kind, one as unknown as Decider])),
+  deciders: new Map([rail, signer, sweep].map((one) => [one.kind, one as unknown as Decider])),
   reactions: [],
   policy: { version: '1', hash: '00'.repeat(32) },
 };
@@ -32,7 +34,17 @@ const command = (stream: string, type: string, body: JsonObject, principal = 'pl
 const openSigner = (from_nonce = '5', by = 'platform') =>
   command(signerStream(RAIL, KEY), 'OpenSigner', { rail: RAIL, address: KEY, from_nonce }, by);
 const moveSigner = (from_nonce: string, by = 'platform') =>
-  command(signerStream(RAIL, KEY), 'MoveSigner', { from_nonce }, by);
+  command(signerStream(RAIL, KEY), 'MoveSigner', { rail: RAIL, from_nonce, block: '7' }, by);
+const treasuryOf = (treasury: string) =>
+  command(railStream(RAIL), 'OpenRail', { token: '0x01', treasury, factory: '0x02' });
+const reserves = (block: string, chain_micros = '0') => {
+  const none = { ledger_micros: '0', pending_micros: '0', leaving_micros: '0' };
+  const parts = [
+    { part: 'treasury', ...none, chain_micros },
+    { part: 'forwarders', ...none, chain_micros: '0' },
+  ];
+  return command(railStream(RAIL), 'RecordReserves', { block, block_hash: '0xb7', parts });
+};
 const plan = (number: string, change: JsonObject = {}, by = 'platform') => {
   const body = { rail: RAIL, number, addresses: ['0x01'], salts: ['0x02'], micros: '7', ...change };
   return command(sweepStream(RAIL, number), 'PlanSweep', body, by);
@@ -73,6 +85,21 @@ const REFUSALS: [string, LawCommand[], string][] = [
   ['a stranger moves a signer', [openSigner(), moveSigner('9', 'eip155:1:0xaa')], 'NOT_FOUND'],
   ['a signer is moved to where it stands', [openSigner(), moveSigner('5')], 'NOTHING_TO_CHANGE'],
   ['a signer is moved back', [openSigner(), moveSigner('4')], 'NOTHING_TO_CHANGE'],
+  [
+    'the treasury’s key moves on unproven',
+    [openSigner(), treasuryOf(KEY), reserves('6'), moveSigner('9')],
+    'NONCE_TAKEN',
+  ],
+  [
+    'the treasury’s key moves on while the chain holds something else',
+    [openSigner(), treasuryOf(KEY), reserves('7', '1'), moveSigner('9')],
+    'NONCE_TAKEN',
+  ],
+  [
+    'a signer of another chain is moved',
+    [openSigner(), { ...moveSigner('9'), body: { rail: 'x', from_nonce: '9', block: '7' } }],
+    'NOT_FOUND',
+  ],
   ['a stranger plans a sweep', [plan('1', {}, 'eip155:1:0xaa')], 'NOT_FOUND'],
   ['a sweep of nothing', [plan('1', { micros: '0' })], 'AMOUNT_NOT_POSITIVE'],
   ['a sweep is planned again', [plan('1'), plan('1')], 'ALREADY_EXISTS'],
@@ -161,6 +188,12 @@ test('what is dropped before it is signed makes room for the next batch and uses
 
 test('a key that was used elsewhere goes on after what the chain has taken', () => {
   const { world, last } = run(...PLANNED, moveSigner('9'), sign('1', '9'));
+  assert.equal(last.rejection, undefined);
+  assert.equal((world.state(signerStream(RAIL, KEY)) as SignerState).from_nonce, '9');
+});
+
+test('the treasury’s key goes on once the chain was held against the ledger at that block or later, and nothing was missing', () => {
+  const { world, last } = run(openSigner(), treasuryOf(KEY), reserves('7'), moveSigner('9'));
   assert.equal(last.rejection, undefined);
   assert.equal((world.state(signerStream(RAIL, KEY)) as SignerState).from_nonce, '9');
 });

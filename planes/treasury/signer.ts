@@ -1,8 +1,10 @@
 /**
  * A key of ours that signs transactions, and from which nonce on it is ours to count.
- * Promise: it moves forward only; nonces below where it stands are the chain's past.
+ * Promise: it moves forward only; nonces below where it stands are the chain's past; the treasury's moves only behind a proof that no
+ * money left by what it skips.
  */
-import { type Command, type Decider, type Decision, textIn } from '@tallystick/kernel';
+import { type Command, type Decider, type Decision, type Seen, textIn } from '@tallystick/kernel';
+import { type RailState, railStream } from './rail.ts';
 
 export type SignerState = {
   /** `open`, or empty before. */
@@ -19,11 +21,11 @@ export const signerStream = (rail: string, address: string): string => `signer:$
 export const signer: Decider<SignerState> = {
   kind: 'signer',
   initial: { status: '', rail: '', address: '', from_nonce: '0' },
-  reads: () => ({}),
-  decide(state, command) {
+  reads: ({ type, body }) => (type === 'MoveSigner' ? { streams: [railStream(textIn(body, 'rail'))] } : {}),
+  decide(state, command, seen) {
     if (command.principal !== 'platform') return { rejection: 'NOT_FOUND' };
     if (command.type === 'OpenSigner') return open(state, command);
-    if (command.type === 'MoveSigner') return move(state, command);
+    if (command.type === 'MoveSigner') return move(state, command, seen);
     throw new TypeError(`a signer knows no command ${command.type}`);
   },
   evolve: (state, { body }) => ({ ...state, ...(body as Partial<SignerState>), status: 'open' }),
@@ -38,10 +40,16 @@ function open(state: SignerState, { stream, body }: Command): Decision {
   return { events: [{ type: 'SignerOpened', body: { rail, address, from_nonce } }] };
 }
 
-/** The key was used elsewhere: what the chain has taken is past. */
-function move(state: SignerState, { body }: Command): Decision {
-  const from_nonce = textIn(body, 'from_nonce');
-  if (state.status === '') return { rejection: 'NOT_FOUND' };
+/**
+ * `MoveSigner {rail, from_nonce, block}`: the key was used elsewhere, and all below `from_nonce` was taken by that block. Used by the
+ * treasury's key and not in the log may be a withdrawal that the log has forgotten: nothing is missing, or it stays where it is.
+ */
+function move(state: SignerState, { body }: Command, seen: Seen): Decision {
+  const [rail, from_nonce, block] = [textIn(body, 'rail'), textIn(body, 'from_nonce'), textIn(body, 'block')];
+  if (state.status === '' || rail !== state.rail) return { rejection: 'NOT_FOUND' };
   if (BigInt(from_nonce) <= BigInt(state.from_nonce)) return { rejection: 'NOTHING_TO_CHANGE' };
+  const { treasury, reserves } = seen.state(railStream(rail)) as RailState;
+  const isProven = reserves?.is_equal === true && BigInt(reserves.block) >= BigInt(block);
+  if (treasury === state.address && !isProven) return { rejection: 'NONCE_TAKEN', facts: { nonce: from_nonce } };
   return { events: [{ type: 'SignerMoved', body: { from_nonce } }] };
 }
