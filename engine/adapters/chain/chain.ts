@@ -40,6 +40,8 @@ export interface ChainConfig {
   treasury: Address;
   /** Makes depositors' addresses. */
   factory: Address;
+  /** Whoever builds a block is offered no more for a unit of gas; absent: 20 gwei. */
+  priorityWeiMax?: bigint;
 }
 
 export interface Chain extends ChainSender, ContractWallets {

@@ -1,9 +1,10 @@
 /**
  * What a transaction offers for being mined (EIP-1559).
- * Promise: never more than the caps, whatever an endpoint says; a replacement offers enough more to be taken for one.
+ * Promise: never more than the caps, whatever an endpoint says, and no more for the builder than most of them say; a replacement offers
+ * enough more to be taken for one.
  */
 import type { PublicClient } from 'viem';
-import { ChainFault, reached } from './endpoints.ts';
+import { agreed, ChainFault, commonHead, reached } from './endpoints.ts';
 
 export interface Fees {
   /** Of one unit of gas, in wei. */
@@ -22,25 +23,31 @@ const BASE_FEE_TIMES = 2n;
 const BUMP_QUARTERS = 5n;
 const QUARTERS = 4n;
 
-/** The dearest base fee that an endpoint names, within the caps. @errors rejects with ChainFault; `misconfigured` on a chain without EIP-1559 */
-export async function suggestedFees(clients: PublicClient[]): Promise<Fees> {
-  const named = await Promise.all(clients.map((client) => reached(() => feesNamedBy(client))));
-  const base = named.reduce((most, { base }) => greater(most, base), 0n);
-  const priorityWei = least(
-    PRIORITY_WEI_MAX,
-    named.reduce((most, { priority }) => greater(most, priority), 0n),
-  );
+/**
+ * The base fee stands in a block, so endpoints must agree in it; what goes to the builder is an opinion, of which the middle one counts.
+ * @errors rejects with ChainFault; `misconfigured` on a chain without EIP-1559
+ */
+export async function suggestedFees(clients: PublicClient[], priorityWeiMax = PRIORITY_WEI_MAX): Promise<Fees> {
+  const [base, ...opinions] = await Promise.all([
+    baseFee(clients),
+    ...clients.map((client) => reached(() => client.estimateMaxPriorityFeePerGas())),
+  ]);
+  const priorityWei = least(least(PRIORITY_WEI_MAX, priorityWeiMax), middleOf(opinions));
   return { maxFeeWei: least(FEE_WEI_MAX, base * BASE_FEE_TIMES + priorityWei), priorityWei };
 }
 
-async function feesNamedBy(client: PublicClient): Promise<{ base: bigint; priority: bigint }> {
-  const [{ baseFeePerGas: base }, priority] = await Promise.all([
-    client.getBlock({ blockTag: 'latest' }),
-    client.estimateMaxPriorityFeePerGas(),
-  ]);
+async function baseFee(clients: PublicClient[]): Promise<bigint> {
+  const { number: blockNumber } = await commonHead(clients);
+  const base = await agreed(clients, `base fee of block ${blockNumber}`, async (client) =>
+    client.getBlock({ blockNumber }).then(({ baseFeePerGas }) => baseFeePerGas),
+  );
   if (base === null) throw new ChainFault('misconfigured', 'the chain has no base fee (EIP-1559)');
-  return { base, priority };
+  return base;
 }
+
+/** The lower one of two: what is too little is replaced by a dearer one. */
+const middleOf = (values: readonly bigint[]): bigint =>
+  [...values].sort((a, b) => (a < b ? -1 : 1))[Math.floor((values.length - 1) / 2)]!;
 
 /** A quarter more than before, or what is asked now if that is more; undefined when the cap leaves no room. */
 export function bumpedFees(before: Fees, now: Fees): Fees | undefined {

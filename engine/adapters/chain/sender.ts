@@ -41,7 +41,11 @@ export interface ChainSender {
   send(raw: Hex): Promise<string | undefined>;
 }
 
-export function senderOf(clients: PublicClient[], places: CallPlaces): ChainSender {
+/** `priorityWeiMax`: what goes to whoever builds the block is never more for a unit of gas. */
+export function senderOf(
+  clients: PublicClient[],
+  places: CallPlaces & { priorityWeiMax?: bigint | undefined },
+): ChainSender {
   const token = { address: places.token, abi: CALLS_ABI } as const;
   const at = async (block?: bigint): Promise<bigint> => block ?? (await commonHead(clients)).number;
   return {
@@ -64,7 +68,7 @@ export function senderOf(clients: PublicClient[], places: CallPlaces): ChainSend
       });
       return refusal ?? (gas <= gasMax ? gas : `it takes ${gas} units of gas, more than the ${gasMax} that it may`);
     },
-    fees: () => suggestedFees(clients),
+    fees: () => suggestedFees(clients, places.priorityWeiMax),
     async transactionCount(address, block) {
       const blockNumber = await at(block);
       const count = await agreed(clients, `transaction count of ${address}`, (client) =>

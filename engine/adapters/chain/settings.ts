@@ -5,6 +5,7 @@
 import type { Address } from 'viem';
 import { type Environment, integerSetting, textSetting } from '../../program/index.ts';
 import type { ChainConfig } from './chain.ts';
+import { PRIORITY_WEI_MAX } from './fees.ts';
 
 const ADDRESS = /^0x[0-9a-fA-F]{40}$/;
 const CONFIRMATIONS_DEFAULT = 10;
@@ -39,6 +40,7 @@ export function readChainSettings(env: Environment): ChainSettings | undefined {
       tokenVersion: textSetting(env, 'CHAIN_TOKEN_VERSION', '2'),
       treasury: addressSetting(env, 'CHAIN_TREASURY'),
       factory: addressSetting(env, 'CHAIN_FACTORY'),
+      priorityWeiMax: prioritySetting(env),
     },
     confirmations: integerSetting(env, 'CHAIN_CONFIRMATIONS', {
       fallback: CONFIRMATIONS_DEFAULT,
@@ -49,6 +51,11 @@ export function readChainSettings(env: Environment): ChainSettings | undefined {
     pollMs: integerSetting(env, 'CHAIN_POLL_MS', { fallback: POLL_MS_DEFAULT, min: POLL_MS_MIN, max: HOUR_MS }),
   };
 }
+
+const prioritySetting = (env: Environment): bigint => {
+  const max = Number(PRIORITY_WEI_MAX);
+  return BigInt(integerSetting(env, 'CHAIN_PRIORITY_WEI_MAX', { fallback: max, min: 0, max }));
+};
 
 function addressSetting(env: Environment, name: string): Address {
   const text = textSetting(env, name);
