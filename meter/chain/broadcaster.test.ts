@@ -182,6 +182,20 @@ test('[I-38] a treasury’s key that was used by nobody knows whom signs nothing
   assert.deepEqual([(await world.state(second)).broadcast.nonce, await world.chain.balanceOf(to)], ['3', 10n]);
 });
 
+test('[I-38] a database that never saw its treasury’s key sign, and a key that did: nothing is signed until all money is found', async () => {
+  await using world = await newPayoutWorld();
+  const { token, treasury, factory } = world.test.config;
+  await world.ask(railStream(world.chain.key), 'OpenRail', { token, treasury: treasury.toLowerCase(), factory });
+  await foreignTransfer(world);
+  const stream = await world.hold('paid-before', fresh(), 5n);
+  const broadcaster = world.broadcaster();
+  await broadcaster.carry(stream);
+  assert.equal(await statusOf(world, stream), 'held');
+  await proveReserves(world);
+  await broadcaster.carry(stream);
+  assert.equal((await world.state(stream)).broadcast.nonce, '1');
+});
+
 test('a chain that forgets a final payout gets it again, and pays it once', async () => {
   await using world = await newPayoutWorld();
   const to = fresh();

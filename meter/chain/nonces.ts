@@ -45,11 +45,16 @@ export async function findNextNonce(options: NonceOptions): Promise<NextNonce | 
     await chain.transactionCount(address, newest),
     finalBlock < 0n ? 0n : await chain.transactionCount(address, finalBlock),
   ];
-  const from = await openedAt(options, takenFinally);
+  const final = { nonce: takenFinally, block: finalBlock };
+  const from = await openedAt(options, final);
+  if (from === undefined) {
+    options.onUnknown({ first: 0n, taken });
+    return undefined;
+  }
   const nonce = await firstUnused(options, from);
   if (nonce >= taken) return { nonce, taken };
   if (nonce >= takenFinally) return undefined;
-  const past = await provenPast(options, { nonce: takenFinally, block: finalBlock });
+  const past = await provenPast(options, final);
   if (!past || past.nonce <= nonce) {
     options.onUnknown({ first: nonce, taken });
     return undefined;
@@ -72,22 +77,20 @@ async function provenPast({ engine, chain, address, role }: NonceOptions, final:
   return nonce === undefined ? undefined : { nonce, block: BigInt(block) };
 }
 
-async function openedAt(options: NonceOptions, takenFinally: bigint): Promise<bigint> {
+/** Undefined when it cannot begin yet. */
+async function openedAt(options: NonceOptions, final: Taken): Promise<bigint | undefined> {
   const { engine, chain, address } = options;
   const stream = signerStream(chain.key, address);
   const read = async () => (await readStream(engine, stream))?.state as SignerState | undefined;
   const known = await read();
   if (known?.status === 'open') return BigInt(known.from_nonce);
-  const from_nonce = String(takenFinally);
-  const body = { rail: chain.key, address, from_nonce };
-  await engine.execute({
-    principal: 'platform',
-    key: `open:${stream}:${from_nonce}`,
-    stream,
-    type: 'OpenSigner',
-    body,
-  });
-  return BigInt((await read())!.from_nonce);
+  const past = final.nonce === 0n ? final : await provenPast(options, final);
+  if (!past) return undefined;
+  const body = { rail: chain.key, address, from_nonce: String(past.nonce), block: String(past.block) };
+  const key = `open:${stream}:${randomUUID()}`; // what was refused may be right the next time
+  await engine.execute({ principal: 'platform', key, stream, type: 'OpenSigner', body });
+  const opened = await read();
+  return opened?.status === 'open' ? BigInt(opened.from_nonce) : undefined;
 }
 
 async function moveTo({ engine, chain, address }: NonceOptions, { nonce, block }: Taken): Promise<boolean> {

@@ -32,7 +32,7 @@ const command = (stream: string, type: string, body: JsonObject, principal = 'pl
   body,
 });
 const openSigner = (from_nonce = '5', by = 'platform') =>
-  command(signerStream(RAIL, KEY), 'OpenSigner', { rail: RAIL, address: KEY, from_nonce }, by);
+  command(signerStream(RAIL, KEY), 'OpenSigner', { rail: RAIL, address: KEY, from_nonce, block: '7' }, by);
 const moveSigner = (from_nonce: string, by = 'platform') =>
   command(signerStream(RAIL, KEY), 'MoveSigner', { rail: RAIL, from_nonce, block: '7' }, by);
 const treasuryOf = (treasury: string) =>
@@ -86,13 +86,18 @@ const REFUSALS: [string, LawCommand[], string][] = [
   ['a signer is moved to where it stands', [openSigner(), moveSigner('5')], 'NOTHING_TO_CHANGE'],
   ['a signer is moved back', [openSigner(), moveSigner('4')], 'NOTHING_TO_CHANGE'],
   [
+    'the treasury’s key begins behind what it did before, unproven',
+    [treasuryOf(KEY), reserves('6'), openSigner()],
+    'NONCE_TAKEN',
+  ],
+  [
     'the treasury’s key moves on unproven',
-    [openSigner(), treasuryOf(KEY), reserves('6'), moveSigner('9')],
+    [treasuryOf(KEY), openSigner('0'), reserves('6'), moveSigner('9')],
     'NONCE_TAKEN',
   ],
   [
     'the treasury’s key moves on while the chain holds something else',
-    [openSigner(), treasuryOf(KEY), reserves('7', '1'), moveSigner('9')],
+    [treasuryOf(KEY), openSigner('0'), reserves('7', '1'), moveSigner('9')],
     'NONCE_TAKEN',
   ],
   [
@@ -193,7 +198,7 @@ test('a key that was used elsewhere goes on after what the chain has taken', () 
 });
 
 test('the treasury’s key goes on once the chain was held against the ledger at that block or later, and nothing was missing', () => {
-  const { world, last } = run(openSigner(), treasuryOf(KEY), reserves('7'), moveSigner('9'));
+  const { world, last } = run(treasuryOf(KEY), reserves('7'), openSigner(), moveSigner('9'));
   assert.equal(last.rejection, undefined);
   assert.equal((world.state(signerStream(RAIL, KEY)) as SignerState).from_nonce, '9');
 });

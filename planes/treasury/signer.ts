@@ -3,7 +3,15 @@
  * Promise: it moves forward only; nonces below where it stands are the chain's past; the treasury's moves only behind a proof that no
  * money left by what it skips.
  */
-import { type Command, type Decider, type Decision, type Seen, textIn } from '@tallystick/kernel';
+import {
+  type Command,
+  type Decider,
+  type Decision,
+  type JsonObject,
+  type Rejection,
+  type Seen,
+  textIn,
+} from '@tallystick/kernel';
 import { type RailState, railStream } from './rail.ts';
 
 export type SignerState = {
@@ -21,10 +29,10 @@ export const signerStream = (rail: string, address: string): string => `signer:$
 export const signer: Decider<SignerState> = {
   kind: 'signer',
   initial: { status: '', rail: '', address: '', from_nonce: '0' },
-  reads: ({ type, body }) => (type === 'MoveSigner' ? { streams: [railStream(textIn(body, 'rail'))] } : {}),
+  reads: ({ body }) => ({ streams: [railStream(textIn(body, 'rail'))] }),
   decide(state, command, seen) {
     if (command.principal !== 'platform') return { rejection: 'NOT_FOUND' };
-    if (command.type === 'OpenSigner') return open(state, command);
+    if (command.type === 'OpenSigner') return open(state, command, seen);
     if (command.type === 'MoveSigner') return move(state, command, seen);
     throw new TypeError(`a signer knows no command ${command.type}`);
   },
@@ -32,11 +40,13 @@ export const signer: Decider<SignerState> = {
   owner: () => null,
 };
 
-function open(state: SignerState, { stream, body }: Command): Decision {
+/** `OpenSigner {rail, address, from_nonce, block}`: as for a move; what the chain has taken before is none of ours. */
+function open(state: SignerState, { stream, body }: Command, seen: Seen): Decision {
   const [rail, address, from_nonce] = [textIn(body, 'rail'), textIn(body, 'address'), textIn(body, 'from_nonce')];
   if (stream !== signerStream(rail, address))
     throw new TypeError(`${address} of ${rail} is not what ${stream} stands for`);
   if (state.status !== '') return { rejection: 'NOTHING_TO_CHANGE' };
+  if (BigInt(from_nonce) > 0n && !isProven(address, body, seen)) return unproven(from_nonce);
   return { events: [{ type: 'SignerOpened', body: { rail, address, from_nonce } }] };
 }
 
@@ -45,11 +55,18 @@ function open(state: SignerState, { stream, body }: Command): Decision {
  * treasury's key and not in the log may be a withdrawal that the log has forgotten: nothing is missing, or it stays where it is.
  */
 function move(state: SignerState, { body }: Command, seen: Seen): Decision {
-  const [rail, from_nonce, block] = [textIn(body, 'rail'), textIn(body, 'from_nonce'), textIn(body, 'block')];
+  const [rail, from_nonce] = [textIn(body, 'rail'), textIn(body, 'from_nonce')];
   if (state.status === '' || rail !== state.rail) return { rejection: 'NOT_FOUND' };
   if (BigInt(from_nonce) <= BigInt(state.from_nonce)) return { rejection: 'NOTHING_TO_CHANGE' };
-  const { treasury, reserves } = seen.state(railStream(rail)) as RailState;
-  const isProven = reserves?.is_equal === true && BigInt(reserves.block) >= BigInt(block);
-  if (treasury === state.address && !isProven) return { rejection: 'NONCE_TAKEN', facts: { nonce: from_nonce } };
+  if (!isProven(state.address, body, seen)) return unproven(from_nonce);
   return { events: [{ type: 'SignerMoved', body: { from_nonce } }] };
 }
+
+/** All money was there at the command's block or later, or it is not the treasury's key. */
+function isProven(address: string, body: JsonObject, seen: Seen): boolean {
+  const { treasury, reserves } = seen.state(railStream(textIn(body, 'rail'))) as RailState;
+  if (treasury !== address) return true;
+  return reserves?.is_equal === true && BigInt(reserves.block) >= BigInt(textIn(body, 'block'));
+}
+
+const unproven = (nonce: string): Rejection => ({ rejection: 'NONCE_TAKEN', facts: { nonce } });
