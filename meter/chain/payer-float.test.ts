@@ -51,7 +51,7 @@ async function bind(
   return stream;
 }
 
-test('payments of one payer are signed as far as its dollars reach; the others follow when there are more', async () => {
+test('[I-45] payments of one payer are signed as far as its dollars reach; the others follow when there are more', async () => {
   await using world = await newPayoutWorld();
   await world.ask('ledger:platform', 'OpenLedger', { providers: [] });
   const payer = await world.test.wallet(100n);
