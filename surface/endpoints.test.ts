@@ -214,7 +214,7 @@ const VALID_BODIES: Readonly<Record<string, object>> = {
   TopUp: { amount_micros: 1 },
   CreateWithdrawal: { amount_micros: 1 },
   CreatePayoutNonce: { address: ADDRESS },
-  CreatePayoutAddress: { address: ADDRESS, message: 'm', signature: '0xab' },
+  CreatePayoutAddress: { address: ADDRESS, message: 'm', signature: '0xab', owner_signature: '0xab' },
   FundWallet: { amount_micros: 1 },
   CreateJob: { max_total_spend_micros: 1 },
   ExtendJob: { add_ttl_ms: 1 },
