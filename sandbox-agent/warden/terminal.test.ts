@@ -45,7 +45,8 @@ describe('a terminal in a sandbox', () => {
     await type('shell', 'stty size; echo $TERM; test -t 0 && test -t 2 && echo is-$((40+2))\r');
     await shows('shell', 'is-42');
     assert.match(await output('shell'), /33 91\r\nxterm-256color/);
-    await type('shell', "trap 'echo changed-to $(stty size)' WINCH\r");
+    await type('shell', "trap 'echo changed-to $(stty size)' WINCH; echo set-$((1+1))\r");
+    await shows('shell', 'set-2');
     const answer = await resize('shell', { columns: 120, rows: 40 });
     assert.deepEqual(answer.json.tty, { columns: 120, rows: 40 });
     await type('shell', '\r');
