@@ -5,29 +5,12 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import test from 'node:test';
 import { Wallet as EthersWallet, encryptKeystoreJson } from 'ethers';
+import { PUBLISHED, PUBLISHED_KEY } from '../testing/published-keystores.ts';
 import { openTerminal, type Said, type TestTerminal } from '../testing/terminal.ts';
 import { readKeystore, SCRYPT_N } from './keystore.ts';
 
-const KEY = '7a28b5ba57c53603b0b07b56bba752f7784bf506fa95edc395f5cf6c7514fe9d';
+const KEY = PUBLISHED_KEY;
 const ADDRESS = '0x008AeEda4D805471dF9b2A5B0f38A0C3bCBA786b';
-/** The published vector with PBKDF2 (Web3 Secret Storage, version 3). */
-const PUBLISHED = {
-  crypto: {
-    cipher: 'aes-128-ctr',
-    cipherparams: { iv: '6087dab2f9fdbbfaddc31a909735c1e6' },
-    ciphertext: '5318b4d5bcd28de64ee5559e671353e16f075ecae9f99c7a79a38af5f869aa46',
-    kdf: 'pbkdf2',
-    kdfparams: {
-      c: 262144,
-      dklen: 32,
-      prf: 'hmac-sha256',
-      salt: 'ae3cd4e7013836a3df6bd7241b12db061dbe2c6785853cce422d148a624ce0bd',
-    },
-    mac: '517ead924a9d0dc3124507e3393d175ce3ff7c1e96529c6c555ce9e51205e9b2',
-  },
-  id: '3198bc9c-6672-5ab3-d995-4942343ae5b6',
-  version: 3,
-};
 
 const typed = (text: string): { stdin: Readable } => ({ stdin: Readable.from([Buffer.from(text)]) });
 
@@ -73,7 +56,7 @@ test('the published keystore with PBKDF2 is imported under a passphrase of its o
   await using terminal = await openTerminal();
   await place(terminal, 'old', 'testpassword\n');
   await place(terminal, 'new', 'another one');
-  await place(terminal, 'published.json', JSON.stringify(PUBLISHED));
+  await place(terminal, 'published.json', JSON.stringify(PUBLISHED.pbkdf2));
   const passphrases = ['--from-passphrase-file', 'old', '--passphrase-file', 'new'];
   const imported = await ok(terminal.run('wallet', 'import', 'published.json', ...passphrases, '--json'));
   assert.equal(imported['address'], ADDRESS);
@@ -105,7 +88,7 @@ const REFUSED: [string, string, string[], RegExp][] = [
   ['a key beyond the curve', BEYOND, [], /no private key: out of range/],
   ['half a JSON', '{"version":3', [], /not JSON/],
   ['another version', '{"version":1}', [], /version is not 3/],
-  ['a keystore under another passphrase', JSON.stringify(PUBLISHED), [], /passphrase_wrong/],
+  ['a keystore under another passphrase', JSON.stringify(PUBLISHED.pbkdf2), [], /passphrase_wrong/],
   ['a megabyte', 'a'.repeat(1 << 20), [], /cap is 65536 bytes/],
   ['a file that is not there', '', ['nowhere.json'], /does not exist/],
   ['a file that others can read', '', ['loose'], /can be read by others/],
