@@ -64,6 +64,7 @@ function addWithdraw(program: Command, world: World): void {
     usage: 'withdraw',
     summary: 'send dollars out of the account, to your own address unless you name another',
     examples: [
+      'tally login --withdraw    # once: other logins may not take money out',
       "tally withdraw '$5'",
       'tally withdraw all --wait',
       "tally withdraw '$5' --to 0x5aAe…eAed --key payday-1",
