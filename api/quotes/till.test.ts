@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Engine, type Outcome, streamReader } from '@tallystick/engine';
 import { type ChainLink, type ChainSettings, openChain } from '@tallystick/engine/adapters/chain';
-import { startTestChain, type TestChain } from '@tallystick/engine/adapters/chain/testing';
+import { startTestChain, type TestChain, TRANSFER_TYPES } from '@tallystick/engine/adapters/chain/testing';
 import { newTestEngine } from '@tallystick/engine/testing';
 import { type Command, type Decider, type JsonObject, userAccount, WORLD_DEPOSITS } from '@tallystick/kernel';
 import { RULES } from '@tallystick/planes';
@@ -18,16 +18,6 @@ const ANN = 'eip155:1:0x00000000000000000000000000000000000000aa';
 const STALL = 'stall:main';
 const CENT_MICROS = 10_000n;
 const USABLE_S = 300;
-const AUTHORIZATION = {
-  TransferWithAuthorization: [
-    { name: 'from', type: 'address' },
-    { name: 'to', type: 'address' },
-    { name: 'value', type: 'uint256' },
-    { name: 'validAfter', type: 'uint256' },
-    { name: 'validBefore', type: 'uint256' },
-    { name: 'nonce', type: 'bytes32' },
-  ],
-} as const;
 
 type StallState = { price: string };
 type Wallet = Awaited<ReturnType<TestChain['wallet']>>;
@@ -148,7 +138,7 @@ async function signedBy(
   const { tokenName: name, tokenVersion: version, token: verifyingContract, chainId } = token;
   const signature = await wallet.signTypedData({
     domain: { name, version, chainId, verifyingContract },
-    types: AUTHORIZATION,
+    types: TRANSFER_TYPES,
     primaryType: 'TransferWithAuthorization',
     message,
   });

@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { TRANSFER_TYPES } from '@tallystick/engine/adapters/chain/testing';
 import { authorizationStream, type QuoteState, quoteIdOf, quoteStream } from '@tallystick/treasury';
 import type { Hex } from 'viem';
 import type { PrivateKeyAccount } from 'viem/accounts';
@@ -11,16 +12,6 @@ import { keyOf, newPayoutWorld, type PayoutWorld } from './testing.ts';
 
 const ANN = 'eip155:1:0x00000000000000000000000000000000000000aa';
 const USABLE_S = 600;
-const AUTHORIZATION = {
-  TransferWithAuthorization: [
-    { name: 'from', type: 'address' },
-    { name: 'to', type: 'address' },
-    { name: 'value', type: 'uint256' },
-    { name: 'validAfter', type: 'uint256' },
-    { name: 'validBefore', type: 'uint256' },
-    { name: 'nonce', type: 'bytes32' },
-  ],
-} as const;
 
 /** Bound while its payer had enough for all of them. Answers with the stream. */
 async function bind(
@@ -39,7 +30,7 @@ async function bind(
   const validBefore = BigInt(Math.floor(Date.now() / 1_000) + USABLE_S);
   const signature = await payer.signTypedData({
     domain: { name: tokenName, version: tokenVersion, chainId: chain.chainId, verifyingContract: token },
-    types: AUTHORIZATION,
+    types: TRANSFER_TYPES,
     primaryType: 'TransferWithAuthorization',
     message: { from: payer.address, to: treasury, value: micros, validAfter: 0n, validBefore, nonce: nonce as Hex },
   });

@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { readBalances } from '@tallystick/engine';
+import { TRANSFER_TYPES } from '@tallystick/engine/adapters/chain/testing';
 import { SUSPENSE, userAccount } from '@tallystick/kernel';
 import {
   authorizationStream,
@@ -33,16 +34,6 @@ const TOKEN_ABI = parseAbi([
   'function transferWithAuthorization(address from, address to, uint256 value, uint256 validAfter, uint256 validBefore, bytes32 nonce, bytes signature)',
   'function cancelAuthorization(address authorizer, bytes32 nonce, uint8 v, bytes32 r, bytes32 s)',
 ]);
-const AUTHORIZATION = {
-  TransferWithAuthorization: [
-    { name: 'from', type: 'address' },
-    { name: 'to', type: 'address' },
-    { name: 'value', type: 'uint256' },
-    { name: 'validAfter', type: 'uint256' },
-    { name: 'validBefore', type: 'uint256' },
-    { name: 'nonce', type: 'bytes32' },
-  ],
-} as const;
 const CANCELLATION = {
   CancelAuthorization: [
     { name: 'authorizer', type: 'address' },
@@ -96,7 +87,7 @@ async function bound({ world, payer }: World, { usableS = USABLE_S, isBound = tr
   const message = { from: payer.address, to: treasury, value: CENT_MICROS, validAfter: 0n, validBefore };
   const signature = await payer.signTypedData({
     domain: { name: tokenName, version: tokenVersion, chainId: chain.chainId, verifyingContract: token },
-    types: AUTHORIZATION,
+    types: TRANSFER_TYPES,
     primaryType: 'TransferWithAuthorization',
     message: { ...message, nonce: auth_nonce as Hex },
   });
@@ -270,7 +261,7 @@ test('an authorization that no quote has is its payer’s, or nobody’s', async
   const message = { from: payer.address, to: treasury, value: 5n, validAfter: 0n, validBefore: 9_000_000_000n, nonce };
   const signature = await payer.signTypedData({
     domain: { name: tokenName, version: tokenVersion, chainId: world.chain.chainId, verifyingContract: token },
-    types: AUTHORIZATION,
+    types: TRANSFER_TYPES,
     primaryType: 'TransferWithAuthorization',
     message,
   });

@@ -15,19 +15,10 @@ import type { Authorization } from './calls.ts';
 import { type Chain, openChain } from './chain.ts';
 import { bareSignature, isSignedByKey } from './payment-check.ts';
 import { startTestChain, type TestChain } from './testing.ts';
+import { TRANSFER_TYPES } from './transfer-types.ts';
 
 const FACTORY = artifactOf('DevelopmentWalletFactory');
 const SALT = toHex(3, { size: 32 });
-const TYPES = {
-  TransferWithAuthorization: [
-    { name: 'from', type: 'address' },
-    { name: 'to', type: 'address' },
-    { name: 'value', type: 'uint256' },
-    { name: 'validAfter', type: 'uint256' },
-    { name: 'validBefore', type: 'uint256' },
-    { name: 'nonce', type: 'bytes32' },
-  ],
-} as const;
 
 let world: TestChain;
 let chain: Chain;
@@ -57,7 +48,7 @@ async function signed(from: Address, change: Partial<Authorization> = {}): Promi
   const domain = { name, version, chainId: chain.chainId, verifyingContract: token };
   const signature = await owner.signTypedData({
     domain,
-    types: TYPES,
+    types: TRANSFER_TYPES,
     primaryType: 'TransferWithAuthorization',
     message,
   });

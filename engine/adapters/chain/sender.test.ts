@@ -10,6 +10,7 @@ import { ChainFault } from './endpoints.ts';
 import { bumpedFees, FEE_WEI_MAX } from './fees.ts';
 import { roleSigner, type SigningTerms } from './role-signer.ts';
 import { newAddress, startTestChain, type TestChain } from './testing.ts';
+import { TRANSFER_TYPES } from './transfer-types.ts';
 
 const seedOf = (name: string): Buffer => createHash('sha256').update(name).digest();
 const keyOf = (name: string) => privateKeyToAccount(`0x${seedOf(name).toString('hex')}`);
@@ -36,16 +37,7 @@ async function authorization(change: Partial<Authorization> = {}): Promise<Autho
   const signed = { ...terms, ...change };
   const signature = await payer.signTypedData({
     domain: { name: 'USD Coin', version: '1', chainId: chain.chainId, verifyingContract: chain.config.token },
-    types: {
-      TransferWithAuthorization: [
-        { name: 'from', type: 'address' },
-        { name: 'to', type: 'address' },
-        { name: 'value', type: 'uint256' },
-        { name: 'validAfter', type: 'uint256' },
-        { name: 'validBefore', type: 'uint256' },
-        { name: 'nonce', type: 'bytes32' },
-      ],
-    },
+    types: TRANSFER_TYPES,
     primaryType: 'TransferWithAuthorization',
     message: signed,
   });

@@ -20,6 +20,8 @@ import type { ChainConfig } from './chain.ts';
 import { type DevelopmentChain, startDevelopmentChain } from './embedded/chain.ts';
 import { serveChain } from './embedded/server.ts';
 
+export { TRANSFER_TYPES } from './transfer-types.ts';
+
 const ERC20 = parseAbi(['function transfer(address to, uint256 value) returns (bool)']);
 
 export interface TestChain extends AsyncDisposable {

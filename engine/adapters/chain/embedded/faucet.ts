@@ -16,6 +16,7 @@ import {
 } from 'viem';
 import type { PrivateKeyAccount } from 'viem/accounts';
 import { artifactOf } from '../artifacts.ts';
+import { TRANSFER_TYPES } from '../transfer-types.ts';
 import type { Evm } from './evm.ts';
 
 const GAS = 200_000n;
@@ -31,16 +32,6 @@ const TOKEN_ABI = parseAbi([
   'function balanceOf(address account) view returns (uint256)',
   'event AuthorizationUsed(address indexed authorizer, bytes32 indexed nonce)',
 ]);
-const AUTHORIZATION = {
-  TransferWithAuthorization: [
-    { name: 'from', type: 'address' },
-    { name: 'to', type: 'address' },
-    { name: 'value', type: 'uint256' },
-    { name: 'validAfter', type: 'uint256' },
-    { name: 'validBefore', type: 'uint256' },
-    { name: 'nonce', type: 'bytes32' },
-  ],
-} as const;
 
 export interface FaucetOptions {
   request: Evm['request'];
@@ -94,7 +85,7 @@ export class Faucet {
     const message = { from, to, value: micros, validAfter: 0n, validBefore: FOREVER, nonce };
     const domain = { ...tokenDomain, chainId, verifyingContract: token };
     const primaryType = 'TransferWithAuthorization';
-    const signature = await account.signTypedData({ domain, types: AUTHORIZATION, primaryType, message });
+    const signature = await account.signTypedData({ domain, types: TRANSFER_TYPES, primaryType, message });
     const args = [from, to, micros, 0n, FOREVER, nonce, signature] as const;
     return this.#send(
       token,
