@@ -364,13 +364,13 @@ test('HEAD and OPTIONS answer without a body; unknown routes and verbs are probl
   assert.deepEqual([options.statusCode, options.headers['allow']], [204, 'GET, HEAD, OPTIONS, POST']);
   assert.equal(options.headers['access-control-allow-origin'], undefined);
   for (const [method, url] of [
-    ['GET', '/v1/nope?token=abc'],
+    ['GET', '/v1/nope?token=query-text'],
     ['DELETE', '/v1/jobs'],
     ['GET', '/v1/jobs/%zz'],
     ['GET', '/'],
   ] as const) {
     const response = await toy.app.inject({ method, url });
     assert.deepEqual([response.statusCode, response.json().code], [404, 'route_not_found'], url);
-    assert.ok(!response.body.includes('abc'), 'the query is not repeated');
+    assert.ok(!response.body.includes('query-text'), 'the query is not repeated');
   }
 });
