@@ -28,6 +28,7 @@ export const IMPORT_TABLE: Readonly<Record<string, readonly string[]>> = {
   local: ['proto', 'sdk', 'engine'],
   bench: [...WRITERS_SEE, 'sandbox-agent', 'sdk', 'verifier', 'terminal', 'local'],
   acceptance: ['proto', 'sdk'],
+  laws: [...WRITERS_SEE, 'api', 'meter'],
   tools: [],
   contracts: ['proto', 'surface'],
 };

@@ -2,14 +2,15 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Engine, type Outcome, streamReader } from '@tallystick/engine';
-import { type ChainLink, type ChainSettings, openChain } from '@tallystick/engine/adapters/chain';
-import { startTestChain, type TestChain, TRANSFER_TYPES } from '@tallystick/engine/adapters/chain/testing';
+import { openChain } from '@tallystick/engine/adapters/chain';
+import { signAuthorization, startTestChain, type TestChain } from '@tallystick/engine/adapters/chain/testing';
 import { newTestEngine } from '@tallystick/engine/testing';
 import { type Command, type Decider, type JsonObject, userAccount, WORLD_DEPOSITS } from '@tallystick/kernel';
 import { RULES } from '@tallystick/planes';
 import { ApiRefusal, type Call } from '@tallystick/surface';
 import { type QuoteState, quoteStream } from '@tallystick/treasury';
 import { commandFrom, REPEATS_UNFUNDED_MAX } from '../outcome.ts';
+import { callOf, tillOf } from '../testing.ts';
 import { quoteOf, untilOver } from './quotes.ts';
 import { executeCharging, type Till, topUp } from './till.ts';
 import { requirementOf } from './wire.ts';
@@ -69,10 +70,7 @@ async function newWorld(): Promise<World> {
   const chain = await openChain(given.config);
   const full = new Set<string>();
   const engine = withFullQueue(real, full);
-  const link = { chain: async () => chain } as ChainLink;
-  const gas = { isEnough: async () => true, settlements: async () => 100n };
-  const desk = { engine, link, settings: { config: given.config } as ChainSettings };
-  const till = { desk, gas, look: streamReader(engine), leastMicros: 1n, publicUrl: undefined };
+  const till = { ...tillOf(engine, chain, ''), gas: { isEnough: async () => true, settlements: async () => 100n } };
   let asked = 0;
   const ask = async (stream: string, type: string, body: JsonObject): Promise<void> => {
     asked += 1;
@@ -81,14 +79,10 @@ async function newWorld(): Promise<World> {
   };
   await ask('ledger:platform', 'OpenLedger', { providers: [] });
   await ask(`account:${ANN}`, 'OpenAccount', {});
-  const callOf = (key: string, payment?: string): Call =>
-    ({
-      ...{ principal: { id: ANN, keyId: 'key_1' }, idempotencyKey: key, fingerprint: 'ab'.repeat(32) },
-      ...{ host: 'h', target: '/t', paymentSignature: payment, setHeader: () => undefined },
-      signal: AbortSignal.timeout(200),
-    }) as unknown as Call;
+  const said = (key: string, payment?: string): Call =>
+    callOf({ principal: ANN, key, payment, signal: AbortSignal.timeout(200) });
   return {
-    ...{ engine, given, till, call: callOf },
+    ...{ engine, given, till, call: said },
     refuseNext: (type) => void full.add(type),
     price: (micros) => ask(STALL, 'SetPrice', { price: String(micros) }),
     deposit: (micros) =>
@@ -96,13 +90,13 @@ async function newWorld(): Promise<World> {
         ...{ deposit_id: `dep_${asked}`, amount_micros: String(micros), source: 'development', reference: '' },
       }),
     buy: (key, payment) => {
-      const call = callOf(key, payment);
+      const call = said(key, payment);
       return executeCharging(till, call, commandFrom(call, { stream: STALL, type: 'Buy', body: {} }));
     },
-    topUp: (key, payment) => refusalOf(topUp(till, callOf(key, payment), CENT_MICROS)),
+    topUp: (key, payment) => refusalOf(topUp(till, said(key, payment), CENT_MICROS)),
     async signed(wallet, key) {
-      const quote = (await quoteOf(real, callOf(key)))!;
-      return signedBy(wallet, quote, { ...given.config, chainId: chain.chainId });
+      const quote = (await quoteOf(real, said(key)))!;
+      return signedBy(given, wallet, quote);
     },
     async [Symbol.asyncDispose]() {
       await real[Symbol.asyncDispose]();
@@ -124,26 +118,13 @@ const withFullQueue = (engine: Engine, full: Set<string>): Engine =>
     },
   });
 
-async function signedBy(
-  wallet: Wallet,
-  quote: QuoteState,
-  token: TestChain['config'] & { chainId: number },
-): Promise<string> {
+async function signedBy(given: TestChain, wallet: Wallet, quote: QuoteState): Promise<string> {
   const [option] = quote.options;
   const validBefore = BigInt(Math.floor(Date.now() / 1_000) + USABLE_S);
-  const message = {
-    ...{ from: wallet.address, to: quote.pay_to as `0x${string}`, nonce: quote.auth_nonce as `0x${string}` },
-    ...{ value: BigInt(option!.amount_micros), validAfter: 0n, validBefore },
-  };
-  const { tokenName: name, tokenVersion: version, token: verifyingContract, chainId } = token;
-  const signature = await wallet.signTypedData({
-    domain: { name, version, chainId, verifyingContract },
-    types: TRANSFER_TYPES,
-    primaryType: 'TransferWithAuthorization',
-    message,
-  });
-  const authorization = Object.fromEntries(Object.entries(message).map(([member, value]) => [member, String(value)]));
-  const accepted = requirementOf(quote, option!, token);
+  const terms = { value: BigInt(option!.amount_micros), validBefore, nonce: quote.auth_nonce as `0x${string}` };
+  const { signature, ...signed } = await signAuthorization(given, wallet, terms);
+  const authorization = Object.fromEntries(Object.entries(signed).map(([member, value]) => [member, String(value)]));
+  const accepted = requirementOf(quote, option!, given.config);
   return Buffer.from(JSON.stringify({ x402Version: 2, accepted, payload: { signature, authorization } })).toString(
     'base64',
   );

@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { TRANSFER_TYPES } from '@tallystick/engine/adapters/chain/testing';
+import { signAuthorization } from '@tallystick/engine/adapters/chain/testing';
 import { authorizationStream, type QuoteState, quoteIdOf, quoteStream } from '@tallystick/treasury';
 import type { Hex } from 'viem';
 import type { PrivateKeyAccount } from 'viem/accounts';
@@ -20,7 +20,7 @@ async function bind(
   key: string,
   micros: bigint,
 ) {
-  const { treasury, token, tokenName, tokenVersion } = given.config;
+  const { treasury, token } = given.config;
   const id = quoteIdOf(ANN, key);
   const stream = quoteStream(id);
   const options = [{ amount_micros: String(micros), label: 'shortfall' }];
@@ -28,12 +28,7 @@ async function bind(
   await ask(stream, 'OfferQuote', { ...offer, pay_to: treasury.toLowerCase() }, ANN);
   const { auth_nonce: nonce } = await state<QuoteState>(stream);
   const validBefore = BigInt(Math.floor(Date.now() / 1_000) + USABLE_S);
-  const signature = await payer.signTypedData({
-    domain: { name: tokenName, version: tokenVersion, chainId: chain.chainId, verifyingContract: token },
-    types: TRANSFER_TYPES,
-    primaryType: 'TransferWithAuthorization',
-    message: { from: payer.address, to: treasury, value: micros, validAfter: 0n, validBefore, nonce: nonce as Hex },
-  });
+  const { signature } = await signAuthorization(given, payer, { value: micros, validBefore, nonce: nonce as Hex });
   const [from, to] = [payer.address.toLowerCase(), treasury.toLowerCase()];
   const assignment = { rail: chain.key, payer: from, nonce, quote: id };
   await ask(authorizationStream(chain.key, from, nonce), 'AssignAuthorization', assignment, ANN);

@@ -5,7 +5,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { readBalances } from '@tallystick/engine';
-import { TRANSFER_TYPES } from '@tallystick/engine/adapters/chain/testing';
+import type { Authorization } from '@tallystick/engine/adapters/chain';
+import { cancelAuthorization, carryAuthorization, signAuthorization } from '@tallystick/engine/adapters/chain/testing';
 import { SUSPENSE, userAccount } from '@tallystick/kernel';
 import {
   authorizationStream,
@@ -17,7 +18,7 @@ import {
   quoteStream,
 } from '@tallystick/treasury';
 import { pino } from 'pino';
-import { type Hex, parseAbi, parseSignature, toHex } from 'viem';
+import { type Hex, toHex } from 'viem';
 import type { PrivateKeyAccount } from 'viem/accounts';
 import { lapseQuotes } from './lapse.ts';
 import { mortality, newPayoutWorld, type PayoutWorld, untilTrue } from './testing.ts';
@@ -30,16 +31,6 @@ const PURSE_MICROS = 10_000_000n;
 const POINTS_MAX = 400;
 /** One point in so many; each takes a whole payment. `TALLY_CRASH_STEP=1` tries all. */
 const POINT_STEP = Number(process.env['TALLY_CRASH_STEP'] ?? 11);
-const TOKEN_ABI = parseAbi([
-  'function transferWithAuthorization(address from, address to, uint256 value, uint256 validAfter, uint256 validBefore, bytes32 nonce, bytes signature)',
-  'function cancelAuthorization(address authorizer, bytes32 nonce, uint8 v, bytes32 r, bytes32 s)',
-]);
-const CANCELLATION = {
-  CancelAuthorization: [
-    { name: 'authorizer', type: 'address' },
-    { name: 'nonce', type: 'bytes32' },
-  ],
-} as const;
 const log = pino({ level: 'silent' });
 
 interface World {
@@ -69,6 +60,7 @@ async function newWorld(): Promise<World & AsyncDisposable> {
 interface Bound {
   id: string;
   payment: Payment;
+  authorization: Authorization;
 }
 
 let asked = 0;
@@ -77,20 +69,15 @@ let asked = 0;
 async function bound({ world, payer }: World, { usableS = USABLE_S, isBound = true } = {}): Promise<Bound> {
   asked += 1;
   const { chain, test: given } = world;
-  const { treasury, token, tokenName, tokenVersion } = given.config;
+  const { treasury, token } = given.config;
   const id = quoteIdOf(ANN, `key-${asked}`);
   const body = { key: `key-${asked}`, fingerprint: '0'.repeat(64), rail: chain.key, network: '', token };
   const options = [{ amount_micros: String(CENT_MICROS), label: 'shortfall' }];
   await world.ask(quoteStream(id), 'OfferQuote', { ...body, options, pay_to: treasury.toLowerCase() }, ANN);
   const { auth_nonce } = await world.state<QuoteState>(quoteStream(id));
   const validBefore = BigInt(Math.floor(Date.now() / 1_000) + usableS);
-  const message = { from: payer.address, to: treasury, value: CENT_MICROS, validAfter: 0n, validBefore };
-  const signature = await payer.signTypedData({
-    domain: { name: tokenName, version: tokenVersion, chainId: chain.chainId, verifyingContract: token },
-    types: TRANSFER_TYPES,
-    primaryType: 'TransferWithAuthorization',
-    message: { ...message, nonce: auth_nonce as Hex },
-  });
+  const terms = { value: CENT_MICROS, validBefore, nonce: auth_nonce as Hex };
+  const authorization = await signAuthorization(given, payer, terms);
   const from = payer.address.toLowerCase();
   const times = { valid_after: '0', valid_before: String(validBefore) };
   const payment = {
@@ -99,37 +86,13 @@ async function bound({ world, payer }: World, { usableS = USABLE_S, isBound = tr
     value: String(CENT_MICROS),
     ...times,
     nonce: auth_nonce,
-    signature,
+    signature: authorization.signature,
   };
   const assignment = { rail: chain.key, payer: from, nonce: auth_nonce, quote: id };
   await world.ask(authorizationStream(chain.key, from, auth_nonce), 'AssignAuthorization', assignment, ANN);
   const cover_micros = String(PURSE_MICROS);
   if (isBound) await world.ask(quoteStream(id), 'BindQuote', { rail: chain.key, payment, cover_micros }, ANN);
-  return { id, payment };
-}
-
-/** Somebody else carries it. */
-async function carriedBy(world: PayoutWorld, { payment }: Bound): Promise<void> {
-  const { from, to, value, valid_after, valid_before, nonce, signature } = payment;
-  const args = [from, to, BigInt(value), BigInt(valid_after), BigInt(valid_before), nonce, signature] as const;
-  const call = { address: world.test.config.token, abi: TOKEN_ABI, functionName: 'transferWithAuthorization', args };
-  await world.test.write(await world.test.wallet(0n), call as unknown as Parameters<typeof world.test.write>[1]);
-}
-
-/** Its payer takes it back: the token says that it was used, and moves nothing. */
-async function cancelled({ world, payer }: World, { payment }: Bound): Promise<void> {
-  const { token, tokenName, tokenVersion } = world.test.config;
-  const nonce = payment.nonce as Hex;
-  const signature = await payer.signTypedData({
-    domain: { name: tokenName, version: tokenVersion, chainId: world.chain.chainId, verifyingContract: token },
-    types: CANCELLATION,
-    primaryType: 'CancelAuthorization',
-    message: { authorizer: payer.address, nonce },
-  });
-  const { r, s, yParity } = parseSignature(signature);
-  const args = [payer.address, nonce, yParity + 27, r, s] as const;
-  const call = { address: token, abi: TOKEN_ABI, functionName: 'cancelAuthorization', args };
-  await world.test.write(await world.test.wallet(0n), call as unknown as Parameters<typeof world.test.write>[1]);
+  return { id, payment, authorization };
 }
 
 const quoteOf = (world: PayoutWorld, { id }: Bound): Promise<QuoteState> => world.state<QuoteState>(quoteStream(id));
@@ -163,7 +126,7 @@ test('[I-40] a stranger carries it first, before or after it is bound: one credi
   for (const isBound of [false, true]) {
     const before = await all.credited();
     const one = await bound(all, { isBound });
-    await carriedBy(all.world, one);
+    await carryAuthorization(all.world.test, one.authorization);
     const { broadcast } = await settled(all, one);
     assert.equal(broadcast.phase, 'none');
     assert.equal((await all.credited()) - before, CENT_MICROS);
@@ -222,13 +185,12 @@ test('[I-41] a payment lapses when a final block is past its last moment and the
   const { world } = all;
   const options = { engine: world.engine, confirmations: 2 };
   const [unused, used] = [await bound(all, { usableS: 20 }), await bound(all, { usableS: 20 })];
-  await carriedBy(world, used);
+  await carryAuthorization(world.test, used.authorization);
   assert.equal(await lapseQuotes(world.chain, options), 0);
-  const { evm } = world.test.chain;
-  await evm.request({ method: 'evm_increaseTime', params: [toHex(60)] });
-  await evm.request({ method: 'evm_mine', params: [] });
+  world.test.later(60);
+  await world.test.mine(1);
   assert.equal(await lapseQuotes(world.chain, options), 0, 'the block past it is not final');
-  await evm.request({ method: 'evm_mine', params: [] });
+  await world.test.mine(1);
   assert.equal(await lapseQuotes(world.chain, options), 1);
   assert.deepEqual([(await quoteOf(world, unused)).status, (await quoteOf(world, used)).status], ['lapsed', 'bound']);
   assert.equal(await lapseQuotes(world.chain, options), 0);
@@ -241,11 +203,10 @@ test('[I-41] a payment that was taken back after it was bound lapses, once all i
   const { world } = all;
   const options = { engine: world.engine, confirmations: 1, wish: { upTo: -1n } };
   const one = await bound(all, { usableS: 20 });
-  await cancelled(all, one);
+  await cancelAuthorization(world.test, all.payer, one.payment.nonce as Hex);
   await all.watcher().look();
-  const { evm } = world.test.chain;
-  await evm.request({ method: 'evm_increaseTime', params: [toHex(60)] });
-  await evm.request({ method: 'evm_mine', params: [] });
+  world.test.later(60);
+  await world.test.mine(1);
   assert.equal(await lapseQuotes(world.chain, options), 0, 'nobody has looked');
   await all.watcher({ wish: options.wish }).look();
   assert.equal(await lapseQuotes(world.chain, options), 1);
@@ -255,18 +216,8 @@ test('[I-41] a payment that was taken back after it was bound lapses, once all i
 test('an authorization that no quote has is its payer’s, or nobody’s', async () => {
   await using all = await newWorld();
   const { world, payer } = all;
-  const one = await bound(all, { isBound: false });
-  const { treasury, token, tokenName, tokenVersion } = world.test.config;
-  const nonce = toHex(7, { size: 32 });
-  const message = { from: payer.address, to: treasury, value: 5n, validAfter: 0n, validBefore: 9_000_000_000n, nonce };
-  const signature = await payer.signTypedData({
-    domain: { name: tokenName, version: tokenVersion, chainId: world.chain.chainId, verifyingContract: token },
-    types: TRANSFER_TYPES,
-    primaryType: 'TransferWithAuthorization',
-    message,
-  });
-  const payment = { ...one.payment, value: '5', valid_before: '9000000000', nonce, signature };
-  await carriedBy(world, { ...one, payment });
+  const terms = { value: 5n, validBefore: 9_000_000_000n, nonce: toHex(7, { size: 32 }) };
+  await carryAuthorization(world.test, await signAuthorization(world.test, payer, terms));
   await all.watcher().look();
   assert.deepEqual(
     [await all.credited(), await all.credited(SUSPENSE)].map((micros) => micros % CENT_MICROS),

@@ -21,6 +21,7 @@ import { pino } from 'pino';
 import type { Address } from 'viem';
 import type { PrivateKeyAccount } from 'viem/accounts';
 import { Broadcaster, type BroadcasterOptions } from './broadcaster.ts';
+import type { MarkWish } from './marks.ts';
 import { keyOf, seedOf, TREASURY } from './testing.ts';
 import { Watcher } from './watcher.ts';
 
@@ -40,6 +41,8 @@ export interface TreasuryWorld extends AsyncDisposable {
   engine: Engine;
   test: TestChain;
   chain: Chain;
+  /** What whoever looks for lapsed payments asks of watchers. */
+  wish: MarkWish;
   watcher(confirmations?: number, engine?: Engine, chain?: Chain): Watcher;
   broadcaster(change?: Partial<BroadcasterOptions>): Broadcaster;
   person(micros: bigint): Promise<Person>;
@@ -67,15 +70,24 @@ export async function newTreasuryWorld(): Promise<TreasuryWorld> {
     roleSigner({ role, seed: seedOf(role), chainId: chain.chainId, places: test.config }),
   );
   const forwarders: Address[] = [];
+  const wish: MarkWish = { upTo: -1n };
   let asked = 0;
   const execute = (through: Engine, stream: string, type: string, body: JsonObject, principal: string) => {
     asked += 1;
     return through.execute({ principal, key: `ask ${asked}`, stream, type, body });
   };
   const world: TreasuryWorld = {
-    ...{ engine, test, chain },
+    ...{ engine, test, chain, wish },
     watcher: (confirmations = 1, through = engine, seen = chain) =>
-      new Watcher({ engine: through, chain: seen, confirmations, startBlock: 0n, chainIds: [chain.chainId], log }),
+      new Watcher({
+        engine: through,
+        chain: seen,
+        confirmations,
+        startBlock: 0n,
+        chainIds: [chain.chainId],
+        wish,
+        log,
+      }),
     broadcaster: (change = {}) =>
       new Broadcaster({
         ...{ engine, chain, signers, confirmations: 1, resendMs: 0, bumpMs: 60_000, onNews: () => undefined, log },
@@ -100,23 +112,7 @@ export async function newTreasuryWorld(): Promise<TreasuryWorld> {
       return execute(through, withdrawalStream(id), 'RequestWithdrawal', body, principal);
     },
     spend: (who) => buyMachine(world, who),
-    withdrawal: async (id) =>
-      (await readStream(engine, withdrawalStream(id)))?.state as unknown as WithdrawalState | undefined,
-    rail: async () => (await readStream(engine, railStream(chain.key)))!.state as unknown as RailState,
-    async balance(account) {
-      const [row] = await readBalances(engine, [account]);
-      return (row?.creditsPostedMicros ?? 0n) - (row?.debitsPostedMicros ?? 0n);
-    },
-    async reserves() {
-      const held = await Promise.all(forwarders.map((one) => chain.balanceOf(one)));
-      return {
-        chain: [await chain.balanceOf(TREASURY), held.reduce((sum, one) => sum + one, 0n)],
-        ledger: [
-          -(await world.balance(chainAccount(chain.key, 'treasury'))),
-          -(await world.balance(chainAccount(chain.key, 'forwarders'))),
-        ],
-      };
-    },
+    ...readersOf(engine, chain, forwarders),
     async [Symbol.asyncDispose]() {
       await engine.settled();
       await engine[Symbol.asyncDispose]();
@@ -128,22 +124,54 @@ export async function newTreasuryWorld(): Promise<TreasuryWorld> {
   return world;
 }
 
+/** What the ledger says, and beside it what the chain says. */
+function readersOf(
+  engine: Engine,
+  chain: Chain,
+  forwarders: readonly Address[],
+): Pick<TreasuryWorld, 'withdrawal' | 'rail' | 'balance' | 'reserves'> {
+  const balance = async (account: string): Promise<bigint> => {
+    const [row] = await readBalances(engine, [account]);
+    return (row?.creditsPostedMicros ?? 0n) - (row?.debitsPostedMicros ?? 0n);
+  };
+  return {
+    balance,
+    withdrawal: async (id) =>
+      (await readStream(engine, withdrawalStream(id)))?.state as unknown as WithdrawalState | undefined,
+    rail: async () => (await readStream(engine, railStream(chain.key)))!.state as unknown as RailState,
+    async reserves() {
+      const held = await Promise.all(forwarders.map((one) => chain.balanceOf(one)));
+      return {
+        chain: [await chain.balanceOf(TREASURY), held.reduce((sum, one) => sum + one, 0n)],
+        ledger: [
+          -(await balance(chainAccount(chain.key, 'treasury'))),
+          -(await balance(chainAccount(chain.key, 'forwarders'))),
+        ],
+      };
+    },
+  };
+}
+
 export const balanceOf = (world: TreasuryWorld, { principal }: Person): Promise<bigint> =>
   world.balance(userAccount(principal));
 
-async function buyMachine(world: TreasuryWorld, who: Person): Promise<bigint> {
-  const { principal } = who;
-  const [job, before] = [`job_of_${principal}`, await balanceOf(world, who)];
+/** What its owner says to open a machine, whose job is open then; the label is how it is found again. */
+export async function machineFor(world: TreasuryWorld, { principal }: Person, label = ''): Promise<JsonObject> {
+  const job = `job_of_${principal}`;
   const limits = { max_total_spend_micros: '1000000', ttl_ms: null, idle_timeout_ms: null, sandboxes_max: null };
   await world.ask(`job:${job}`, 'OpenJob', { label: '', ...limits }, principal);
-  const day = dayOf(world.engine.nowUs());
-  const body = { ...MACHINE, job, payer: principal, day };
-  await world.ask(`sandbox:sbx_${randomUUID()}`, 'OpenSandbox', body, principal);
+  return { ...MACHINE, job, payer: principal, day: dayOf(world.engine.nowUs()), label };
+}
+
+async function buyMachine(world: TreasuryWorld, who: Person): Promise<bigint> {
+  const before = await balanceOf(world, who);
+  const body = await machineFor(world, who);
+  await world.ask(`sandbox:sbx_${randomUUID()}`, 'OpenSandbox', body, who.principal);
   return before - (await balanceOf(world, who));
 }
 
 const MACHINE: JsonObject = {
-  ...{ provider: PROVIDER, isolation: 'ns', label: '', image: '', image_digest: 'd'.repeat(64) },
+  ...{ provider: PROVIDER, isolation: 'ns', image: '', image_digest: 'd'.repeat(64) },
   ...{ security_mode: 'standard', cpu_millis: 600, ram_mib: 1_024, disk_mib: 4_096 },
   ...{ max_spend_micros: null, ttl_ms: null, idle_timeout_ms: null, quantum_ms: null },
   ...{ default_quantum_ms: 60_000, grace_ms: 120_000, incarnation: 1 },

@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Engine, Fault, type Outcome, readStream, streamsOfStatus } from '@tallystick/engine';
 import { type Chain, ChainFault } from '@tallystick/engine/adapters/chain';
+import { carryAuthorization, signAuthorization } from '@tallystick/engine/adapters/chain/testing';
 import {
   authorizationStream,
   type DepositState,
@@ -14,7 +15,7 @@ import {
   quoteIdOf,
   quoteStream,
 } from '@tallystick/treasury';
-import { type Hex, parseAbi } from 'viem';
+import type { Hex } from 'viem';
 import { TREASURY } from './testing.ts';
 import { balanceOf, newTreasuryWorld, type Person, type TreasuryWorld } from './treasury-world.ts';
 
@@ -51,25 +52,9 @@ test('a queue that is full for one command of the look that matures a deposit ma
   }
 });
 
-const CARRY = parseAbi([
-  'function transferWithAuthorization(address from, address to, uint256 value, uint256 validAfter, uint256 validBefore, bytes32 nonce, bytes signature)',
-]);
-const FIELDS = [
-  ...[
-    { name: 'from', type: 'address' },
-    { name: 'to', type: 'address' },
-    { name: 'value', type: 'uint256' },
-  ],
-  ...[
-    { name: 'validAfter', type: 'uint256' },
-    { name: 'validBefore', type: 'uint256' },
-  ],
-  { name: 'nonce', type: 'bytes32' },
-];
-
 /** Offers a quote and carries what somebody else signed for it, as anybody may; answers with what says whose it is. */
 async function carried(world: TreasuryWorld, who: Person, { key: payer }: Person, micros: bigint) {
-  const { token, tokenName: name, tokenVersion: version } = world.chain.config;
+  const { token } = world.chain.config;
   const id = quoteIdOf(who.principal, 'key');
   const options = [{ amount_micros: String(micros), label: 'top_up' }];
   const offer = { key: 'key', fingerprint: 'f', options, rail: world.chain.key, network: 'n', token, pay_to: TREASURY };
@@ -77,14 +62,8 @@ async function carried(world: TreasuryWorld, who: Person, { key: payer }: Person
   const quote = (await readStream(world.engine, quoteStream(id)))!.state;
   const nonce = String(quote['auth_nonce']) as Hex;
   const validBefore = world.engine.nowUs() / 1_000_000n + 3_000n;
-  const message = { from: payer.address, to: TREASURY, value: micros, validAfter: 0n, validBefore, nonce };
-  const domain = { name, version, chainId: world.chain.chainId, verifyingContract: token };
-  const types = { TransferWithAuthorization: FIELDS };
-  const signature = await payer.signTypedData({ domain, types, primaryType: 'TransferWithAuthorization', message });
-  const args = [message.from, TREASURY, micros, 0n, validBefore, nonce, signature] as const;
-  const tx = await world.test.write(payer, {
-    ...{ address: token, abi: CARRY, functionName: 'transferWithAuthorization', args },
-  } as never);
+  const payment = await signAuthorization(world.test, payer, { value: micros, validBefore, nonce });
+  const tx = await carryAuthorization(world.test, payment);
   const from = payer.address.toLowerCase();
   const assign = async (): Promise<void> => {
     const body = { rail: world.chain.key, payer: from, nonce, quote: id };

@@ -15,7 +15,7 @@ import type { Authorization } from './calls.ts';
 import { type Chain, openChain } from './chain.ts';
 import { bareSignature, isSignedByKey } from './payment-check.ts';
 import { startTestChain, type TestChain } from './testing.ts';
-import { TRANSFER_TYPES } from './transfer-types.ts';
+import { signAuthorization } from './testing-payments.ts';
 
 const FACTORY = artifactOf('DevelopmentWalletFactory');
 const SALT = toHex(3, { size: 32 });
@@ -40,19 +40,8 @@ after(() => world[Symbol.asyncDispose]());
 
 /** From `from`, signed by the owner's key. */
 async function signed(from: Address, change: Partial<Authorization> = {}): Promise<Authorization> {
-  const message = {
-    ...{ from, to: world.config.treasury, value: 5n, validAfter: 0n, validBefore: 9_000_000_000n },
-    ...{ nonce: toHex(1, { size: 32 }), ...change },
-  };
-  const { token, tokenName: name, tokenVersion: version } = world.config;
-  const domain = { name, version, chainId: chain.chainId, verifyingContract: token };
-  const signature = await owner.signTypedData({
-    domain,
-    types: TRANSFER_TYPES,
-    primaryType: 'TransferWithAuthorization',
-    message,
-  });
-  return { ...message, signature, ...change };
+  const terms = { from, value: 5n, validBefore: 9_000_000_000n, nonce: toHex(1, { size: 32 }), ...change };
+  return signAuthorization(world, owner, terms);
 }
 
 test('a key’s payment is believed by its signature, and by nothing else', async () => {

@@ -10,7 +10,7 @@ import { ChainFault } from './endpoints.ts';
 import { bumpedFees, FEE_WEI_MAX } from './fees.ts';
 import { roleSigner, type SigningTerms } from './role-signer.ts';
 import { newAddress, startTestChain, type TestChain } from './testing.ts';
-import { TRANSFER_TYPES } from './transfer-types.ts';
+import { signAuthorization } from './testing-payments.ts';
 
 const seedOf = (name: string): Buffer => createHash('sha256').update(name).digest();
 const keyOf = (name: string) => privateKeyToAccount(`0x${seedOf(name).toString('hex')}`);
@@ -32,16 +32,8 @@ const signerOf = (role: 'relayer' | 'treasury') =>
   roleSigner({ role, seed: seedOf(role), chainId: chain.chainId, places: world.config });
 
 async function authorization(change: Partial<Authorization> = {}): Promise<Authorization> {
-  const payer = keyOf('payer');
-  const terms = { from: payer.address, to: TREASURY, value: 7n, validAfter: 0n, validBefore: 2n ** 40n, nonce: NONCE };
-  const signed = { ...terms, ...change };
-  const signature = await payer.signTypedData({
-    domain: { name: 'USD Coin', version: '1', chainId: chain.chainId, verifyingContract: chain.config.token },
-    types: TRANSFER_TYPES,
-    primaryType: 'TransferWithAuthorization',
-    message: signed,
-  });
-  return { ...signed, signature };
+  const terms = { to: TREASURY, value: 7n, validBefore: 2n ** 40n, nonce: NONCE, ...change };
+  return signAuthorization(world, keyOf('payer'), terms);
 }
 
 async function termsFor(call: ChainCall, from: Address): Promise<SigningTerms> {

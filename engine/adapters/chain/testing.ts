@@ -20,7 +20,7 @@ import type { ChainConfig } from './chain.ts';
 import { type DevelopmentChain, startDevelopmentChain } from './embedded/chain.ts';
 import { serveChain } from './embedded/server.ts';
 
-export { TRANSFER_TYPES } from './transfer-types.ts';
+export { cancelAuthorization, carryAuthorization, type PaymentTerms, signAuthorization } from './testing-payments.ts';
 
 const ERC20 = parseAbi(['function transfer(address to, uint256 value) returns (bool)']);
 
@@ -39,10 +39,13 @@ export interface TestChain extends AsyncDisposable {
   snapshot(): Promise<() => Promise<void>>;
   deploy(from: PrivateKeyAccount, abi: Abi, bytecode: Hex): Promise<Address>;
   mine(blocks: number): Promise<void>;
+  /** The clock of the chain goes ahead of ours, for every block from now on. */
+  later(seconds: number): void;
 }
 
 export async function startTestChain(treasury: Address = newAddress()): Promise<TestChain> {
-  const chain = await startDevelopmentChain();
+  let aheadMs = 0;
+  const chain = await startDevelopmentChain({ nowMs: () => Date.now() + aheadMs });
   const { url, server } = await serveChain(chain, 0);
   const config: ChainConfig = {
     rpcUrls: [url],
@@ -108,6 +111,9 @@ export async function startTestChain(treasury: Address = newAddress()): Promise<
     },
     async mine(blocks) {
       for (let mined = 0; mined < blocks; mined++) await chain.request({ method: 'evm_mine' });
+    },
+    later(seconds) {
+      aheadMs += seconds * 1_000;
     },
     [Symbol.asyncDispose]: () => stop(server, chain),
   };

@@ -1,51 +1,59 @@
 /**
- * Random histories of a whole treasury: people deposit, spend and withdraw, meters die, the chain forgets.
- * Promise: at the end of each, however it went, the chain holds what the ledger says, and everybody got theirs once.
+ * Random histories of a whole treasury: people deposit, ask for what costs money, pay what they are told, spend and withdraw; apis and
+ * meters die at any step, and the chain forgets.
+ * Promise: at the end of each, however it went, the laws of `treasury-laws.ts` hold.
  */
 import assert from 'node:assert/strict';
-import { readStream } from '@tallystick/engine';
+import { isUnderWay } from '@tallystick/api/testing';
+import { userAccount } from '@tallystick/kernel';
 import {
-  reorgLossAccount,
-  userAccount,
-  withdrawalAccount,
-  withdrawingAccount,
-  withdrawnAccount,
-} from '@tallystick/kernel';
-import { type DepositState, depositIdOf, depositStream, withdrawalStream } from '@tallystick/treasury';
+  type Broadcaster,
+  lapseQuotes,
+  mortality,
+  newTreasuryWorld,
+  type Person,
+  Sweeper,
+  TREASURY,
+  type TreasuryWorld,
+  type Watcher,
+} from '@tallystick/meter/testing';
+import { type QuoteState, withdrawalStream } from '@tallystick/treasury';
 import fc from 'fast-check';
 import { pino } from 'pino';
-import type { Hex } from 'viem';
-import type { Broadcaster } from './broadcaster.ts';
-import { Sweeper } from './sweeper.ts';
-import { mortality, TREASURY } from './testing.ts';
-import { newTreasuryWorld, type Person, type TreasuryWorld } from './treasury-world.ts';
-import type { Watcher } from './watcher.ts';
+import { type StepOf, send } from './charged-requests.ts';
+import { later, newPayers, type PayerStep, type Payers, payerSteps, takePayerStep } from './payer-steps.ts';
+import { allOf, assertLaws, assertReleased, type Purse } from './treasury-laws.ts';
 
-export type Step =
-  | { do: 'deposit' | 'forward' | 'withdraw'; who: number; cents: bigint }
-  | { do: 'spend' | 'cancel'; who: number }
-  | { do: 'sweep' | 'look' | 'carry' | 'remember' | 'forget' | 'restart' }
-  | { do: 'mine'; blocks: number }
-  | { do: 'die-watching' | 'die-carrying'; point: number };
+type HouseStep =
+  | StepOf<'deposit' | 'forward' | 'withdraw', { who: number; cents: bigint }>
+  | StepOf<'spend' | 'cancel' | 'withdraw-all', { who: number }>
+  | StepOf<'sweep' | 'look' | 'carry' | 'remember' | 'forget' | 'restart'>
+  | StepOf<'mine', { blocks: number }>
+  | StepOf<'die-watching' | 'die-carrying', { point: number }>;
+
+export type Step = HouseStep | PayerStep;
 
 const CENT = 10_000n;
 const PEOPLE = 2;
 const PURSE_MICROS = 100_000n * CENT;
 /** Of somebody who withdraws nothing: the treasury can pay whatever the chain forgets. */
 const FLOAT_MICROS = 10_000n * CENT;
-const ROUNDS_MAX = 60;
+const ROUNDS_MAX = 80;
+/** Before time goes on, and payments grow too old. */
+const ROUNDS_IN_TIME = 8;
 const log = pino({ level: process.env['TEST_LOG'] ?? 'silent' });
 
 const who = fc.nat({ max: PEOPLE - 1 });
 const cents = fc.bigInt({ min: 1n, max: 400n });
-const moved = <D extends 'deposit' | 'forward' | 'withdraw'>(what: D): fc.Arbitrary<Step> =>
+const moved = (what: 'deposit' | 'forward' | 'withdraw'): fc.Arbitrary<HouseStep> =>
   fc.record({ do: fc.constant(what), who, cents });
 const PLAIN = ['sweep', 'look', 'carry', 'look', 'carry', 'remember', 'forget', 'restart'] as const;
 
-export const steps: fc.Arbitrary<Step> = fc.oneof(
+const houseSteps: fc.Arbitrary<HouseStep> = fc.oneof(
   { weight: 4, arbitrary: moved('deposit') },
   { weight: 3, arbitrary: moved('forward') },
-  { weight: 5, arbitrary: moved('withdraw') },
+  { weight: 4, arbitrary: moved('withdraw') },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('withdraw-all' as const), who }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constantFrom('spend' as const, 'cancel' as const), who }) },
   { weight: 10, arbitrary: fc.record({ do: fc.constantFrom(...PLAIN) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('mine' as const), blocks: fc.integer({ min: 1, max: 3 }) }) },
@@ -58,17 +66,17 @@ export const steps: fc.Arbitrary<Step> = fc.oneof(
   },
 );
 
+export const steps: fc.Arbitrary<Step> = fc.oneof<fc.Arbitrary<Step>[]>(houseSteps, payerSteps(PEOPLE));
+
 /** What is needed of a history besides its world. */
 interface History {
   world: TreasuryWorld;
   people: Person[];
+  payers: Payers;
   confirmations: number;
   watcher: Watcher;
   carrier: Broadcaster;
-  /** Transactions by which people deposited, the forgotten ones included. */
-  paid: { who: Person; tx: Hex; to: `0x${string}` }[];
   withdrawals: string[];
-  spent: bigint[];
   /** Undoes what came after it, and how long the chain was. */
   memory: { undo(): Promise<void>; height: bigint } | undefined;
 }
@@ -79,31 +87,37 @@ export async function live(history: readonly Step[], confirmations: number): Pro
   const people = await Promise.all(Array.from({ length: PEOPLE }, () => world.person(PURSE_MICROS)));
   const house = await world.person(FLOAT_MICROS);
   await world.test.pay(house.key, TREASURY, FLOAT_MICROS);
+  const payers = await newPayers(world, people, { confirmations, purseMicros: PURSE_MICROS });
   await world.test.mine(confirmations);
   const told: History = {
-    ...{ world, people, confirmations, paid: [], withdrawals: [], spent: people.map(() => 0n), memory: undefined },
+    ...{ world, people, payers, confirmations, withdrawals: [], memory: undefined },
     watcher: world.watcher(confirmations),
     carrier: world.broadcaster({ confirmations }),
   };
-  await told.watcher.look();
-  await told.watcher.checkReserves();
+  await lookThrough(told.watcher);
   for (const step of history) {
     await take(told, step);
     const { withdrawals_stopped } = await world.rail();
     assert.notEqual(withdrawals_stopped, true, `withdrawals were stopped after ${JSON.stringify(step, textOf)}`);
   }
   await settle(told);
-  await assertBooks(told);
+  await askOnceMore(told);
+  const purses: Purse[] = [...people.map(({ key }) => key), payers.patron].map(({ address }) => ({
+    ...{ address, micros: PURSE_MICROS },
+  }));
+  await assertLaws(world, { people, purses, requests: payers.requests });
+  await assertReleased(world, told.withdrawals);
 }
 
 const textOf = (_name: string, value: unknown): unknown => (typeof value === 'bigint' ? String(value) : value);
 
 async function take(told: History, step: Step): Promise<void> {
   const { world, people, watcher, carrier } = told;
-  if ('point' in step) return die(told, step.do, step.point);
+  if (step.do === 'die-watching' || step.do === 'die-carrying') return die(told, step.do, step.point);
   if (step.do === 'deposit' || step.do === 'forward') return deposit(told, people[step.who]!, step);
   if (step.do === 'withdraw') return withdraw(told, people[step.who]!, step.cents * CENT);
-  if (step.do === 'spend') return spend(told, step.who);
+  if (step.do === 'withdraw-all') return withdrawAll(told, people[step.who]!);
+  if (step.do === 'spend') return void (await world.spend(people[step.who]!));
   if (step.do === 'cancel') return cancel(told, people[step.who]!);
   if (step.do === 'mine') return world.test.mine(step.blocks);
   if (step.do === 'look') return lookThrough(watcher);
@@ -111,11 +125,13 @@ async function take(told: History, step: Step): Promise<void> {
   if (step.do === 'sweep') return new Sweeper({ ...world, minMicros: CENT, log }).look();
   if (step.do === 'remember') return remember(told);
   if (step.do === 'forget') return forget(told);
-  if (step.do === 'restart') {
-    told.watcher = world.watcher(told.confirmations);
-    told.carrier = world.broadcaster({ confirmations: told.confirmations });
-  }
-  return undefined;
+  if (step.do === 'restart') return restart(told);
+  return takePayerStep(told.payers, step);
+}
+
+function restart(told: History): void {
+  told.watcher = told.world.watcher(told.confirmations);
+  told.carrier = told.world.broadcaster({ confirmations: told.confirmations });
 }
 
 async function lookThrough(watcher: Watcher): Promise<void> {
@@ -123,10 +139,9 @@ async function lookThrough(watcher: Watcher): Promise<void> {
   await watcher.checkReserves();
 }
 
-async function deposit(told: History, person: Person, step: { do: string; cents: bigint }): Promise<void> {
+async function deposit({ world }: History, person: Person, step: { do: string; cents: bigint }): Promise<void> {
   const to = step.do === 'deposit' ? TREASURY : person.forwarder;
-  const tx = await told.world.test.pay(person.key, to, step.cents * CENT);
-  if (!told.paid.some((one) => one.tx === tx)) told.paid.push({ who: person, tx, to });
+  await world.test.pay(person.key, to, step.cents * CENT);
 }
 
 async function withdraw(told: History, person: Person, micros: bigint): Promise<void> {
@@ -136,8 +151,10 @@ async function withdraw(told: History, person: Person, micros: bigint): Promise<
   else assert.equal(rejection, 'WITHDRAWAL_OVER_BALANCE');
 }
 
-async function spend(told: History, index: number): Promise<void> {
-  told.spent[index]! += await told.world.spend(told.people[index]!);
+/** What is there, when it is enough to be paid out. */
+async function withdrawAll(told: History, person: Person): Promise<void> {
+  const micros = await told.world.balance(userAccount(person.principal));
+  if (micros >= CENT) await withdraw(told, person, micros);
 }
 
 /** The newest of theirs that may be taken back. */
@@ -178,47 +195,31 @@ async function die({ world, confirmations }: History, how: 'die-watching' | 'die
 /** Until nothing is under way any more. */
 async function settle(told: History): Promise<void> {
   const { world, confirmations } = told;
+  const { engine, wish, chain: onChain } = world;
   const [watcher, carrier] = [world.watcher(confirmations), world.broadcaster({ confirmations })];
   for (let round = 0; round < ROUNDS_MAX; round++) {
     await carrier.look();
-    await world.test.mine(1);
+    await (round < ROUNDS_IN_TIME ? world.test.mine(1) : later(world));
     await lookThrough(watcher);
-    await world.engine.settled();
+    await lapseQuotes(onChain, { engine, confirmations, wish });
+    await engine.settled();
     const { chain, ledger } = await world.reserves();
-    const states = await Promise.all(told.withdrawals.map((id) => world.withdrawal(id)));
-    const isQuiet = states.every((state) => state!.status === 'final' || state!.status === 'returned');
-    if (isQuiet && round > confirmations && String(chain) === String(ledger)) return;
+    if (round > confirmations && String(chain) === String(ledger) && (await isQuiet(told))) return;
   }
 }
 
-async function assertBooks(told: History): Promise<void> {
-  const { world, people } = told;
-  const { chain, ledger } = await world.reserves();
-  assert.deepEqual(ledger, chain, 'the ledger and the chain differ');
-  assert.equal((await world.rail()).reserves!.is_equal, true);
-  for (const [index, person] of people.entries()) await assertPerson(told, person, told.spent[index]!);
-  assert.ok((await world.balance(reorgLossAccount(world.chain.key))) <= 0n, 'more came back than was lost');
+async function isQuiet({ world, withdrawals }: History): Promise<boolean> {
+  const states = await Promise.all(withdrawals.map((id) => world.withdrawal(id)));
+  const isEnded = states.every((state) => state!.status === 'final' || state!.status === 'returned');
+  return isEnded && !(await allOf<QuoteState>(world, 'quote')).some(isUnderWay);
 }
 
-/** Credited once for each deposit that was ever deep enough, paid once for each withdrawal that is final. */
-async function assertPerson({ world, paid, withdrawals }: History, person: Person, spent: bigint): Promise<void> {
-  let [credited, sent, arrived, returned] = [0n, 0n, 0n, 0n];
-  for (const { tx, to } of paid.filter(({ who }) => who === person)) {
-    const id = depositIdOf(world.chain.key, { tx, ordinal: 0 });
-    const state = (await readStream(world.engine, depositStream(id)))?.state as unknown as DepositState | undefined;
-    if (state?.is_paid_out) credited += BigInt(state.amount_micros);
-    for (const { micros } of await world.chain.transfersIn(tx, to)) sent += micros;
+/** Whoever still waits for an answer gets one: it is carried out, or it is told what to pay, and nobody is told to wait. */
+async function askOnceMore({ world, payers }: History): Promise<void> {
+  for (const request of payers.requests) {
+    const wasDone = request.results.size > 0;
+    const [answer] = await send(world, payers.till, request);
+    assert.notEqual(answer, 'settling', `${request.key} waits for nothing`);
+    if (wasDone) assert.equal(answer, 'done', `${request.key} was carried out`);
   }
-  for (const id of withdrawals) {
-    const { principal, status, amount_micros } = (await world.withdrawal(id))!;
-    if (principal !== person.principal) continue;
-    if (status === 'final') arrived += BigInt(amount_micros);
-    else returned += BigInt(amount_micros);
-    assert.equal(await world.balance(withdrawalAccount(id)), 0n, `${id} has ended`);
-  }
-  const { principal, key } = person;
-  assert.equal(await world.balance(userAccount(principal)), credited - spent - arrived, 'credited once, paid once');
-  assert.equal(await world.balance(withdrawnAccount(principal)), arrived);
-  assert.equal(await world.balance(withdrawingAccount(principal)), 0n, `${returned} came back`);
-  assert.equal(await world.chain.balanceOf(key.address), PURSE_MICROS - sent + arrived, 'on the chain, too');
 }

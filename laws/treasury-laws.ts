@@ -1,0 +1,123 @@
+/**
+ * What holds at the quiet end of every history of a treasury, asked of the chain and of the ledger.
+ * Promise: nothing that the history itself counted is believed where one of the two can be asked.
+ */
+import assert from 'node:assert/strict';
+import { isUnderWay } from '@tallystick/api/testing';
+import { listStreams, PAGE_MAX } from '@tallystick/engine';
+import type { SandboxState } from '@tallystick/hosting';
+import {
+  reorgLossAccount,
+  userAccount,
+  withdrawalAccount,
+  withdrawingAccount,
+  withdrawnAccount,
+} from '@tallystick/kernel';
+import type { Person, TreasuryWorld } from '@tallystick/meter/testing';
+import type { DepositState, QuoteState, WithdrawalState } from '@tallystick/treasury';
+import type { ChargedRequest } from './charged-requests.ts';
+
+/** A wallet, and what it had at the beginning. */
+export interface Purse {
+  address: string;
+  micros: bigint;
+}
+
+export interface Told {
+  people: readonly Person[];
+  purses: readonly Purse[];
+  requests: readonly ChargedRequest[];
+}
+
+/** Everything of one kind that ever was. */
+export async function allOf<State>({ engine }: TreasuryWorld, kind: string): Promise<State[]> {
+  const rows = await listStreams(engine, { kind, limit: PAGE_MAX });
+  assert.ok(rows.length < PAGE_MAX, `a history has fewer than ${PAGE_MAX} of the kind ${kind}`);
+  return rows.map(({ state }) => state as unknown as State);
+}
+
+export async function assertLaws(world: TreasuryWorld, { people, purses, requests }: Told): Promise<void> {
+  await assertReserves(world);
+  const [deposits, quotes, withdrawals, machines] = [
+    await allOf<DepositState>(world, 'deposit'),
+    await allOf<QuoteState>(world, 'quote'),
+    await allOf<WithdrawalState & { id?: string }>(world, 'withdrawal'),
+    await allOf<SandboxState>(world, 'sandbox'),
+  ];
+  assertCreditedOnce(deposits);
+  assertQuotes(quotes, deposits);
+  assertRunOnce(requests, machines);
+  for (const person of people) await assertPerson(world, person, { deposits, withdrawals, machines });
+  for (const purse of purses) await assertPurse(world, purse, { deposits, withdrawals });
+}
+
+async function assertReserves(world: TreasuryWorld): Promise<void> {
+  const { chain, ledger } = await world.reserves();
+  assert.deepEqual(ledger, chain, 'the ledger and the chain differ');
+  assert.equal((await world.rail()).reserves!.is_equal, true);
+  assert.ok((await world.balance(reorgLossAccount(world.chain.key))) <= 0n, 'more came back than was lost');
+}
+
+/** Whichever transactions carried it, in whichever blocks: an authorization is one deposit. */
+function assertCreditedOnce(deposits: readonly DepositState[]): void {
+  const credited = deposits.filter(({ is_paid_out, authorization }) => is_paid_out && authorization !== undefined);
+  const names = credited.map(({ payer, authorization }) => `${payer}/${authorization}`);
+  assert.equal(new Set(names).size, names.length, `credited twice: ${names.sort()}`);
+}
+
+function assertQuotes(quotes: readonly QuoteState[], deposits: readonly DepositState[]): void {
+  for (const quote of quotes) {
+    assert.ok(!isUnderWay(quote), `${quote.id} is still ${quote.status}`);
+    if (quote.status !== 'paid') continue;
+    const { principal, quote_id, is_paid_out } = deposits.find(({ id }) => id === quote.deposit_id)!;
+    assert.deepEqual([principal, quote_id, is_paid_out], [quote.principal, quote.id, true], `${quote.id} is paid`);
+  }
+}
+
+/** A machine bears the key of its request as its label. */
+function assertRunOnce(requests: readonly ChargedRequest[], machines: readonly SandboxState[]): void {
+  for (const { who, key, results, topUpMicros } of requests) {
+    if (topUpMicros !== undefined) continue;
+    const opened = machines.filter(({ label, owner }) => label === key && owner === who.principal);
+    assert.ok(opened.length <= 1, `${key} opened ${opened.length} machines`);
+    for (const result of results) assert.equal(opened[0]?.id, result, `${key} was answered with a machine`);
+  }
+}
+
+const sum = (all: readonly bigint[]): bigint => all.reduce((total, one) => total + one, 0n);
+
+/** Credited once for each deposit that was ever deep enough, paid once for each withdrawal that is final, charged for each machine. */
+async function assertPerson(
+  world: TreasuryWorld,
+  { principal }: Person,
+  all: { deposits: DepositState[]; withdrawals: (WithdrawalState & { id?: string })[]; machines: SandboxState[] },
+): Promise<void> {
+  const theirs = all.withdrawals.filter((one) => one.principal === principal);
+  const arrived = sum(theirs.filter(({ status }) => status === 'final').map(microsOf));
+  const credited = sum(all.deposits.filter((one) => one.is_paid_out && one.principal === principal).map(microsOf));
+  const charges = all.machines.filter(({ owner }) => owner === principal);
+  const spent = sum(charges.map((one) => BigInt(one.charged_micros) - BigInt(one.refunded_micros)));
+  assert.equal(await world.balance(userAccount(principal)), credited - spent - arrived, 'credited once, paid once');
+  assert.equal(await world.balance(withdrawnAccount(principal)), arrived);
+  assert.equal(await world.balance(withdrawingAccount(principal)), 0n, 'nothing is on its way');
+}
+
+const microsOf = ({ amount_micros }: { amount_micros: string }): bigint => BigInt(amount_micros);
+
+/** What left a wallet and stayed away is in the books once, and what was paid to it arrived. */
+async function assertPurse(
+  world: TreasuryWorld,
+  { address, micros }: Purse,
+  all: { deposits: DepositState[]; withdrawals: WithdrawalState[] },
+): Promise<void> {
+  const isThere = ({ status }: DepositState): boolean => status === 'credited' || status === 'parked';
+  const gone = sum(all.deposits.filter((one) => one.payer === address.toLowerCase() && isThere(one)).map(microsOf));
+  const paid = all.withdrawals.filter(({ status, to }) => status === 'final' && to === address.toLowerCase());
+  const held = await world.chain.balanceOf(address as `0x${string}`);
+  assert.equal(held, micros - gone + sum(paid.map(microsOf)), `on the chain, the wallet ${address}`);
+}
+
+/** Of a withdrawal that has ended nothing is held any more. */
+export async function assertReleased(world: TreasuryWorld, ids: readonly string[]): Promise<void> {
+  for (const id of ids) assert.equal(await world.balance(withdrawalAccount(id)), 0n, `${id} has ended`);
+}
