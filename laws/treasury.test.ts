@@ -101,6 +101,18 @@ const KNOWN: [what: string, confirmations: number, history: Step[]][] = [
     ],
   ],
   [
+    'a payment is final, and the chain forgets it before its money was seen',
+    1,
+    [
+      { do: 'ask-machine', who: 1 },
+      { do: 'pay', who: 1, wallet: 'own', choice: 0, copies: 1 },
+      { do: 'remember' },
+      { do: 'carry' },
+      { do: 'carry' },
+      { do: 'forget' },
+    ],
+  ],
+  [
     'a stranger carries what the api died with, and what was never shown to it',
     2,
     [

@@ -17,6 +17,8 @@ import type { FaultHook, SignerLane } from './signer-lane.ts';
 
 /** Newest final ones of each kind that are looked at after the chain has changed. */
 const RECENT_MAX = 200;
+/** Status of every kind while a transaction of it may be mined at any time. */
+const SIGNED = 'signed';
 
 export interface FollowerOptions {
   engine: Engine;
@@ -97,7 +99,7 @@ export class Follower {
   async #signed(): Promise<Followed[]> {
     const found: Followed[] = [];
     for (const kind of Object.keys(OUTGOING))
-      for (const row of await this.#rowsOf(kind, 'signed')) {
+      for (const row of await this.#rowsOf(kind, SIGNED)) {
         const state = row.state as OutgoingState;
         if (state.broadcast.phase === 'signed') found.push({ ...row, state, lane: this.#laneOf(state.broadcast) });
       }
@@ -258,7 +260,10 @@ export class Follower {
   async #recent(newest: bigint): Promise<{ stream: string; state: OutgoingState }[]> {
     const isRecent = ({ phase, block }: Broadcast): boolean =>
       phase === 'final' && BigInt(block) > newest - REORG_BLOCKS_MAX;
-    const pages = Object.entries(OUTGOING).map(([kind, { done }]) => this.#rowsOf(kind, done, RECENT_MAX));
+    const pages = Object.entries(OUTGOING).flatMap(([kind, { done }]) =>
+      // also what is final and whose money was not seen yet
+      [done, SIGNED].map((status) => this.#rowsOf(kind, status, RECENT_MAX)),
+    );
     const rows = (await Promise.all(pages)).flat();
     return rows
       .map(({ stream, state }) => ({ stream, state: state as OutgoingState }))

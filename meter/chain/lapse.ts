@@ -5,7 +5,7 @@
  */
 import { type Engine, PAGE_MAX, readStream, streamsOfStatus } from '@tallystick/engine';
 import type { BlockRef, Chain, ChainLink } from '@tallystick/engine/adapters/chain';
-import { type QuoteState, quoteStream, type RailState, railStream } from '@tallystick/treasury';
+import { isOnlyAwaited, type QuoteState, quoteStream, type RailState, railStream } from '@tallystick/treasury';
 import type { Logger } from 'pino';
 import type { Address, Hex } from 'viem';
 import { pause } from '../reports.ts';
@@ -30,11 +30,11 @@ export async function lapseQuotes(
   chain: Chain,
   { engine, confirmations, wish = { upTo: -1n } }: Omit<LapsingOptions, 'log'>,
 ): Promise<number> {
-  const bound = await boundQuotes(engine, chain.key);
-  if (bound.length === 0) return 0;
+  const awaited = await awaitedQuotes(engine, chain.key);
+  if (awaited.length === 0) return 0;
   const { number: newest } = await chain.head();
   const final = await momentOf(chain, await chain.header(newest - BigInt(confirmations) + 1n));
-  const over = final ? bound.filter((quote) => isOver(quote, final)) : [];
+  const over = final ? awaited.filter((quote) => isOver(quote, final)) : [];
   if (!final || over.length === 0) return 0;
   const scanned = await scannedMoment(engine, chain);
   let lapsed = 0;
@@ -62,13 +62,18 @@ async function scannedMoment(engine: Engine, chain: Chain): Promise<Moment | und
   return block?.hash === rail.scanned.hash ? momentOf(chain, block) : undefined;
 }
 
-/** All of them, newest first. */
-async function boundQuotes(engine: Engine, rail: string): Promise<QuoteState[]> {
+/** All of them whose money has not come and is not on its way. */
+async function awaitedQuotes(engine: Engine, rail: string): Promise<QuoteState[]> {
+  const quotes = await Promise.all(['bound', 'signed'].map((status) => quotesOf(engine, status)));
+  return quotes.flat().filter((quote) => quote.rail === rail && isOnlyAwaited(quote));
+}
+
+async function quotesOf(engine: Engine, status: string): Promise<QuoteState[]> {
   const found: QuoteState[] = [];
   for (let after: number | undefined; ; ) {
     const from = after === undefined ? {} : { after };
-    const rows = await streamsOfStatus(engine, { kind: 'quote', status: 'bound', limit: PAGE_MAX, ...from });
-    found.push(...rows.map(({ state }) => state as unknown as QuoteState).filter((quote) => quote.rail === rail));
+    const rows = await streamsOfStatus(engine, { kind: 'quote', status, limit: PAGE_MAX, ...from });
+    found.push(...rows.map(({ state }) => state as unknown as QuoteState));
     after = rows.at(-1)?.createdPos;
     if (rows.length < PAGE_MAX || after === undefined) return found;
   }

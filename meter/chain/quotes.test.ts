@@ -180,6 +180,24 @@ test('the chain forgets the payment after it was credited: it is carried again, 
   assert.equal((await quoteOf(world, one)).status, 'paid');
 });
 
+test('the chain forgets the payment when it was final and nobody had seen its money: it is sent again, and credited', async () => {
+  await using all = await newWorld();
+  const { world } = all;
+  await world.test.mine(3);
+  const one = await bound(all);
+  const forget = await world.test.snapshot();
+  const broadcaster = world.broadcaster();
+  await untilTrue(
+    async () => (await quoteOf(world, one)).broadcast.phase === 'final',
+    () => broadcaster.look(),
+  );
+  await forget();
+  await world.test.mine(3);
+  assert.equal((await quoteOf(world, one)).deposit_id, '');
+  await settled(all, one);
+  assert.equal(await all.credited(), CENT_MICROS);
+});
+
 test('[I-41] a payment lapses when a final block is past its last moment and the token never took it, not before', async () => {
   await using all = await newWorld();
   const { world } = all;

@@ -37,6 +37,7 @@ export {
 export { OPTIONS_MAX, QUOTE_MS, quote } from './quote.ts';
 export {
   authNonceOf,
+  isOnlyAwaited,
   offeredQuote,
   type QuoteOption,
   type QuoteState,

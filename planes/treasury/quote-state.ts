@@ -106,6 +106,10 @@ export function evolveQuote(state: QuoteState, event: DomainEvent): QuoteState {
   throw new TypeError(`a quote knows no event ${type}`);
 }
 
+/** Nothing of ours is on its way, and its money has not come: it is only waited for, or the chain forgot what was final. */
+export const isOnlyAwaited = ({ status, broadcast }: Pick<QuoteState, 'status' | 'broadcast'>): boolean =>
+  status === 'bound' || (status === 'signed' && broadcast.phase === 'final');
+
 /** The promise of its payer is over, one way or the other. */
 const kept = (state: QuoteState): QuoteState =>
   state.promised_micros === undefined ? state : { ...state, promised_micros: '0' };

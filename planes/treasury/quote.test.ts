@@ -116,6 +116,7 @@ const REFUSALS: [string, LawCommand[], string, string?][] = [
     'value',
   ],
   ['its transaction may still be mined', [...BOUND, sign(), lapse(NOW_S + 300n)], 'NOTHING_TO_CHANGE'],
+  ['its money is there', [...BOUND, sign(), conclude(true), see(), credit(), lapse(NOW_S + 300n)], 'NOTHING_TO_CHANGE'],
   ['what is open cannot lapse', [...SETUP, offer(), lapse(NOW_S + 300n)], 'NOTHING_TO_CHANGE'],
   ['its principal says that it is paid', [...BOUND, settle(ANN)], 'NOT_FOUND'],
   ['the platform says that it is paid', [...BOUND, settle('platform')], 'NOT_FOUND'],
@@ -234,6 +235,14 @@ test('[I-41] a payment that was used and whose money never came lapses when all 
 test('a payment that lost its nonce after its last moment is not carried again', () => {
   const { world } = runLater(300_000, ...BOUND, sign(), conclude(false, ''));
   assert.deepEqual([stateOf(world).status, sent(world)], ['bound', 1]);
+});
+
+test('[I-41] a payment whose final transaction the chain forgot before its money was seen lapses like one that was never sent', () => {
+  const forgotten = [...BOUND, sign(), conclude(true), lapse(NOW_S + 300n)];
+  const { world, last } = run(...forgotten, offer());
+  assert.deepEqual([last.rejection, stateOf(world).status, stateOf(world).round], [undefined, 'open', 1]);
+  const late = run(...forgotten, see(), credit());
+  assert.deepEqual([late.last.rejection, stateOf(late.world).status], [undefined, 'paid']);
 });
 
 test('[I-41] a lapsed payment makes room for another offer; its late money is its principal’s', () => {

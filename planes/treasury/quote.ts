@@ -26,6 +26,7 @@ import { type Payment, type PaymentProblem, paymentIn, paymentProblem, paymentTe
 import {
   authNonceOf,
   evolveQuote,
+  isOnlyAwaited,
   NO_QUOTE,
   type QuoteOption,
   type QuoteState,
@@ -192,7 +193,7 @@ function lapse(state: QuoteState, { body }: Command, seen: Seen): Decision {
   const { scanned } = seen.state(railStream(rail)) as RailState;
   const isOver = state.payment !== null && BigInt(block_time_s) >= BigInt(state.payment.valid_before);
   const isNowhere = !flagIn(body, 'is_used') || BigInt(scanned.number) >= BigInt(block);
-  if (state.status !== 'bound' || !isOver || !isNowhere) return { rejection: 'NOTHING_TO_CHANGE' };
+  if (!isOnlyAwaited(state) || !isOver || !isNowhere) return { rejection: 'NOTHING_TO_CHANGE' };
   const event = { type: 'QuoteLapsed', body: { block, block_time_s } };
   const evidence = [{ block_hash: textIn(body, 'block_hash') }];
   return { events: [event], postings: promiseOver(state), evidence };
