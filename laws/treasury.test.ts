@@ -138,7 +138,7 @@ for (const [what, confirmations, history] of KNOWN)
 
 test('[I-14] [I-40] [I-41] [I-42] [I-43] after any history the chain holds what the ledger says, and everybody got theirs once', async () => {
   const property = fc.asyncProperty(
-    fc.array(steps, { maxLength: STEPS_MAX }),
+    fc.array(steps, { maxLength: STEPS_MAX, size: 'max' }),
     fc.integer({ min: 1, max: 3 }),
     (history, confirmations) => live(history, confirmations),
   );
