@@ -10,6 +10,8 @@ import { after, before, describe, test } from 'node:test';
 import { promisify } from 'node:util';
 import {
   type ApiError,
+  connect,
+  login,
   newPrivateKey,
   type Signer,
   signerOfPrivateKey,
@@ -39,8 +41,9 @@ describe('money leaves once', { concurrency: 1 }, () => {
   let platform: Platform;
   let tally: Tally;
   let signer: Signer;
+  const admin = signerOfPrivateKey(newPrivateKey());
   before(async () => {
-    platform = await startPlatform();
+    platform = await startPlatform({ env: { TALLY_ADMINS: `eip155:1:${admin.address.toLowerCase()}` } });
     const scopes = [...USUAL_SCOPES, WITHDRAW_SCOPE];
     ({ tally, signer } = await newcomer(platform.url, { depositMicros: DEPOSIT_MICROS, attemptsMax: 40, scopes }));
   });
@@ -213,6 +216,35 @@ describe('money leaves once', { concurrency: 1 }, () => {
       const { id } = await tally.withdrawals.create(CENT);
       return (await ended(id)).status === WithdrawalStatus.FINAL; // the thief took a nonce: the one that had it comes back
     });
+    await assertBalance();
+  });
+
+  test('[I-42] what the platform puts in of its own is missed when it is stolen; a person explains both, within what was found', async () => {
+    const key = await login({ baseUrl: platform.url, signer: admin, chainId: 1, scopes: ['platform:admin'] });
+    const { funds } = connect({ baseUrl: platform.url, apiKey: key.secret }).services;
+    const checked = (what: string, missingMicros: bigint, isEqual: boolean) =>
+      until(`${what} is found`, async () => {
+        const { lastCheck, withdrawalsStopped } = await tally.deposits.reserves();
+        const isSo = lastCheck!.missingMicros === missingMicros && lastCheck!.isEqual === isEqual;
+        return isSo && withdrawalsStopped === missingMicros > 0n;
+      });
+    const because = { reason: 'a drill' };
+    await chainOf(platform).fund(keyOf('relayer').address, 9n);
+    await transfer(keyOf('relayer'), keyOf('treasury').address, 9n);
+    await checked('a surplus', 0n, false);
+    await assert.rejects(tally.services.funds.contributeFunds({ amountMicros: 9n, ...because }), {
+      code: 'scope_missing',
+    });
+    const tooMuch = { code: 'funds_not_unexplained' };
+    await assert.rejects(funds.contributeFunds({ amountMicros: 10n, ...because }), tooMuch);
+    const { ownMicros, unexplainedMicros } = await funds.contributeFunds({ amountMicros: 9n, ...because });
+    assert.deepEqual([ownMicros, unexplainedMicros], [9n, 0n]);
+    await checked('nothing', 0n, true);
+    await transfer(keyOf('treasury'), (await chainOf(platform).wallet()).address, 9n);
+    await checked('the theft', 9n, false);
+    assert.equal((await funds.writeOffFunds({ amountMicros: 9n, ...because })).ownMicros, 0n);
+    await checked('nothing', 0n, true);
+    assert.deepEqual(await bookProblems(platform.folder), []);
     await assertBalance();
   });
 });

@@ -30,6 +30,7 @@ import { depositHandlers } from './handlers/deposits.ts';
 import { egressHandlers } from './handlers/egress.ts';
 import { execHandlers } from './handlers/execs.ts';
 import { fileHandlers } from './handlers/files.ts';
+import { fundsHandlers } from './handlers/funds.ts';
 import { jobHandlers } from './handlers/jobs.ts';
 import { loginHandlers } from './handlers/login.ts';
 import { pathHandlers } from './handlers/paths.ts';
@@ -205,5 +206,6 @@ function implementations(settings: ApiSettings, parts: Parts) {
     receiptHandlers({ engine, leaseKeys }),
     policyHandlers(engine, settings.withdrawalMinMicros),
     adminHandlers(engine),
+    fundsHandlers(desk),
   ];
 }

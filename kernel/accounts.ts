@@ -53,6 +53,8 @@ export const isDepositSource = (account: string): boolean =>
   account === WORLD_DEPOSITS || account.startsWith('chain:') || account === userAccount(SUSPENSE);
 /** What the platform lost to deposits that a chain took back after they were credited. */
 export const reorgLossAccount = (rail: string): string => `reorg-loss:${rail}`;
+/** What of the treasury on a chain is the platform's own, as a person has said. */
+export const ownFundsAccount = (rail: string): string => `own-funds:${rail}`;
 /** Marks a deposit of nobody known as claimed; never moves, exists once. */
 export const claimAccount = (deposit: string): string => `claim:${deposit}`;
 /** Marks a nonce of a signer on a chain as used; never moves, exists once. */

@@ -21,6 +21,7 @@ export {
   nonceAccount,
   openWithdrawalsAccount,
   openWithdrawalsLeftAccount,
+  ownFundsAccount,
   promisedAccount,
   providerAccount,
   reorgLossAccount,

@@ -1,7 +1,8 @@
 // Proof of reserves as rules: what counts as missing, what stops, what is put right.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { chainAccount, type JsonObject } from '@tallystick/kernel';
+import { chainAccount, type JsonObject, ownFundsAccount } from '@tallystick/kernel';
+import { railStream } from '@tallystick/treasury';
 import { balanceOf, newPayoutBench, type PayoutBench, RAIL } from './payout-bench.ts';
 
 const short = (b: PayoutBench) => b.look({ treasury: '0' });
@@ -85,4 +86,68 @@ test('[I-42] nothing is signed while the last look is too old; the next one lets
   b.look();
   b.nowUs += 7_200_000_000n;
   assert.equal(b.sign('0').rejection, undefined);
+});
+
+const explain = (b: PayoutBench, type: string, amount_micros: string, who = 'platform') =>
+  b.ask(who, railStream(RAIL), type, { amount_micros, reason: 'float', by: 'eip155:1:0xad' });
+const own = (b: PayoutBench) => b.on(ownFundsAccount(RAIL));
+
+test('a surplus that is said to be the platform’s own is in the ledger; when it is stolen, it is missing', () => {
+  const b = newPayoutBench();
+  b.deposit('1000000');
+  b.look({ treasury: '1500000' });
+  const { rejection, answer } = explain(b, 'ContributeFunds', '500000');
+  assert.equal(rejection, undefined);
+  const told = { account: ownFundsAccount(RAIL), own_micros: '500000', unexplained_micros: '0' };
+  assert.deepEqual((answer as JsonObject)['own_funds'], told);
+  assert.deepEqual([own(b), b.on(chainAccount(RAIL, 'treasury'))], [500_000n, -1_500_000n]);
+  b.look({ treasury: '1500000' });
+  assert.equal(b.rail().reserves!.is_equal, true);
+  for (let looks = 0; looks < 2; looks++) b.look({ treasury: '1000000' });
+  assert.deepEqual([b.rail().withdrawals_stopped, b.rail().reserves!.missing_micros], [true, '500000']);
+  assert.equal(explain(b, 'WriteOffFunds', '500000').rejection, undefined);
+  assert.deepEqual([own(b), b.rail().reserves!.missing_micros, b.rail().withdrawals_stopped], [0n, '0', true]);
+  b.look();
+  assert.deepEqual([b.rail().withdrawals_stopped, b.rail().reserves!.is_equal], [false, true]);
+  assert.equal(balanceOf(b), 1_000_000n);
+});
+
+const UNEXPLAINED: [string, { treasury?: string; forwarders?: string } | undefined, [string, string][], string][] = [
+  ['nobody has looked', undefined, [['ContributeFunds', '1']], '0'],
+  ['all is equal', {}, [['ContributeFunds', '1']], '0'],
+  ['more than the surplus', { treasury: '1000007' }, [['ContributeFunds', '8']], '7'],
+  ['the same surplus again', { treasury: '1000007' }, [...Array(2).fill(['ContributeFunds', '7'])], '0'],
+  ['what lies at deposit addresses', { forwarders: '7' }, [['ContributeFunds', '1']], '0'],
+  ['a surplus beside a loss', { treasury: '1000007', forwarders: '-5' }, [['ContributeFunds', '3']], '2'],
+  ['somebody’s money', { treasury: '999993' }, [['WriteOffFunds', '1']], '0'],
+  ['a surplus written off', { treasury: '1000007' }, [['WriteOffFunds', '1']], '0'],
+];
+for (const [what, chain, commands, available] of UNEXPLAINED)
+  test(`no more is explained than was found: ${what}`, () => {
+    const b = newPayoutBench();
+    b.deposit('1000000');
+    if (chain) b.look(chain);
+    const before = own(b);
+    const outcomes = commands.map(([type, micros]) => explain(b, type, micros));
+    const { rejection, facts } = outcomes.at(-1)!;
+    assert.deepEqual([rejection, facts?.['available_micros']], ['FUNDS_NOT_UNEXPLAINED', available]);
+    if (commands.length === 1) assert.equal(own(b), before);
+  });
+
+test('what is the platform’s own is written off as far as it goes, and only by the platform', () => {
+  const b = newPayoutBench();
+  b.deposit('1000000');
+  b.look({ treasury: '1000007' });
+  assert.equal(explain(b, 'ContributeFunds', '7', 'eip155:1:0xad').rejection, 'NOT_FOUND');
+  assert.equal(explain(b, 'ContributeFunds', '0').rejection, 'AMOUNT_NOT_POSITIVE');
+  assert.equal(explain(b, 'ContributeFunds', '7').rejection, undefined);
+  b.look({ treasury: '999995' });
+  const { rejection, facts } = explain(b, 'WriteOffFunds', '12');
+  assert.deepEqual(
+    [rejection, facts],
+    ['FUNDS_NOT_UNEXPLAINED', { asked_micros: '12', available_micros: '7', own_micros: '7' }],
+  );
+  assert.equal(explain(b, 'WriteOffFunds', '7').rejection, undefined);
+  assert.equal(explain(b, 'WriteOffFunds', '5').facts?.['available_micros'], '0');
+  assert.equal(b.rail().reserves!.missing_micros, '5');
 });

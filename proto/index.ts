@@ -504,6 +504,18 @@ export {
   type ReserveValid,
 } from './gen/tallystick/treasury/v1/deposit_pb.ts';
 export {
+  type ContributeFundsRequest,
+  ContributeFundsRequestSchema,
+  type ContributeFundsRequestValid,
+  FundsService,
+  type OwnFunds,
+  OwnFundsSchema,
+  type OwnFundsValid,
+  type WriteOffFundsRequest,
+  WriteOffFundsRequestSchema,
+  type WriteOffFundsRequestValid,
+} from './gen/tallystick/treasury/v1/funds_pb.ts';
+export {
   type GetQuoteRequest,
   GetQuoteRequestSchema,
   type GetQuoteRequestValid,

@@ -11,6 +11,7 @@ import {
   EgressService,
   ExecService,
   FileService,
+  FundsService,
   JobService,
   PathService,
   PolicyService,
@@ -73,6 +74,7 @@ export const ALL_SERVICES = [
   ReceiptService,
   PolicyService,
   AdminService,
+  FundsService,
 ] as const;
 
 /** Where the platform is, and with which credential. */
@@ -112,6 +114,7 @@ export interface Services {
   wallet: RestClient<typeof WalletService>;
   policy: RestClient<typeof PolicyService>;
   admin: RestClient<typeof AdminService>;
+  funds: RestClient<typeof FundsService>;
 }
 
 /** What every part of the sdk works with. @internal */
@@ -186,6 +189,7 @@ export function servicesOf(connection: Connection): Services {
     wallet: createRestClient(WalletService, options),
     policy: createRestClient(PolicyService, options),
     admin: createRestClient(AdminService, options),
+    funds: createRestClient(FundsService, options),
   };
 }
 

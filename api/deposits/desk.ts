@@ -20,6 +20,12 @@ export interface Desk {
   settings: ChainSettings;
 }
 
+/** @errors refuses where there is no chain */
+export function connected(desk: Desk | undefined): Desk {
+  if (!desk) throw refuse('NO_CHAIN');
+  return desk;
+}
+
 /** Assigned at the first question; the same for ever. */
 export async function depositAddressFor(
   { engine, link }: Desk,

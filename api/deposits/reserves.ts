@@ -12,7 +12,7 @@ import {
   streamsOfStatus,
 } from '@tallystick/engine';
 import type { Chain } from '@tallystick/engine/adapters/chain';
-import { chainAccount, depositAccount } from '@tallystick/kernel';
+import { chainAccount, depositAccount, ownFundsAccount } from '@tallystick/kernel';
 import {
   type DepositState,
   type RailState,
@@ -61,7 +61,17 @@ async function readReserves(engine: Engine, chain: Chain, funded: Funded) {
     leavingMicros: part === 'treasury' ? leaving : 0n,
   }));
   const isEqual = reserves.every((one) => one.ledgerMicros + one.pendingMicros - one.leavingMicros === one.chainMicros);
-  const figures = { network: `eip155:${chain.chainId}`, token, treasury, block: head.number, reserves, isEqual };
+  const [own] = await readBalances(engine, [ownFundsAccount(chain.key)]);
+  const ownMicros = own?.availableMicros ?? 0n;
+  const figures = {
+    network: `eip155:${chain.chainId}`,
+    token,
+    treasury,
+    block: head.number,
+    reserves,
+    isEqual,
+    ownMicros,
+  };
   return { ...figures, ...(row ? checkOf(row) : {}) };
 }
 

@@ -47,7 +47,7 @@ async function switchProvider(
 }
 
 /** The key is the administrator's own, so that two of them never meet. */
-async function executeAsPlatform(
+export async function executeAsPlatform(
   engine: Engine,
   call: Call,
   stream: string,

@@ -5,9 +5,9 @@
 import { listStreams, type StreamRow } from '@tallystick/engine';
 import type { Chain, ChainFault } from '@tallystick/engine/adapters/chain';
 import { DepositService, DepositStatus } from '@tallystick/proto';
-import { implement, refuse } from '@tallystick/surface';
+import { implement } from '@tallystick/surface';
 import type { DepositState } from '@tallystick/treasury';
-import { type Desk, depositAddressFor } from '../deposits/desk.ts';
+import { connected, type Desk, depositAddressFor } from '../deposits/desk.ts';
 import { reservesReader } from '../deposits/reserves.ts';
 import { commandFrom, executeFor } from '../outcome.ts';
 import { nextToken, pageOf } from '../page.ts';
@@ -69,12 +69,6 @@ function shared<T>(read: () => Promise<T>): () => Promise<T> {
     answer = fresh;
     return fresh.value;
   };
-}
-
-/** @errors refuses where there is no chain */
-function connected(desk: Desk | undefined): Desk {
-  if (!desk) throw refuse('NO_CHAIN');
-  return desk;
 }
 
 /** Undefined when the chain does not answer: the list is told without it. */

@@ -5,7 +5,7 @@
 import { askFaucet, type Chain } from '@tallystick/engine/adapters/chain';
 import { WalletService } from '@tallystick/proto';
 import { implement, refuse } from '@tallystick/surface';
-import type { Desk } from '../deposits/desk.ts';
+import { connected, type Desk } from '../deposits/desk.ts';
 import { executeFor } from '../outcome.ts';
 import { networkOf } from './deposits.ts';
 
@@ -18,15 +18,14 @@ export interface WalletOptions {
 export const walletHandlers = ({ development, desk }: WalletOptions) =>
   implement(WalletService, {
     async getWallet(_request, call) {
-      if (!desk) throw refuse('NO_CHAIN');
-      return walletOf(await desk.link.chain(), call.principal!.id);
+      return walletOf(await connected(desk).link.chain(), call.principal!.id);
     },
     async fundWallet({ amountMicros }, call) {
       if (!development || !call.remoteIsLoopback) throw refuse('DEVELOPMENT_ONLY');
-      if (!desk) throw refuse('NO_CHAIN');
+      const { engine, link, settings } = connected(desk);
       const principal = call.principal!.id;
       const reference = `wallet ${principal} ${call.idempotencyKey}`;
-      await executeFor(desk.engine, call, {
+      await executeFor(engine, call, {
         principal: 'platform',
         key: `gift:${reference}`,
         fingerprint: call.fingerprint,
@@ -36,8 +35,8 @@ export const walletHandlers = ({ development, desk }: WalletOptions) =>
         body: { amount_micros: String(amountMicros), reference },
       });
       const to = addressOf(principal);
-      await askFaucet(desk.settings.config.rpcUrls[0]!, { to, micros: amountMicros, reference });
-      return walletOf(await desk.link.chain(), principal);
+      await askFaucet(settings.config.rpcUrls[0]!, { to, micros: amountMicros, reference });
+      return walletOf(await link.chain(), principal);
     },
   });
 

@@ -22,7 +22,7 @@ import {
   withdrawalStream,
 } from '@tallystick/treasury';
 import { type JudgeSignature, type LoginClaim, signatureJudge } from '../contract-signatures.ts';
-import type { Desk } from '../deposits/desk.ts';
+import { connected, type Desk } from '../deposits/desk.ts';
 import { commandFrom, executeFor } from '../outcome.ts';
 import { nextToken, pageOf } from '../page.ts';
 import type { SiteOf } from '../site.ts';
@@ -112,12 +112,6 @@ export function withdrawalHandlers({ engine, desk, sends, minMicros, siteOf }: W
       return payoutMessage({ ...state, status: 'revoked', usable_from_us: '0' }, engine.nowUs());
     },
   });
-}
-
-/** @errors refuses where there is no chain */
-function connected(desk: Desk | undefined): Desk {
-  if (!desk) throw refuse('NO_CHAIN');
-  return desk;
 }
 
 /** The same for the same key, so that a repetition finds what it asked for. */

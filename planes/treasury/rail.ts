@@ -13,6 +13,7 @@ import {
   type Seen,
   textIn,
 } from '@tallystick/kernel';
+import { decideOwnFunds, evolveOwnFunds, isOwnFundsCommand, isOwnFundsEvent, ownFundsReads } from './own-funds.ts';
 import { type ReservesSeen, recordReserves, reservesReads } from './reserves.ts';
 
 /** Numbers of blocks are decimal text. */
@@ -44,6 +45,7 @@ export const rail: Decider<RailState> = {
   initial: { rail: '', token: '', treasury: '', factory: '', scanned: NO_MARK, anchor: NO_MARK },
   reads({ type, stream, body }) {
     if (type === 'RecordReserves') return reservesReads(stream.slice(PREFIX.length));
+    if (isOwnFundsCommand(type)) return ownFundsReads(stream.slice(PREFIX.length));
     return type === 'RecordSweep' ? { accounts: [depositAccount(textIn(body, 'deposit_id'))] } : {};
   },
   decide(state, command, seen) {
@@ -53,6 +55,7 @@ export const rail: Decider<RailState> = {
     if (command.type === 'RecordScan') return recordScan(command);
     if (command.type === 'RecordSweep') return recordSweep(state, command, seen);
     if (command.type === 'RecordReserves') return recordReserves(state, command, seen);
+    if (isOwnFundsCommand(command.type)) return decideOwnFunds(state, command, seen);
     throw new TypeError(`a rail knows no command ${command.type}`);
   },
   evolve(state, { type, body }) {
@@ -63,7 +66,7 @@ export const rail: Decider<RailState> = {
     if (type === 'BlocksScanned')
       return { ...state, scanned: body['scanned'] as ScanMark, anchor: body['anchor'] as ScanMark };
     if (type === 'ReservesChecked') return { ...state, ...(body as Partial<RailState>) };
-    return state;
+    return isOwnFundsEvent(type) ? evolveOwnFunds(state, { type, body }) : state;
   },
   owner: () => null,
 };

@@ -68,15 +68,18 @@ export interface ReservesAnswer {
 
 /** What figures say. More than the ledger knows of is told, and stops nothing: anybody can send us dollars. */
 export function reservesAnswer(parts: readonly ReserveFigures[]): ReservesAnswer {
-  const overs = parts.map(overOf);
-  const over = overs.reduce((sum, one) => sum + one, 0n);
-  const isEqual = overs.every((one) => one === 0n);
+  const over = unexplainedMicros(parts);
+  const isEqual = parts.every((one) => overOf(one) === 0n);
   return { isEqual, isElsewhere: !isEqual && over === 0n, missingMicros: over < 0n ? -over : 0n };
 }
 
 /** What the chain holds beyond what it should. */
 const overOf = ({ chain_micros, ledger_micros, pending_micros, leaving_micros }: ReserveFigures): bigint =>
   BigInt(chain_micros) - (BigInt(ledger_micros) + BigInt(pending_micros) - BigInt(leaving_micros));
+
+/** By how much the chain holds more there than the ledger accounts for; negative: less. */
+export const unexplainedMicros = (parts: readonly ReserveFigures[]): bigint =>
+  parts.reduce((sum, one) => sum + overOf(one), 0n);
 
 /** All is there, at another of our own places than the ledger says: a sweep that the chain forgot, or mined with another amount. */
 function alignment(rail: string, [treasury, forwarders]: readonly ReserveFigures[]): Posting[] {

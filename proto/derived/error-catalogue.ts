@@ -99,6 +99,7 @@ export type ErrorCodeName =
   | 'PAYOUT_ADDRESS_REFUSED'
   | 'PAYOUT_PROOF_REFUSED'
   | 'RESERVES_DISAGREE'
+  | 'FUNDS_NOT_UNEXPLAINED'
   | 'WITHDRAWALS_OFF'
   | 'WITHDRAWAL_UNDER_WAY'
   | 'PAYMENT_ABOVE_LIMIT'
@@ -200,6 +201,7 @@ export const ERROR_CATALOGUE: Readonly<Record<ErrorCodeName, ErrorEntry>> = {
   PAYOUT_ADDRESS_REFUSED: {"family":"REFUSED","httpStatus":422,"sentence":"Nothing may be withdrawn to this address.","suggestion":"Name an address of your own, as your wallet shows it.","facts":["address","cause"]},
   PAYOUT_PROOF_REFUSED: {"family":"REFUSED","httpStatus":422,"sentence":"The address is not proven by this signature.","suggestion":"Ask for a new text; sign exactly that with the key of the address, and with the key that owns the account.","facts":["cause"]},
   RESERVES_DISAGREE: {"family":"REFUSED","httpStatus":422,"sentence":"Nothing can be withdrawn while the chain holds less than the ledger says.","suggestion":"Ask again later with a new idempotency key; your balance stays what it is. The operator of the platform has been told.","facts":["missing_micros","ledger_micros","chain_micros","since"]},
+  FUNDS_NOT_UNEXPLAINED: {"family":"REFUSED","httpStatus":422,"sentence":"No more can be explained than the last look at the chain found, and no more written off than is the platform's own.","suggestion":"Look at the reserves; ask for no more than available_micros.","facts":["asked_micros","available_micros","own_micros"]},
   WITHDRAWALS_OFF: {"family":"REFUSED","httpStatus":422,"sentence":"This platform sends nothing to its chain.","suggestion":"Its operator sets CHAIN_TREASURY_KEY_FILE to let money out.","facts":[]},
   WITHDRAWAL_UNDER_WAY: {"family":"REFUSED","httpStatus":422,"sentence":"The withdrawal is signed or over, and cannot be taken back.","suggestion":"Read it again: it becomes final, or comes back by itself.","facts":["status"]},
   PAYMENT_ABOVE_LIMIT: {"family":"FORBIDDEN","httpStatus":403,"sentence":"A payment that the call needs is above what this wallet may pay by itself.","suggestion":"Ask whoever owns the wallet to allow it, then repeat with the same key.","facts":["cap","cap_micros","asked_micros","available_micros","payment_id","quote_id","idempotency_key"]},

@@ -11,6 +11,7 @@ import {
   EgressService,
   ExecService,
   FileService,
+  FundsService,
   JobService,
   PathService,
   PolicyService,
@@ -45,4 +46,5 @@ export const ALL_SERVICES: readonly DescService[] = [
   ReceiptService,
   PolicyService,
   AdminService,
+  FundsService,
 ];

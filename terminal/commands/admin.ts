@@ -2,10 +2,11 @@
  * `tally policy` and `tally admin`: what applies to this account, and the switches of the platform.
  * Promise: every switch asks for a reason, which the receipt keeps and whoever is refused is told.
  */
-import { PolicyViewSchema, ProviderSwitchSchema, StandingSchema, Tier } from '@tallystick/proto';
+import { OwnFundsSchema, PolicyViewSchema, ProviderSwitchSchema, StandingSchema, Tier } from '@tallystick/proto';
 import { plain, type Services } from '@tallystick/sdk';
 import { Argument, type Command } from 'commander';
 import { policyText } from '../output/policy.ts';
+import { parseAmount } from '../text/amount.ts';
 import { UsageError } from '../text/usage-error.ts';
 import { addCommand, onRun, type Run, type Spec, type World, withKey } from './command.ts';
 
@@ -33,6 +34,8 @@ export function addPolicyCommands(program: Command, world: World): void {
   addProviderSwitch(admin, world, 'drain', 'open nothing new at a provider');
   addProviderSwitch(admin, world, 'resume', 'open a drained or killed provider again');
   addProviderSwitch(admin, world, 'kill', 'open nothing new at a provider, and stop what runs there');
+  addExplanation(admin, world, 'contribute', 'say that dollars on the chain beyond the ledger are the platform’s own');
+  addExplanation(admin, world, 'write-off', 'say that dollars missing on the chain were the platform’s own');
 }
 
 function addStanding(admin: Command, world: World): void {
@@ -105,5 +108,20 @@ function addProviderSwitch(admin: Command, world: World, name: 'drain' | 'resume
     const request = { provider: provider!, reason: options.reason };
     const service = await serviceOf(run);
     await run.out.record(plain(ProviderSwitchSchema, await service[method](request, underKey(options))));
+  });
+}
+
+/** Of what `tally reserves` finds unexplained. */
+function addExplanation(admin: Command, world: World, name: 'contribute' | 'write-off', summary: string): void {
+  const command = asked(admin, {
+    usage: name,
+    summary,
+    examples: [`tally admin ${name} '$250' --reason 'float for payouts, see ticket 7'`],
+  }).addArgument(new Argument('<amount>', '$1.25, 1.25usd or 1250000micros'));
+  const method = name === 'contribute' ? 'contributeFunds' : 'writeOffFunds';
+  onRun<Because>(world, command, async ({ connect, out }, [amount], options) => {
+    const { funds } = (await connect()).services;
+    const request = { amountMicros: parseAmount(amount!), reason: options.reason };
+    await out.record(plain(OwnFundsSchema, await funds[method](request, underKey(options))));
   });
 }

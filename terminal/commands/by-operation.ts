@@ -34,6 +34,8 @@ export const COMMAND_BY_OPERATION: Readonly<Record<string, string>> = {
   'FileService.DownloadFile': 'cp',
   'FileService.ListFiles': 'ls',
   'FileService.UploadFile': 'cp',
+  'FundsService.ContributeFunds': 'admin contribute',
+  'FundsService.WriteOffFunds': 'admin write-off',
   'JobService.CreateJob': 'job create',
   'JobService.ExtendJob': 'job extend',
   'JobService.GetJob': 'job get',

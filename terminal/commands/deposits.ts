@@ -95,11 +95,12 @@ function addReserves(program: Command, world: World): void {
 }
 
 /** Agreement now, and what the platform's own checks found last. */
-function reservesText({ isEqual, withdrawalsStopped, lastCheck }: Reserves): string {
+function reservesText({ isEqual, withdrawalsStopped, lastCheck, ownMicros }: Reserves): string {
   const now = isEqual ? 'ledger and chain agree' : 'LEDGER AND CHAIN DIFFER';
   const { checked_at, since } = lastCheck ? plain(ReserveCheckSchema, lastCheck) : {};
   const missing =
     lastCheck && lastCheck.missingMicros > 0n ? `${formatUsd(lastCheck.missingMicros)} missing` : 'nothing missing';
   const checked = lastCheck ? `; checked ${String(checked_at)}, ${missing} since ${String(since)}` : '';
-  return `${now}${checked}${withdrawalsStopped ? '; WITHDRAWALS ARE STOPPED' : ''}`;
+  const own = ownMicros > 0n ? `; ${formatUsd(ownMicros)} of it is the platform’s own` : '';
+  return `${now}${own}${checked}${withdrawalsStopped ? '; WITHDRAWALS ARE STOPPED' : ''}`;
 }
