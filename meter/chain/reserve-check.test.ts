@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Chain, ChainFault } from '@tallystick/engine/adapters/chain';
-import { signerStream } from '@tallystick/treasury';
+import { railStream, signerStream } from '@tallystick/treasury';
 import { type Logger, pino } from 'pino';
 import { Addresses } from './addresses.ts';
 import { ReserveCheck } from './reserve-check.ts';
@@ -23,6 +23,15 @@ async function lookAt(watcher: Watcher, times = 1): Promise<void> {
 }
 
 const stolen = (world: TreasuryWorld, micros: bigint) => world.test.pay(keyOf('treasury'), fresh(), micros);
+
+/** From a key of ours, which is nobody's deposit. */
+async function putIn(world: TreasuryWorld, micros: bigint): Promise<void> {
+  const address = keyOf('relayer').address.toLowerCase() as `0x${string}`;
+  const opened = { rail: world.chain.key, address, from_nonce: '0' };
+  await world.ask(signerStream(world.chain.key, address), 'OpenSigner', opened);
+  await world.test.chain.faucet.give({ to: address, micros, reference: `capital ${micros}`, withGas: true });
+  await world.test.pay(keyOf('relayer'), TREASURY, micros);
+}
 
 test('[I-42] a theft from the treasury stops withdrawals at the second look; money back, and they go on', async () => {
   await using world = await newTreasuryWorld();
@@ -43,17 +52,36 @@ test('[I-42] a theft from the treasury stops withdrawals at the second look; mon
   const broadcaster = world.broadcaster();
   await broadcaster.look();
   assert.equal((await world.withdrawal('wdr_before'))!.status, 'held', 'nothing is signed meanwhile');
-  const address = keyOf('relayer').address.toLowerCase() as `0x${string}`;
-  const opened = { rail: world.chain.key, address, from_nonce: '0' };
-  await world.ask(signerStream(world.chain.key, address), 'OpenSigner', opened);
-  await world.test.chain.faucet.give({ to: address, micros: 7n, reference: 'capital', withGas: true });
-  await world.test.pay(keyOf('relayer'), TREASURY, 7n);
+  await putIn(world, 7n);
   await lookAt(watcher);
   assert.deepEqual([(await world.rail()).withdrawals_stopped, (await world.rail()).reserves!.is_equal], [false, true]);
   await world.broadcaster().look();
   assert.equal((await world.withdrawal('wdr_before'))!.status, 'signed', 'it goes on where it stood');
   await lookAt(watcher, 2);
   assert.equal((await world.rail()).reserves!.is_equal, true);
+});
+
+test('[I-42] a surplus is recorded as it changes; said to be the platform’s own, it is missed when it is stolen', async () => {
+  await using world = await newTreasuryWorld();
+  const watcher = world.watcher();
+  const explain = (type: string, micros: bigint) =>
+    world.ask(railStream(world.chain.key), type, { amount_micros: String(micros), reason: 'float', by: 'somebody' });
+  await lookAt(watcher);
+  await putIn(world, 9n);
+  await lookAt(watcher);
+  await stolen(world, 5n);
+  await lookAt(watcher);
+  assert.equal((await explain('ContributeFunds', 9n)).facts?.['available_micros'], '4', 'not what was there before');
+  assert.equal((await explain('ContributeFunds', 4n)).rejection, undefined);
+  await lookAt(watcher);
+  assert.equal((await world.rail()).reserves!.is_equal, true);
+  await stolen(world, 3n);
+  await lookAt(watcher, 2);
+  const { withdrawals_stopped, reserves } = await world.rail();
+  assert.deepEqual([withdrawals_stopped, reserves!.missing_micros], [true, '3']);
+  assert.equal((await explain('WriteOffFunds', 3n)).rejection, undefined);
+  await lookAt(watcher);
+  assert.deepEqual([(await world.rail()).withdrawals_stopped, (await world.rail()).reserves!.is_equal], [false, true]);
 });
 
 test('what a stranger sends while money is missing is a deposit of his and replaces nothing; a chain that forgets the theft does', async () => {

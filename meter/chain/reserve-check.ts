@@ -15,6 +15,7 @@ import {
   type ReservePart,
   railStream,
   reservesAnswer,
+  unexplainedMicros,
   type WithdrawalState,
 } from '@tallystick/treasury';
 import type { Logger } from 'pino';
@@ -260,9 +261,10 @@ function isNews(
 ): boolean {
   if (!reserves) return true;
   const { isEqual, isElsewhere, missingMicros } = reservesAnswer(parts);
+  const unexplained = unexplainedMicros(parts);
   const isCounting = missingMicros > 0n && reserves.looks_short < LOOKS_SHORT_MAX;
   const isOver = missingMicros === 0n && (withdrawals_stopped === true || reserves.looks_short > 0);
-  const isOther = isEqual !== reserves.is_equal || String(missingMicros) !== reserves.missing_micros;
+  const isOther = isEqual !== reserves.is_equal || unexplained !== unexplainedMicros(reserves.parts);
   return isElsewhere || isCounting || isOver || isOther || nowUs - BigInt(reserves.checked_at_us) >= RECORD_EVERY_US;
 }
 

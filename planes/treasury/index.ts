@@ -56,6 +56,7 @@ export {
   type ReservePart,
   type ReservesSeen,
   reservesAnswer,
+  unexplainedMicros,
 } from './reserves.ts';
 export { type SignerState, signer, signerStream } from './signer.ts';
 export { SWEEP_ADDRESSES_MAX, type SweepState, type SweepStatus, sweep, sweepStream } from './sweep.ts';
