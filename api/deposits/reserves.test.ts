@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Chain, openChain } from '@tallystick/engine/adapters/chain';
-import { startTestChain } from '@tallystick/engine/adapters/chain/testing';
+import { startTestChain, withBalances } from '@tallystick/engine/adapters/chain/testing';
 import { newTestEngine } from '@tallystick/engine/testing';
 import type { JsonObject } from '@tallystick/kernel';
 import { RULES } from '@tallystick/planes';
@@ -29,13 +29,10 @@ test('addresses that nobody ever paid cost the chain no question', async () => {
     await ask(addressStream(chain.key, address), 'AssignAddress', { rail: chain.key, address, principal });
   }
   const asked: string[] = [];
-  const counting: Chain = {
-    ...chain,
-    balanceOf(address) {
-      asked.push(address.toLowerCase());
-      return chain.balanceOf(address);
-    },
-  };
+  const counting = withBalances(chain, (address) => {
+    asked.push(address.toLowerCase());
+    return chain.balanceOf(address);
+  });
   const read = reservesReader(() => ({ engine, link: { chain: async () => counting } }) as unknown as Desk);
   assert.equal((await read()).isEqual, true);
   assert.deepEqual(asked, [treasury.toLowerCase()]);

@@ -24,8 +24,6 @@ import {
 import { timestampFromUs } from '../view-parts.ts';
 import type { Desk } from './desk.ts';
 
-const BALANCES_AT_ONCE = 100;
-
 type Address = `0x${string}`;
 
 /** The answer's function rejects with ChainFault when the chain cannot be asked. @errors it throws what `deskOf` throws */
@@ -50,7 +48,7 @@ async function readReserves(engine: Engine, chain: Chain, funded: Funded) {
   ];
   const held: Record<ReservePart, bigint> = {
     treasury: await chain.balanceOf(treasury),
-    forwarders: await heldBy(chain, await funded()),
+    forwarders: sum(await chain.balancesOf(await funded())),
   };
   const reserves = RESERVE_PARTS.map((part) => ({
     part,
@@ -128,15 +126,6 @@ function fundedAddresses(engine: Engine, rail: string): Funded {
     for (const { state } of await deposits.ask(engine)) known.add((state as unknown as DepositState).payee as Address);
     return [...known];
   };
-}
-
-async function heldBy(chain: Chain, addresses: readonly Address[]): Promise<bigint> {
-  let micros = 0n;
-  for (let at = 0; at < addresses.length; at += BALANCES_AT_ONCE) {
-    const part = addresses.slice(at, at + BALANCES_AT_ONCE);
-    micros += sum(await Promise.all(part.map((address) => chain.balanceOf(address))));
-  }
-  return micros;
 }
 
 async function pendingMicros(engine: Engine, rail: string): Promise<Record<ReservePart, bigint>> {

@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Chain, ChainFault } from '@tallystick/engine/adapters/chain';
+import { withBalances } from '@tallystick/engine/adapters/chain/testing';
 import { railStream, signerStream } from '@tallystick/treasury';
 import { type Logger, pino } from 'pino';
 import { Addresses } from './addresses.ts';
@@ -138,7 +139,7 @@ test('an endpoint that knows only the newest balances is asked for those, and wh
       throw new ChainFault('unreachable', 'missing trie node');
     return world.chain.balanceOf(address);
   };
-  const watcher = world.watcher(3, world.engine, { ...world.chain, balanceOf });
+  const watcher = world.watcher(3, world.engine, withBalances(world.chain, balanceOf));
   await lookAt(watcher);
   await world.withdraw(ann, 20n * CENT, 'wdr_1');
   await world.broadcaster({ confirmations: 3 }).look();
@@ -164,15 +165,12 @@ test('a ledger that moves during the look leaves no word', async () => {
   const ann = await world.person(1_000n * CENT);
   await world.test.pay(ann.key, TREASURY, 500n * CENT);
   const other = world.watcher();
-  const moving: Chain = {
-    ...world.chain,
-    async balanceOf(address, block) {
-      const held = await world.chain.balanceOf(address, block);
-      await world.test.pay(ann.key, TREASURY, CENT);
-      await other.look();
-      return held;
-    },
-  };
+  const moving = withBalances(world.chain, async (address, block) => {
+    const held = await world.chain.balanceOf(address, block);
+    await world.test.pay(ann.key, TREASURY, CENT);
+    await other.look();
+    return held;
+  });
   await lookAt(world.watcher(1, world.engine, moving), 2);
   assert.equal((await world.rail()).reserves, undefined);
   await lookAt(world.watcher());
@@ -238,11 +236,10 @@ test('addresses at which nothing ever arrived are not asked for, however many th
   const asked = new Set<string>();
   let pay = async (): Promise<unknown> => undefined;
   const counting: Chain = {
-    ...world.chain,
-    balanceOf(address, block) {
+    ...withBalances(world.chain, (address, block) => {
       asked.add(address.toLowerCase());
       return world.chain.balanceOf(address, block);
-    },
+    }),
     async head() {
       await pay();
       return world.chain.head();
@@ -272,7 +269,7 @@ test('a reserve that cannot be looked at for long is told once, and again when i
   const balanceOf: Chain['balanceOf'] = (address, block) =>
     isAway ? Promise.reject(new ChainFault('unreachable', 'away')) : world.chain.balanceOf(address, block);
   const check = new ReserveCheck({
-    ...{ engine: world.engine, chain: { ...world.chain, balanceOf }, addresses: new Addresses(world.chain.key) },
+    ...{ engine: world.engine, chain: withBalances(world.chain, balanceOf), addresses: new Addresses(world.chain.key) },
     ...{ confirmations: 1, log, nowMs: () => nowMs },
   });
   const head = await world.chain.head();

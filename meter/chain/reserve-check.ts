@@ -26,7 +26,6 @@ import { type Addresses, FundedAddresses } from './addresses.ts';
 const RECORD_EVERY_US = 3_600_000_000n;
 /** Nobody has a key of deposit addresses: they are all asked only so often while nothing arrives there. */
 const FORWARDERS_EVERY_MS = 60_000;
-const BALANCES_AT_ONCE = 100;
 /** Without a look that counts for so long, somebody is told. */
 const UNCHECKED_MS_MAX = 600_000;
 
@@ -173,11 +172,7 @@ export class ReserveCheck {
     if (isQuiet && known?.mark === mark && nowMs - known.atMs < FORWARDERS_EVERY_MS) return known.micros;
     const { chain, engine } = this.#options;
     const all = [...new Set([...(await this.#funded.read(engine)), ...payees])];
-    let micros = 0n;
-    for (let from = 0; from < all.length; from += BALANCES_AT_ONCE) {
-      const part = all.slice(from, from + BALANCES_AT_ONCE);
-      for (const one of await Promise.all(part.map((address) => chain.balanceOf(address, block)))) micros += one;
-    }
+    const micros = (await chain.balancesOf(all, block)).reduce((sum, one) => sum + one, 0n);
     this.#forwarders = isQuiet ? { mark, micros, atMs: nowMs } : undefined;
     return micros;
   }

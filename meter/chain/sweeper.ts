@@ -9,11 +9,9 @@ import { chainAccount } from '@tallystick/kernel';
 import { SWEEP_ADDRESSES_MAX, type SweepState, sweepStream } from '@tallystick/treasury';
 import type { Logger } from 'pino';
 import type { Address, Hex } from 'viem';
-import { Addresses } from './addresses.ts';
+import { Addresses, FundedAddresses } from './addresses.ts';
 import { shortMicros } from './liquidity.ts';
 
-/** Balances in one group of questions. */
-const QUESTIONS_MAX = 200;
 /** After one that failed. */
 const PAUSE_MS = 600_000;
 /** After one that was dropped before it cost anything. */
@@ -36,12 +34,14 @@ interface Holding {
 export class Sweeper {
   readonly #options: SweeperOptions;
   readonly #addresses: Addresses;
+  readonly #funded: FundedAddresses;
   #notBeforeMs = Number.NEGATIVE_INFINITY;
   #lastFailed = '';
 
   constructor(options: SweeperOptions) {
     this.#options = options;
     this.#addresses = new Addresses(options.chain.key);
+    this.#funded = new FundedAddresses(options.chain.key);
   }
 
   /** Plans the next batch, when the last one is over and there is enough. @errors rejects with ChainFault or Fault */
@@ -119,15 +119,9 @@ export class Sweeper {
   }
 
   async #holdings(): Promise<Holding[]> {
-    const { chain } = this.#options;
-    const all = this.#addresses.all;
-    const found: Holding[] = [];
-    for (let at = 0; at < all.length; at += QUESTIONS_MAX) {
-      const part = all.slice(at, at + QUESTIONS_MAX);
-      found.push(
-        ...(await Promise.all(part.map(async (address) => ({ address, micros: await chain.balanceOf(address) })))),
-      );
-    }
-    return found;
+    const { engine, chain } = this.#options;
+    const funded = [...(await this.#funded.read(engine))];
+    const micros = await chain.balancesOf(funded);
+    return funded.map((address, i) => ({ address, micros: micros[i]! }));
   }
 }

@@ -13,6 +13,7 @@ import {
   toBytes,
 } from 'viem';
 import { artifactOf } from './artifacts.ts';
+import { balancesReader, type ReadBalances } from './balances.ts';
 import { type ContractWallets, contractWalletsOf } from './contract-wallet.ts';
 import { agreed, type BlockRef, ChainFault, clientsOf, commonHead, headerOf } from './endpoints.ts';
 import { type ChainSender, senderOf } from './sender.ts';
@@ -26,7 +27,6 @@ const TOKEN_ABI = parseAbi([
   'function name() view returns (string)',
   'function version() view returns (string)',
   'function decimals() view returns (uint8)',
-  'function balanceOf(address account) view returns (uint256)',
 ]);
 
 export interface ChainConfig {
@@ -62,6 +62,8 @@ export interface Chain extends ChainSender, ContractWallets {
   saltOf(principal: string): Hex;
   /** Micros of the token, as of a block; absent: the newest. Endpoints may know only the last blocks' balances. */
   balanceOf(address: Address, block?: bigint): Promise<bigint>;
+  /** The same of many, all of one block, with few questions. */
+  balancesOf: ReadBalances;
 }
 
 /** @errors rejects with ChainFault: `misconfigured` names what the token says and what the settings say */
@@ -83,7 +85,7 @@ function chainOf(
   config: ChainConfig,
   { key, chainId }: Pick<Chain, 'key' | 'chainId'>,
 ): Chain {
-  const token = { address: config.token, abi: TOKEN_ABI } as const;
+  const balancesOf = balancesReader(clients, config.token);
   return {
     ...senderOf(clients, config),
     ...contractWalletsOf(clients),
@@ -100,13 +102,8 @@ function chainOf(
       agreed(clients, `transfers in ${tx}`, (client) => transfersIn(client, config.token, { tx, payee })),
     saltOf,
     depositAddress: (principal) => depositAddressOf(config, principal),
-    balanceOf: (address, block) =>
-      agreed(clients, `balance of ${address}`, (client) =>
-        client.readContract({
-          ...{ ...token, functionName: 'balanceOf', args: [address] },
-          ...(block === undefined ? {} : { blockNumber: block }),
-        }),
-      ),
+    balanceOf: async (address, block) => (await balancesOf([address], block))[0]!,
+    balancesOf,
   };
 }
 

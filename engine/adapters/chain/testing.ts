@@ -16,7 +16,7 @@ import {
   type WalletClient,
 } from 'viem';
 import { generatePrivateKey, privateKeyToAccount } from 'viem/accounts';
-import type { ChainConfig } from './chain.ts';
+import type { Chain, ChainConfig } from './chain.ts';
 import { type DevelopmentChain, startDevelopmentChain } from './embedded/chain.ts';
 import { serveChain } from './embedded/server.ts';
 
@@ -118,6 +118,13 @@ export async function startTestChain(treasury: Address = newAddress()): Promise<
     [Symbol.asyncDispose]: () => stop(server, chain),
   };
 }
+
+/** The same chain, with other answers about balances. */
+export const withBalances = (chain: Chain, balanceOf: Chain['balanceOf']): Chain => ({
+  ...chain,
+  balanceOf,
+  balancesOf: (addresses, block) => Promise.all(addresses.map((address) => balanceOf(address, block))),
+});
 
 export const newAddress = (): Address => privateKeyToAccount(generatePrivateKey()).address.toLowerCase() as Address;
 
