@@ -55,6 +55,9 @@ export const isDepositSource = (account: string): boolean =>
 export const reorgLossAccount = (rail: string): string => `reorg-loss:${rail}`;
 /** What of the treasury on a chain is the platform's own, as a person has said. */
 export const ownFundsAccount = (rail: string): string => `own-funds:${rail}`;
+/** Marks a payment by ERC-3009 as credited, in whichever transaction; never moves, exists once. */
+export const paymentAccount = (rail: string, payer: string, nonce: string): string =>
+  `payment:${rail}/${payer}/${nonce}`;
 /** Marks a deposit of nobody known as claimed; never moves, exists once. */
 export const claimAccount = (deposit: string): string => `claim:${deposit}`;
 /** Marks a nonce of a signer on a chain as used; never moves, exists once. */

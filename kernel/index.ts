@@ -22,6 +22,7 @@ export {
   openWithdrawalsAccount,
   openWithdrawalsLeftAccount,
   ownFundsAccount,
+  paymentAccount,
   promisedAccount,
   providerAccount,
   reorgLossAccount,

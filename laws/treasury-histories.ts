@@ -201,6 +201,7 @@ async function settle(told: History): Promise<void> {
     await carrier.look();
     await (round < ROUNDS_IN_TIME ? world.test.mine(1) : later(world));
     await lookThrough(watcher);
+    assert.notEqual((await world.rail()).withdrawals_stopped, true, 'withdrawals were stopped at the end');
     await lapseQuotes(onChain, { engine, confirmations, wish });
     await engine.settled();
     const { chain, ledger } = await world.reserves();

@@ -7,6 +7,7 @@ import { isUnderWay } from '@tallystick/api/testing';
 import { listStreams, PAGE_MAX } from '@tallystick/engine';
 import type { SandboxState } from '@tallystick/hosting';
 import {
+  promisedAccount,
   reorgLossAccount,
   userAccount,
   withdrawalAccount,
@@ -45,6 +46,8 @@ export async function assertLaws(world: TreasuryWorld, { people, purses, request
     await allOf<SandboxState>(world, 'sandbox'),
   ];
   assertCreditedOnce(deposits);
+  await assertLosses(world, deposits);
+  await assertPromises(world, quotes);
   assertQuotes(quotes, deposits);
   assertRunOnce(requests, machines);
   for (const person of people) await assertPerson(world, person, { deposits, withdrawals, machines });
@@ -55,14 +58,29 @@ async function assertReserves(world: TreasuryWorld): Promise<void> {
   const { chain, ledger } = await world.reserves();
   assert.deepEqual(ledger, chain, 'the ledger and the chain differ');
   assert.equal((await world.rail()).reserves!.is_equal, true);
-  assert.ok((await world.balance(reorgLossAccount(world.chain.key))) <= 0n, 'more came back than was lost');
 }
 
 /** Whichever transactions carried it, in whichever blocks: an authorization is one deposit. */
 function assertCreditedOnce(deposits: readonly DepositState[]): void {
-  const credited = deposits.filter(({ is_paid_out, authorization }) => is_paid_out && authorization !== undefined);
+  const credited = deposits.filter((one) => isPaidOutAsItself(one) && one.authorization !== undefined);
   const names = credited.map(({ payer, authorization }) => `${payer}/${authorization}`);
   assert.equal(new Set(names).size, names.length, `credited twice: ${names.sort()}`);
+}
+
+const isPaidOutAsItself = ({ is_paid_out, paid_as }: DepositState): boolean => is_paid_out && paid_as === undefined;
+
+/** What was paid out and is not on the chain, less what is there again, is what the platform has lost. */
+async function assertLosses(world: TreasuryWorld, deposits: readonly DepositState[]): Promise<void> {
+  const lost = sum(deposits.filter((one) => isPaidOutAsItself(one) && one.status === 'reversed').map(microsOf));
+  const replaced = sum(deposits.filter((one) => one.paid_as !== undefined && one.status === 'credited').map(microsOf));
+  assert.equal(await world.balance(reorgLossAccount(world.chain.key)), replaced - lost, 'what the chain took back');
+}
+
+/** No payer's money is promised any more. */
+async function assertPromises(world: TreasuryWorld, quotes: readonly QuoteState[]): Promise<void> {
+  const payers = new Set(quotes.flatMap(({ payment }) => (payment ? [payment.from] : [])));
+  for (const payer of payers)
+    assert.equal(await world.balance(promisedAccount(world.chain.key, payer)), 0n, `${payer} promises nothing more`);
 }
 
 function assertQuotes(quotes: readonly QuoteState[], deposits: readonly DepositState[]): void {
@@ -94,7 +112,9 @@ async function assertPerson(
 ): Promise<void> {
   const theirs = all.withdrawals.filter((one) => one.principal === principal);
   const arrived = sum(theirs.filter(({ status }) => status === 'final').map(microsOf));
-  const credited = sum(all.deposits.filter((one) => one.is_paid_out && one.principal === principal).map(microsOf));
+  const credited = sum(
+    all.deposits.filter((one) => isPaidOutAsItself(one) && one.principal === principal).map(microsOf),
+  );
   const charges = all.machines.filter(({ owner }) => owner === principal);
   const spent = sum(charges.map((one) => BigInt(one.charged_micros) - BigInt(one.refunded_micros)));
   assert.equal(await world.balance(userAccount(principal)), credited - spent - arrived, 'credited once, paid once');

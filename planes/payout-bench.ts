@@ -49,6 +49,8 @@ export interface PayoutBench {
   nowUs: bigint;
   ask(principal: string, stream: string, type: string, body?: JsonObject): Outcome;
   deposit(micros: string, who?: string): void;
+  /** In the order of their credit. */
+  readonly depositIds: string[];
   withdraw(micros: string, change?: JsonObject, id?: string, who?: string): Outcome;
   withdrawal(id?: string): WithdrawalState;
   /** As the broadcaster does. */
@@ -74,6 +76,7 @@ export function newPayoutBench(): PayoutBench {
     ask: (principal, stream, type, body = {}) =>
       world.execute({ principal, key: `k${made++}`, stream, type, body }, bench.nowUs),
     deposit: (micros, who = ANN) => depositOnChain(bench, micros, who, made++),
+    depositIds: [],
     withdraw: (amount_micros, change = {}, id = 'wdr_1', who = ANN) =>
       bench.ask(who, withdrawalStream(id), 'RequestWithdrawal', {
         ...{ rail: RAIL, to: ANN_ADDRESS, amount_micros, month: monthOf(bench.nowUs), day: dayOf(bench.nowUs) },
@@ -128,6 +131,7 @@ function open(bench: PayoutBench): void {
 /** To the treasury, from the principal's own address. */
 function depositOnChain(bench: PayoutBench, amount_micros: string, principal: string, number: number): void {
   const id = `dep_${number}`;
+  bench.depositIds.push(id);
   const payer = principal.slice(principal.lastIndexOf(':') + 1);
   const seen = { rail: RAIL, tx: `0x${number}`, ordinal: '0', block: '5', block_hash: '0xb5', payer, payee: TREASURY };
   bench.ask('platform', depositStream(id), 'SeeDeposit', { ...seen, amount_micros, principal });

@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { chainAccount, type JsonObject, ownFundsAccount } from '@tallystick/kernel';
-import { railStream } from '@tallystick/treasury';
-import { balanceOf, newPayoutBench, type PayoutBench, RAIL } from './payout-bench.ts';
+import { depositStream, railStream } from '@tallystick/treasury';
+import { ANN, balanceOf, newPayoutBench, type PayoutBench, RAIL } from './payout-bench.ts';
 
 const short = (b: PayoutBench) => b.look({ treasury: '0' });
 
@@ -150,4 +150,19 @@ test('what is the platform’s own is written off as far as it goes, and only by
   assert.equal(explain(b, 'WriteOffFunds', '7').rejection, undefined);
   assert.equal(explain(b, 'WriteOffFunds', '5').facts?.['available_micros'], '0');
   assert.equal(b.rail().reserves!.missing_micros, '5');
+});
+
+test('what stands in for deposits that the chain took back is nobody’s to write off; nor is anything explained by an old look', () => {
+  const b = newPayoutBench();
+  b.deposit('1000000', ANN);
+  const id = b.depositIds[0]!;
+  b.ask('reaction', depositStream(id), 'SettleDeposit', { principal: ANN });
+  assert.equal(b.ask('platform', depositStream(id), 'LoseDeposit', { block_hash: '0xb5' }).rejection, undefined);
+  b.look({ treasury: '1000007' });
+  assert.equal(explain(b, 'ContributeFunds', '1000007').rejection, undefined);
+  b.look();
+  b.look({ treasury: '0' });
+  assert.equal(explain(b, 'WriteOffFunds', '1000007').facts?.['available_micros'], '7');
+  b.nowUs += 7_200_000_001n;
+  assert.equal(explain(b, 'WriteOffFunds', '7').rejection, 'RESERVES_UNCHECKED');
 });

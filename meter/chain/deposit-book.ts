@@ -3,7 +3,15 @@
  * Promise: every command has a key made of the chain's own names, so seeing the same again changes nothing; what did not get
  * where it should is a Fault, and the watcher does not go on.
  */
-import { type Engine, Fault, type Outcome, PAGE_MAX, readStream, streamsOfStatus } from '@tallystick/engine';
+import {
+  type Engine,
+  Fault,
+  listStreams,
+  type Outcome,
+  PAGE_MAX,
+  readStream,
+  streamsOfStatus,
+} from '@tallystick/engine';
 import type { BlockRef, Chain, TransferSeen } from '@tallystick/engine/adapters/chain';
 import { type JsonObject, SAFE_MICROS_MAX, SUSPENSE } from '@tallystick/kernel';
 import {
@@ -132,16 +140,37 @@ export class DepositBook {
     }
     const rejection = await this.#credit(known);
     if (rejection === undefined || rejection === 'ALREADY_EXISTS') return true;
+    if (rejection === 'PAYMENT_CREDITED') return this.#adopt(known);
     if ((await this.#find(id)).version !== version) return false;
     this.#options.log.error({ deposit: id, rejection }, 'a deposit could not be credited');
     return true;
   }
 
-  async #credit({ id, principal, amount_micros, tx, ordinal, rail, version, quote_id }: Known) {
+  async #credit({ id, principal, amount_micros, tx, ordinal, rail, version, quote_id, payer, authorization }: Known) {
     const quoted = quote_id === undefined ? {} : { quote_id };
-    const body = { deposit_id: id, amount_micros, source: rail, reference: `${tx}#${ordinal}`, ...quoted };
+    const paid = authorization === undefined ? {} : { payment: { payer, nonce: authorization } };
+    const body = { deposit_id: id, amount_micros, source: rail, reference: `${tx}#${ordinal}`, ...quoted, ...paid };
     const { rejection } = await this.#ask(`account:${principal}`, 'CreditDeposit', `${id}:${version}`, body);
     return rejection;
+  }
+
+  /** Its authorization was credited in a transaction that the chain has forgotten since. False when it is to be looked at again. */
+  async #adopt({ id, version, payer, authorization }: Known): Promise<boolean> {
+    const first = await this.#creditedFor({ payer, authorization: authorization! });
+    if (first) await this.#loseMissing([first]);
+    const body = { paid_as: first?.id ?? '' };
+    const { rejection } = await this.#ask(depositStream(id), 'AdoptDeposit', `${body.paid_as}:${version}`, body);
+    if (rejection === undefined) return true;
+    if ((await this.#find(id)).version !== version) return false;
+    this.#options.log.error({ deposit: id, first: body.paid_as, rejection }, 'a payment stands on the chain twice');
+    return true;
+  }
+
+  async #creditedFor(payment: { payer: string; authorization: string }): Promise<DepositState | undefined> {
+    const { engine, chain } = this.#options;
+    const filter = { rail: chain.key, ...payment, is_paid_out: true };
+    const rows = await listStreams(engine, { kind: 'deposit', limit: PAGE_MAX, filter });
+    return rows.map(({ state }) => state as unknown as DepositState).find(({ paid_as }) => paid_as === undefined);
   }
 
   async #sweep(transfer: TransferSeen): Promise<void> {

@@ -246,29 +246,32 @@ export class Follower {
   async #resendForgotten(newest: bigint): Promise<void> {
     const { chain, log, nowMs } = this.#options;
     this.#recheckedAtMs = nowMs();
-    for (const { stream, state } of await this.#recent(newest)) {
-      const { hash, block, block_hash, attempts } = state.broadcast;
+    for (const { stream, broadcast } of await this.#recent(newest)) {
+      const { hash, block, block_hash, attempts } = broadcast;
       if ((await chain.header(BigInt(block)))?.hash === block_hash) continue;
       if (await chain.receiptOf(hash as Hex, newest)) continue;
       const attempt = attempts.find((one) => one.hash === hash);
       this.#unrestUntil = newest + REORG_BLOCKS_MAX;
       log.warn({ stream, hash }, 'the chain forgot a final transaction; it is sent again');
-      if (attempt) await this.#send(this.#laneOf(state.broadcast), attempt);
+      if (attempt) await this.#send(this.#laneOf(broadcast), attempt);
     }
   }
 
-  async #recent(newest: bigint): Promise<{ stream: string; state: OutgoingState }[]> {
+  /** Final ones, wherever their streams have gone from there. */
+  async #recent(newest: bigint): Promise<{ stream: string; broadcast: Broadcast }[]> {
     const isRecent = ({ phase, block }: Broadcast): boolean =>
       phase === 'final' && BigInt(block) > newest - REORG_BLOCKS_MAX;
-    const pages = Object.entries(OUTGOING).flatMap(([kind, { done }]) =>
-      // also what is final and whose money was not seen yet
-      [done, SIGNED].map((status) => this.#rowsOf(kind, status, RECENT_MAX)),
+    const pages = Object.entries(OUTGOING).flatMap(([kind, { done, later }]) =>
+      [done, SIGNED, ...later].map((status) => this.#rowsOf(kind, status, RECENT_MAX)),
     );
-    const rows = (await Promise.all(pages)).flat();
-    return rows
-      .map(({ stream, state }) => ({ stream, state: state as OutgoingState }))
-      .filter(({ state }) => isRecent(state.broadcast))
-      .sort((a, b) => Number(BigInt(a.state.broadcast.nonce) - BigInt(b.state.broadcast.nonce)));
+    return (await Promise.all(pages))
+      .flat()
+      .flatMap(({ stream, state }) => {
+        const { broadcast, carried } = state as OutgoingState;
+        return [broadcast, ...(carried ? [carried] : [])].map((one) => ({ stream, broadcast: one }));
+      })
+      .filter(({ broadcast }) => isRecent(broadcast))
+      .sort((a, b) => Number(BigInt(a.broadcast.nonce) - BigInt(b.broadcast.nonce)));
   }
 
   #forgetConcluded(signed: readonly Followed[]): void {

@@ -91,6 +91,7 @@ async function lapse(
   const is_used = await chain.authorizationState(from as Address, nonce as Hex, final.number);
   const at = is_used ? scanned : final;
   if (!at || !isOver(quote, at)) return 'unseen';
+  if (!(await isNonceTaken(chain, quote, final.number))) return 'refused';
   const stream = quoteStream(id);
   const { rejection } = await engine.execute({
     principal: 'platform',
@@ -98,10 +99,23 @@ async function lapse(
     fingerprint: ANY_BODY,
     stream,
     type: 'LapseQuote',
-    body: { rail, block: String(at.number), block_hash: at.hash, block_time_s: String(at.timeS), is_used },
+    body: {
+      rail,
+      payer: from,
+      nonce,
+      block: String(at.number),
+      block_hash: at.hash,
+      block_time_s: String(at.timeS),
+      is_used,
+    },
   });
   return rejection === undefined ? 'lapsed' : 'refused';
 }
+
+/** While the chain has forgotten a final transaction, its bytes must be sent again: all others of its key wait for its nonce. */
+const isNonceTaken = async (chain: Chain, { broadcast }: QuoteState, final: bigint): Promise<boolean> =>
+  broadcast.phase !== 'final' ||
+  (await chain.transactionCount(broadcast.signer as Address, final)) > BigInt(broadcast.nonce);
 
 /** Runs until the signal aborts; a chain that is away is asked again. */
 export async function lapseForEver(link: ChainLink, options: LapsingOptions, signal: AbortSignal): Promise<void> {

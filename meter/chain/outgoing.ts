@@ -8,7 +8,7 @@ import { type Broadcast, type QuoteState, SETTLE_TRIES_MAX, type SweepState } fr
 import type { Address, Hex } from 'viem';
 
 /** What all of them have. */
-export type OutgoingState = { status: string; rail: string; broadcast: Broadcast };
+export type OutgoingState = { status: string; rail: string; broadcast: Broadcast; carried?: Broadcast };
 
 interface OutgoingKind {
   role: SignerRole;
@@ -16,6 +16,8 @@ interface OutgoingKind {
   ready: string;
   /** Status once its transaction did what it says, deep enough. */
   done: string;
+  /** Further ones in which something final may be of it, which the chain may forget. */
+  later: readonly string[];
   isReady(state: JsonObject): boolean;
   callOf(state: JsonObject): ChainCall;
   /** What the rule of signing must be told to find what it reads. */
@@ -27,6 +29,7 @@ export const OUTGOING: Readonly<Record<string, OutgoingKind>> = {
     role: 'relayer',
     ready: 'bound',
     done: 'paid',
+    later: ['open', 'bound', 'lapsed'],
     isReady: (state) => (state as QuoteState).tries < SETTLE_TRIES_MAX,
     callOf: (state) => ({ kind: 'authorization', authorization: authorizationOf(state as QuoteState) }),
   },
@@ -34,6 +37,7 @@ export const OUTGOING: Readonly<Record<string, OutgoingKind>> = {
     role: 'treasury',
     ready: 'held',
     done: 'final',
+    later: [],
     isReady: () => true,
     callOf: ({ to, amount_micros }) => ({ kind: 'transfer', to: to as Address, micros: BigInt(String(amount_micros)) }),
     namedOf: ({ principal = '' }) => ({ principal }),
@@ -42,6 +46,7 @@ export const OUTGOING: Readonly<Record<string, OutgoingKind>> = {
     role: 'relayer',
     ready: 'planned',
     done: 'final',
+    later: [],
     isReady: () => true,
     callOf: (state) => ({ kind: 'sweep', salts: (state as SweepState).salts as Hex[] }),
   },

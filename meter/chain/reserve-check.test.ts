@@ -85,6 +85,28 @@ test('[I-42] a surplus is recorded as it changes; said to be the platform’s ow
   assert.deepEqual([(await world.rail()).withdrawals_stopped, (await world.rail()).reserves!.is_equal], [false, true]);
 });
 
+test('[I-42] what a final withdrawal paid, and the chain forgot, is not there to be explained: it is sent again', async () => {
+  await using world = await newTreasuryWorld();
+  const ann = await world.person(1_000n * CENT);
+  const [watcher, carrier] = [world.watcher(), world.broadcaster()];
+  await world.test.pay(ann.key, TREASURY, 100n * CENT);
+  await lookAt(watcher);
+  const forget = await world.test.snapshot();
+  await world.withdraw(ann, 50n * CENT, 'wdr_1');
+  for (let looks = 0; looks < 4; looks++) await carrier.look();
+  assert.equal((await world.withdrawal('wdr_1'))!.status, 'final');
+  await forget();
+  await world.test.mine(3);
+  for (const told of ['forgotten', 'sent again']) {
+    await lookAt(watcher, 2);
+    const { reserves, withdrawals_stopped } = await world.rail();
+    assert.deepEqual([reserves!.is_equal, withdrawals_stopped], [true, false], told);
+    await carrier.look();
+    await world.test.mine(1);
+  }
+  assert.equal(await world.chain.balanceOf(ann.key.address), 950n * CENT);
+});
+
 test('what a stranger sends while money is missing is a deposit of his and replaces nothing; a chain that forgets the theft does', async () => {
   await using world = await newTreasuryWorld();
   const [ann, watcher] = [await world.person(100n * CENT), world.watcher()];

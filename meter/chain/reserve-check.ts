@@ -21,6 +21,7 @@ import {
 import type { Logger } from 'pino';
 import type { Address, Hex } from 'viem';
 import { type Addresses, FundedAddresses } from './addresses.ts';
+import { REORG_BLOCKS_MAX } from './marks.ts';
 
 /** An answer that stays the same is recorded this often. */
 const RECORD_EVERY_US = 3_600_000_000n;
@@ -200,10 +201,10 @@ export class ReserveCheck {
     return transfers.filter((transfer) => !markers.has(markerOf(transfer)));
   }
 
-  /** Withdrawals that the chain has taken and the ledger has not concluded. */
+  /** Withdrawals that the chain has taken and the ledger has not concluded, less those that it concluded and the chain has forgotten. */
   async #leaving(block: bigint): Promise<bigint> {
     const { engine, chain } = this.#options;
-    let micros = 0n;
+    let micros = -(await this.#forgotten(block));
     for (let after: number | undefined; ; ) {
       const from = after === undefined ? {} : { after };
       const rows = await streamsOfStatus(engine, { kind: 'withdrawal', status: 'signed', limit: PAGE_MAX, ...from });
@@ -214,6 +215,22 @@ export class ReserveCheck {
       after = rows.at(-1)?.createdPos;
       if (rows.length < PAGE_MAX || after === undefined) return micros;
     }
+  }
+
+  /** Their bytes are sent again: what they paid is not ours. */
+  async #forgotten(block: bigint): Promise<bigint> {
+    const { engine, chain } = this.#options;
+    const rows = await streamsOfStatus(engine, { kind: 'withdrawal', status: 'final', limit: PAGE_MAX });
+    const recent = rows
+      .map(({ state }) => state as unknown as WithdrawalState)
+      .filter((one) => one.rail === chain.key && BigInt(one.broadcast.block) > block - REORG_BLOCKS_MAX);
+    let micros = 0n;
+    for (const [number, there] of Map.groupBy(recent, ({ broadcast }) => broadcast.block)) {
+      const hash = (await chain.header(BigInt(number)))?.hash;
+      for (const one of there)
+        if (one.broadcast.block_hash !== hash) micros += BigInt(one.amount_micros) - (await this.#takenOf(one, block));
+    }
+    return micros;
   }
 
   async #takenOf({ broadcast, amount_micros }: WithdrawalState, block: bigint): Promise<bigint> {
@@ -248,6 +265,8 @@ export class ReserveCheck {
   }
 }
 
+const differs = (a: ReserveFigures, b: ReserveFigures): boolean => unexplainedMicros([a]) !== unexplainedMicros([b]);
+
 /** What differs from the last record, what counts towards a stop, and now and then that all is well. */
 function isNews(
   { reserves, withdrawals_stopped }: RailState,
@@ -256,10 +275,9 @@ function isNews(
 ): boolean {
   if (!reserves) return true;
   const { isEqual, isElsewhere, missingMicros } = reservesAnswer(parts);
-  const unexplained = unexplainedMicros(parts);
   const isCounting = missingMicros > 0n && reserves.looks_short < LOOKS_SHORT_MAX;
   const isOver = missingMicros === 0n && (withdrawals_stopped === true || reserves.looks_short > 0);
-  const isOther = isEqual !== reserves.is_equal || unexplained !== unexplainedMicros(reserves.parts);
+  const isOther = isEqual !== reserves.is_equal || parts.some((part, i) => differs(part, reserves.parts[i]!));
   return isElsewhere || isCounting || isOver || isOther || nowUs - BigInt(reserves.checked_at_us) >= RECORD_EVERY_US;
 }
 

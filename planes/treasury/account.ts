@@ -14,6 +14,7 @@ import {
   type JsonObject,
   microsIn,
   optionalIn,
+  paymentAccount,
   type Reads,
   type Rejection,
   SAFE_MICROS_MAX,
@@ -65,8 +66,14 @@ function reads(command: Command): Reads {
   const [id, user] = [textIn(body, 'deposit_id'), userAccount(principalOf(command))];
   if (type === 'ClaimDeposit')
     return { streams: [depositStream(id)], accounts: [user, userAccount(SUSPENSE), claimAccount(id)] };
-  const accounts = [user, depositAccount(id)];
+  const accounts = [user, depositAccount(id), ...paymentMarkers(body)];
   return isOnChain(body) ? { streams: [depositStream(id)], accounts } : { accounts };
+}
+
+/** Of a deposit that an authorization moved: the token takes it once, so it is credited once, in whichever transaction it comes. */
+function paymentMarkers(body: JsonObject): string[] {
+  const payment = body['payment'] as JsonObject | undefined;
+  return payment ? [paymentAccount(textIn(body, 'source'), textIn(payment, 'payer'), textIn(payment, 'nonce'))] : [];
 }
 
 /** Development money comes from nowhere; everything else was seen on a chain, and its deposit says what. */
@@ -114,6 +121,9 @@ function creditDeposit(state: AccountState, command: Command, seen: Seen): Decis
   if (seen.availableMicros(marker) !== undefined) return { rejection: 'ALREADY_EXISTS', facts: { id: depositId } };
   const debit = sourceAccount(state, command, seen);
   if (debit === undefined) return { rejection: 'NOT_FOUND' };
+  const markers = [marker, ...paymentMarkers(body)];
+  if (markers.some((one) => seen.availableMicros(one) !== undefined))
+    return { rejection: 'PAYMENT_CREDITED', facts: { id: depositId } };
   const quoted = optionalIn(body, 'quote_id', textIn) === null ? {} : quotedOf(command, seen);
   const user = userAccount(state.principal);
   const balanceMicros = (seen.availableMicros(user) ?? 0n) + amountMicros;
@@ -133,7 +143,7 @@ function creditDeposit(state: AccountState, command: Command, seen: Seen): Decis
         },
       },
     ],
-    opens: [{ account: marker, asset: 'usd', noOverdraft: true }],
+    opens: markers.map((one) => ({ account: one, asset: 'usd', noOverdraft: true })),
     postings: [{ asset: 'usd', debit, credit: user, amountMicros }],
     answer: {
       ...credited,
@@ -162,8 +172,15 @@ function sourceAccount(state: AccountState, { body }: Command, seen: Seen): stri
     found.status === 'seen' &&
     found.principal === state.principal &&
     found.amount_micros === textIn(body, 'amount_micros') &&
-    (found.quote_id ?? null) === optionalIn(body, 'quote_id', textIn);
+    (found.quote_id ?? null) === optionalIn(body, 'quote_id', textIn) &&
+    isItsPayment(found, body);
   return isIt ? chainAccount(found.rail, found.door) : undefined;
+}
+
+/** What moved it, when the command says that an authorization did. */
+function isItsPayment({ payer, authorization }: DepositState, body: JsonObject): boolean {
+  const payment = body['payment'] as JsonObject | undefined;
+  return !payment || (payment['payer'] === payer && payment['nonce'] === authorization);
 }
 
 /** For whoever waits for this payment: the quote, and which authorization paid it. */

@@ -8,6 +8,7 @@ import {
   chainAccount,
   type Decider,
   type Decision,
+  depositAccount,
   type JsonObject,
   microsIn,
   optionalIn,
@@ -41,9 +42,12 @@ export type DepositState = {
   amount_micros: string;
   /** Whom it is for; `suspense` when nobody is known. */
   principal: string;
-  /** The quote that it pays, and the nonce of the authorization that says so; absent when it pays none. */
+  /** The quote that it pays; absent when it pays none. */
   quote_id?: string;
+  /** The nonce of the authorization that moved it; absent when none did. */
   authorization?: string;
+  /** The same payment was paid out as this other deposit, which the chain forgot; absent else. */
+  paid_as?: string;
   /** An account has its amount, whatever the chain says by now. */
   is_paid_out: boolean;
   seen_at_us: string;
@@ -86,6 +90,7 @@ export const deposit: Decider<DepositState> = {
     if (command.type === 'LoseDeposit') return lose(state, command);
     if (command.type === 'RestoreDeposit') return restore(state);
     if (command.type === 'SettleDeposit') return settle(state, command);
+    if (command.type === 'AdoptDeposit') return adopt(state, command, seen);
     throw new TypeError(`a deposit knows no command ${command.type}`);
   },
   evolve,
@@ -93,6 +98,7 @@ export const deposit: Decider<DepositState> = {
 };
 
 function reads({ type, body }: Command): Reads {
+  if (type === 'AdoptDeposit') return { streams: [depositStream(textIn(body, 'paid_as'))] };
   if (type !== 'SeeDeposit') return {};
   const [rail, nonce] = [textIn(body, 'rail'), optionalIn(body, 'authorization', textIn)];
   const paid = nonce === null ? [] : [authorizationStream(rail, textIn(body, 'payer'), nonce)];
@@ -106,9 +112,14 @@ function evolve(state: DepositState, { type, body }: { type: string; body: JsonO
     const isThere = state.status === 'parked' || !state.is_paid_out;
     return { ...state, status: isThere ? settledStatus(principal) : state.status, principal, is_paid_out: true };
   }
+  if (type === 'DepositAdopted') {
+    const [paid_as, principal] = [textIn(body, 'paid_as'), textIn(body, 'principal')];
+    return { ...state, status: 'credited', paid_as, principal, is_paid_out: true };
+  }
   if (type === 'DepositLost') return { ...state, status: 'gone' };
   if (type === 'DepositReversed') return { ...state, status: 'reversed' };
-  if (type === 'DepositRestored') return { ...state, status: settledStatus(state.principal) };
+  if (type === 'DepositRestored')
+    return { ...state, status: state.paid_as === undefined ? settledStatus(state.principal) : 'credited' };
   throw new TypeError(`a deposit knows no event ${type}`);
 }
 
@@ -144,11 +155,17 @@ function see(state: DepositState, { stream, body }: Command, seen: Seen): Decisi
     door,
     amount_micros: String(amountMicros),
     principal: state.is_paid_out ? state.principal : asked,
-    ...(quoted ? { quote_id: quoted.quote, authorization: quoted.nonce } : {}),
+    ...(quoted ? { quote_id: quoted.quote } : {}),
+    ...authorizationOf(body),
     seen_at_us: String(seen.atUs),
   };
   const { tx, block_hash } = event;
   return { events: [{ type: 'DepositSeen', body: event }], evidence: [{ tx, block_hash }] };
+}
+
+function authorizationOf(body: JsonObject): { authorization?: string } {
+  const nonce = optionalIn(body, 'authorization', textIn);
+  return nonce === null ? {} : { authorization: nonce };
 }
 
 /** Undefined when no authorization moved it, or one that no quote has. */
@@ -178,6 +195,31 @@ function restore(state: DepositState): Decision {
   const postings = [moving(state, chainAccount(state.rail, state.door), reorgLossAccount(state.rail))];
   const { block, block_hash } = state;
   return { events: [{ type: 'DepositRestored', body: { block, block_hash } }], postings, rule: 'reorg_reserve' };
+}
+
+/**
+ * The chain forgot the transaction that brought a payment, and another one brought it anew: the token takes an authorization once, so
+ * it is the same money, which somebody has already.
+ */
+function adopt(state: DepositState, { body }: Command, seen: Seen): Decision {
+  const paid_as = textIn(body, 'paid_as');
+  const first = seen.state(depositStream(paid_as)) as DepositState;
+  const isSame =
+    first.id !== state.id &&
+    first.rail === state.rail &&
+    first.payer === state.payer &&
+    first.amount_micros === state.amount_micros &&
+    first.authorization !== undefined &&
+    first.authorization === state.authorization;
+  if (!isSame || !first.is_paid_out || first.paid_as !== undefined) return { rejection: 'NOT_FOUND' };
+  if (state.status !== 'seen' || state.is_paid_out || first.status !== 'reversed')
+    return { rejection: 'NOTHING_TO_CHANGE' };
+  return {
+    events: [{ type: 'DepositAdopted', body: { paid_as, principal: first.principal } }],
+    opens: [{ account: depositAccount(state.id), asset: 'usd', noOverdraft: true }],
+    postings: [moving(state, chainAccount(state.rail, state.door), reorgLossAccount(state.rail))],
+    rule: 'reorg_reserve',
+  };
 }
 
 const moving = (state: DepositState, debit: string, credit: string): Posting => ({

@@ -12,11 +12,18 @@ import {
   ownFundsAccount,
   type Posting,
   type Reads,
+  reorgLossAccount,
   type Seen,
   textIn,
 } from '@tallystick/kernel';
 import type { RailState } from './rail.ts';
-import { type ReserveFigures, type ReservesSeen, reservesAnswer, unexplainedMicros } from './reserves.ts';
+import {
+  type ReserveFigures,
+  type ReservesSeen,
+  reservesAnswer,
+  uncheckedRefusal,
+  unexplainedMicros,
+} from './reserves.ts';
 
 const CONTRIBUTE = 'ContributeFunds';
 const COMMANDS: ReadonlySet<string> = new Set([CONTRIBUTE, 'WriteOffFunds']);
@@ -28,15 +35,17 @@ export const isOwnFundsCommand = (type: string): boolean => COMMANDS.has(type);
 /** Whether `evolveOwnFunds` knows the event. */
 export const isOwnFundsEvent = (type: string): boolean => EVENTS.has(type);
 
-export const ownFundsReads = (rail: string): Reads => ({ accounts: [ownFundsAccount(rail)] });
+export const ownFundsReads = (rail: string): Reads => ({ accounts: [ownFundsAccount(rail), reorgLossAccount(rail)] });
 
 /** `ContributeFunds` and `WriteOffFunds` `{amount_micros, reason, by}`, of the treasury's address. */
 export function decideOwnFunds(state: RailState, { type, body }: Command, seen: Seen): Decision {
   const isIn = type === CONTRIBUTE;
   const [asked, account] = [microsIn(body, 'amount_micros'), ownFundsAccount(state.rail)];
   if (asked <= 0n) return { rejection: 'AMOUNT_NOT_POSITIVE', facts: { amount_micros: String(asked) } };
+  const old = uncheckedRefusal(state, seen.atUs);
+  if (old) return old;
   const own = seen.availableMicros(account);
-  const available = isIn ? overMicros(state) : least(missingMicros(state), own ?? 0n);
+  const available = isIn ? overMicros(state) : least(missingMicros(state), freeMicros(state, own ?? 0n, seen));
   if (asked > available) {
     const facts = { asked_micros: String(asked), available_micros: String(available), own_micros: String(own ?? 0n) };
     return { rejection: 'FUNDS_NOT_UNEXPLAINED', facts };
@@ -56,6 +65,10 @@ function posting(rail: string, isIn: boolean, amountMicros: bigint): Posting {
   const [held, own] = [chainAccount(rail, 'treasury'), ownFundsAccount(rail)];
   return { asset: 'usd', amountMicros, ...(isIn ? { debit: held, credit: own } : { debit: own, credit: held }) };
 }
+
+/** Of its own, beyond what stands in for deposits that the chain took back: those are somebody's still. */
+const freeMicros = ({ rail }: RailState, own: bigint, seen: Seen): bigint =>
+  atLeastZero(own + (seen.availableMicros(reorgLossAccount(rail)) ?? 0n));
 
 const least = (a: bigint, b: bigint): bigint => (a < b ? a : b);
 const atLeastZero = (micros: bigint): bigint => (micros > 0n ? micros : 0n);

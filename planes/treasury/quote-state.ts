@@ -8,7 +8,7 @@ import { type Payment, paymentIn } from './payment.ts';
 
 /**
  * `open`: offered; `bound`: a payment is accepted and will be carried to the chain; `signed`: its transaction may be mined at any
- * time; `paid`: the money is in the account; `lapsed`: the payment can never be used any more.
+ * time, or is final and its money is not in the account yet; `paid`: the money is in the account; `lapsed`: the payment can never be used any more.
  */
 export type QuoteStatus = '' | 'open' | 'bound' | 'signed' | 'paid' | 'lapsed';
 
@@ -43,6 +43,8 @@ export type QuoteState = {
   /** The deposit that credited it; empty before. */
   deposit_id: string;
   broadcast: Broadcast;
+  /** The last final one of an earlier round: the chain may forget it. Absent before there was one. */
+  carried?: Broadcast;
 };
 
 /** A payment is carried to the chain so often; one that the token undid is not carried again. */
@@ -91,7 +93,7 @@ export const offeredQuote = (offered: JsonObject): QuoteState => ({
 
 export function evolveQuote(state: QuoteState, event: DomainEvent): QuoteState {
   const { type, body } = event;
-  if (type === 'QuoteOffered') return offeredQuote(body);
+  if (type === 'QuoteOffered') return { ...offeredQuote(body), ...carriedBefore(state) };
   if (type === 'QuoteBound') {
     const promised = optionalIn(body, 'promised_micros', textIn);
     const told = { payment: paymentIn(body), amount_micros: textIn(body, 'amount_micros') };
@@ -104,6 +106,11 @@ export function evolveQuote(state: QuoteState, event: DomainEvent): QuoteState {
   }
   if (isBroadcastEvent(event)) return withBroadcast(state, evolveBroadcast(state.broadcast, event));
   throw new TypeError(`a quote knows no event ${type}`);
+}
+
+function carriedBefore({ broadcast, carried }: QuoteState): Pick<QuoteState, 'carried'> {
+  const last = broadcast.phase === 'final' ? broadcast : carried;
+  return last ? { carried: last } : {};
 }
 
 /** Nothing of ours is on its way, and its money has not come: it is only waited for, or the chain forgot what was final. */

@@ -1,7 +1,15 @@
 // Quotes and the authorizations that pay them: one row per command and refusal, and the laws over random histories.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { chainAccount, type JsonObject, promisedAccount, SUSPENSE, userAccount, type World } from '@tallystick/kernel';
+import {
+  chainAccount,
+  type JsonObject,
+  memoryWorld,
+  promisedAccount,
+  SUSPENSE,
+  userAccount,
+  type World,
+} from '@tallystick/kernel';
 import { deciderLaws, type LawCommand } from '@tallystick/kernel/laws';
 import fc from 'fast-check';
 import { authNonceOf, type DepositState, depositStream, QUOTE_MS, quoteIdOf, SETTLE_TRIES_MAX } from './index.ts';
@@ -243,6 +251,25 @@ test('[I-41] a payment whose final transaction the chain forgot before its money
   assert.deepEqual([last.rejection, stateOf(world).status, stateOf(world).round], [undefined, 'open', 1]);
   const late = run(...forgotten, see(), credit());
   assert.deepEqual([late.last.rejection, stateOf(late.world).status], [undefined, 'paid']);
+});
+
+test('[I-41] a payment whose money is in the account does not lapse, however late its quote hears of it', () => {
+  const deaf = memoryWorld({ ...RULES, reactions: [] });
+  const say = (all: LawCommand[]) =>
+    all
+      .map((command, i) =>
+        deaf.execute({ principal: 'platform', ...command, key: `deaf ${i} of ${all.length}` }, NOW_S * US_PER_S),
+      )
+      .at(-1)!;
+  say([...BOUND, sign(), conclude(true), see(), credit(), scan(LAPSE_BLOCK)]);
+  assert.deepEqual([stateOf(deaf).status, stateOf(deaf).deposit_id], ['signed', '']);
+  assert.equal(say([lapse(NOW_S + 300n, 'platform', true)]).rejection, 'NOTHING_TO_CHANGE');
+});
+
+test('what was final in an earlier round is kept for when the chain forgets it', () => {
+  const { world } = run(...BOUND, sign(), conclude(true), see(), credit(), offer());
+  const { status, broadcast, carried } = stateOf(world);
+  assert.deepEqual([status, broadcast.phase, carried?.phase, carried?.attempts.length], ['open', 'none', 'final', 1]);
 });
 
 test('[I-41] a lapsed payment makes room for another offer; its late money is its principal’s', () => {

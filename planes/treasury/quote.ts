@@ -13,6 +13,7 @@ import {
   microsIn,
   optionalIn,
   type Posting,
+  paymentAccount,
   promisedAccount,
   type Reads,
   SAFE_MICROS_MAX,
@@ -65,10 +66,15 @@ export const quote: Decider<QuoteState> = {
 
 function reads(command: Command): Reads {
   if (isBroadcastCommand(command)) return broadcastReads(command);
-  if (command.type === 'LapseQuote') return { streams: [railStream(textIn(command.body, 'rail'))] };
+  if (command.type === 'LapseQuote') return lapseReads(command.body);
   if (command.type !== 'BindQuote') return {};
   const [{ from, nonce }, rail] = [paymentIn(command.body), textIn(command.body, 'rail')];
   return { streams: [authorizationStream(rail, from, nonce)], accounts: [promisedAccount(rail, from)] };
+}
+
+function lapseReads(body: JsonObject): Reads {
+  const [rail, payer, nonce] = [textIn(body, 'rail'), textIn(body, 'payer'), textIn(body, 'nonce')];
+  return { streams: [railStream(rail)], accounts: [paymentAccount(rail, payer, nonce)] };
 }
 
 /** A first offer, or another one when the last can take no payment any more and none is under way. */
@@ -193,7 +199,10 @@ function lapse(state: QuoteState, { body }: Command, seen: Seen): Decision {
   const { scanned } = seen.state(railStream(rail)) as RailState;
   const isOver = state.payment !== null && BigInt(block_time_s) >= BigInt(state.payment.valid_before);
   const isNowhere = !flagIn(body, 'is_used') || BigInt(scanned.number) >= BigInt(block);
-  if (!isOnlyAwaited(state) || !isOver || !isNowhere) return { rejection: 'NOTHING_TO_CHANGE' };
+  const [payer, nonce] = [textIn(body, 'payer'), textIn(body, 'nonce')];
+  const isIt = state.payment?.from === payer && state.payment.nonce === nonce;
+  const isCredited = seen.availableMicros(paymentAccount(rail, payer, nonce)) !== undefined; // its quote hears of it soon
+  if (!isOnlyAwaited(state) || !isIt || !isOver || !isNowhere || isCredited) return { rejection: 'NOTHING_TO_CHANGE' };
   const event = { type: 'QuoteLapsed', body: { block, block_time_s } };
   const evidence = [{ block_hash: textIn(body, 'block_hash') }];
   return { events: [event], postings: promiseOver(state), evidence };

@@ -122,7 +122,10 @@ export const lapse = (block_time_s: bigint, by = 'platform', is_used = false, wh
   command(
     quoteStream(ID),
     'LapseQuote',
-    { rail: where, block_time_s: String(block_time_s), block: LAPSE_BLOCK, block_hash: '0xb9', is_used },
+    {
+      ...{ rail: where, payer: PAYER, nonce: NONCE, block_time_s: String(block_time_s) },
+      ...{ block: LAPSE_BLOCK, block_hash: '0xb9', is_used },
+    },
     by,
   );
 /** Blocks up to this one were looked through. */
@@ -152,8 +155,12 @@ export const credit = (change: JsonObject = {}, who = ANN, id = 'dep_1') =>
     source: RAIL,
     reference: '0x7#0',
     quote_id: ID,
+    payment: { payer: PAYER, nonce: NONCE },
     ...change,
   });
+export const lose = (id = 'dep_1', block_hash = '0xb5') => command(depositStream(id), 'LoseDeposit', { block_hash });
+/** `dep_2` for `dep_1`. */
+export const adopt = (by = 'platform') => command(depositStream('dep_2'), 'AdoptDeposit', { paid_as: 'dep_1' }, by);
 export const topUp = (amount: string, by = ANN) =>
   command(`account:${ANN}`, 'RequestTopUp', { amount_micros: amount }, by);
 export const settle = (by: string) =>

@@ -16,6 +16,7 @@ const EVENTS_ABI = parseAbi([
   'event AuthorizationUsed(address indexed authorizer, bytes32 indexed nonce)',
 ]);
 const TRANSFER = EVENTS_ABI[0];
+const TRANSFER_TOPIC = toEventSelector(EVENTS_ABI[0]);
 const AUTHORIZATION_USED_TOPIC = toEventSelector(EVENTS_ABI[1]);
 
 /** Dollars that arrived at one of our addresses. */
@@ -99,7 +100,7 @@ async function placed(
   }));
 }
 
-/** For each of the wanted transfers the nonce that its payer used last before it, if any. */
+/** For each of the wanted transfers the nonce that its payer used for it: an authorization moves the next transfer of its payer, and no other. */
 function authorizationsBefore(
   token: string,
   logs: readonly Log<bigint, number, false>[],
@@ -111,8 +112,10 @@ function authorizationsBefore(
     if (address.toLowerCase() !== token) continue;
     const [what, who, nonce] = topics;
     if (what === AUTHORIZATION_USED_TOPIC && who && nonce) lastOf.set(addressIn(who), nonce);
-    const used = wanted.has(logIndex) && who ? lastOf.get(addressIn(who)) : undefined;
-    if (used) found.set(logIndex, used);
+    if (what !== TRANSFER_TOPIC || !who) continue;
+    const used = lastOf.get(addressIn(who));
+    lastOf.delete(addressIn(who));
+    if (used && wanted.has(logIndex)) found.set(logIndex, used);
   }
   return found;
 }
