@@ -4,8 +4,9 @@
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { JobStatus, type Sandbox, SandboxStatus, StopReason } from '@tallystick/sdk';
+import { JobStatus, type Sandbox, SandboxStatus, StopReason, type Tally } from '@tallystick/sdk';
 import { bookProblems, receiptsOf } from './harness/books.ts';
+import { assertExportsVerify } from './harness/exports.ts';
 import { assertLeaseKept, buyWatched, SECOND_MICROS, SMALL, untilEnded } from './harness/lease.ts';
 import { lastingPids, watchMachine } from './harness/machine.ts';
 import { newcomer } from './harness/newcomer.ts';
@@ -20,12 +21,17 @@ const NOTICE_MS = 2_500;
 
 describe('the money ends and the machine stops', { concurrency: 5 }, () => {
   let platform: Platform;
+  const everybody: Tally[] = [];
   before(async () => {
     platform = await startPlatform({ quantumMs: 1_000, graceMs: GRACE_MS });
   });
   after(async () => {
-    assert.deepEqual(await bookProblems(platform.folder), [], 'the books');
-    await platform[Symbol.asyncDispose]();
+    try {
+      assert.deepEqual(await bookProblems(platform.folder), [], 'the books');
+      await assertExportsVerify(everybody); // however their machines ended
+    } finally {
+      await platform[Symbol.asyncDispose]();
+    }
   });
 
   async function jobOf(
@@ -33,6 +39,7 @@ describe('the money ends and the machine stops', { concurrency: 5 }, () => {
     options: { maxTotalSpendMicros: bigint; ttlMs?: bigint; idleTimeoutMs?: bigint },
   ) {
     const { tally } = await newcomer(platform.url, { depositMicros });
+    everybody.push(tally);
     return { tally, job: await tally.jobs.create(options) };
   }
 

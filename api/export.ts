@@ -12,6 +12,7 @@ import {
   type ReceiptRow,
   readReceipts,
   readTickets,
+  streamsBegunUnowned,
 } from '@tallystick/engine';
 import { providerStream } from '@tallystick/hosting';
 import {
@@ -28,6 +29,7 @@ import {
 import { refuse } from '@tallystick/surface';
 
 const RECEIPTS_PER_PAGE = 500;
+const STREAMS_AT_ONCE = 16;
 
 export interface ExportOptions {
   engine: Engine;
@@ -88,15 +90,11 @@ function headerLine(
 }
 
 /**
- * In log order: the principal's own receipts, and what nobody owns but they stand on: the beginnings of its logins and
- * of its standing, and the switches of providers.
+ * In log order: the principal's own receipts, and what nobody owns but they stand on: the beginnings of its streams, and
+ * the switches of providers.
  */
 async function* receiptPages(engine: Engine, owner: string, size: number): AsyncGenerator<ReceiptRow[]> {
-  const nobodys = [
-    ...(await loginBeginnings(engine, owner)),
-    ...(await unowned(engine, standingStream(owner))),
-    ...(await providerSwitches(engine, owner)),
-  ];
+  const nobodys = [...(await beginnings(engine, owner)), ...(await providerSwitches(engine, owner))];
   const early = nobodys.sort((a, b) => a.pos - b.pos);
   let after = FROM_START;
   for (;;) {
@@ -109,23 +107,15 @@ async function* receiptPages(engine: Engine, owner: string, size: number): Async
   }
 }
 
-/** The receipt of a nonce has no owner; the login that used it does. Oldest first. */
-async function loginBeginnings(engine: Engine, owner: string): Promise<ReceiptRow[]> {
+/** What the owner's streams begin with: the nonce of a login has no owner, the login does; money is told to whoever waits, or nobody. */
+async function beginnings(engine: Engine, owner: string): Promise<ReceiptRow[]> {
+  const streams = [...new Set([standingStream(owner), ...(await streamsBegunUnowned(engine, owner))])];
   const rows: ReceiptRow[] = [];
-  let after: number | undefined;
-  for (;;) {
-    const logins = await listStreams(engine, {
-      kind: 'login',
-      owner,
-      limit: PAGE_MAX,
-      ...(after === undefined ? {} : { after }),
-    });
-    for (const { stream } of logins) {
-      rows.push(...(await unowned(engine, stream)));
-    }
-    if (logins.length < PAGE_MAX) return rows.sort((a, b) => a.pos - b.pos);
-    after = logins.at(-1)!.createdPos;
-  }
+  for (let at = 0; at < streams.length; at += STREAMS_AT_ONCE)
+    rows.push(
+      ...(await Promise.all(streams.slice(at, at + STREAMS_AT_ONCE).map((stream) => unowned(engine, stream)))).flat(),
+    );
+  return rows;
 }
 
 /** The first receipts of a stream that somebody owned only later: refusals, and what made it. */

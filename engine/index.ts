@@ -32,6 +32,7 @@ export {
   type StreamRow,
   statusReader,
   streamReader,
+  streamsBegunUnowned,
   streamsOfStatus,
   trialBalance,
   type WaitingWork,

@@ -119,6 +119,12 @@ export async function streamsOfStatus(
   return (await engine.query<HeadRow>(STATEMENTS.streamsOfStatus, values)).map((row) => streamOf(engine.shard, row));
 }
 
+/** Streams of an owner whose first receipts were nobody's yet: they were refusals, or told before somebody owned them. */
+export async function streamsBegunUnowned(engine: Engine, owner: string): Promise<string[]> {
+  const values = [engine.shard, [...engine.rules.deciders.keys()], owner];
+  return (await engine.query<{ stream: string }>(STATEMENTS.streamsBegunUnowned, values)).map(({ stream }) => stream);
+}
+
 export interface AccountRow {
   account: string;
   asset: string;

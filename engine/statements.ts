@@ -81,6 +81,9 @@ export const STATEMENTS = {
     streamsOfStatus: STREAMS_OF_STATUS,
     readBalances: `select account, asset, no_overdraft, debits_posted, credits_posted, debits_pending, credits_pending
       from engine.account where shard = $1::smallint and account = any($2::text[])`,
+    streamsBegunUnowned: `select h.stream from engine.stream_head h
+      where h.shard = $1::smallint and h.kind = any($2::text[]) and h.owner = $3::text and h.created_pos is not null and exists (
+        select from engine.receipt r where r.shard = h.shard and r.stream = h.stream and r.seq = 1 and r.owner is null)`,
     allReceipts: `select pos, payload from engine.receipt where shard = $1::smallint and pos > $2::bigint order by pos limit $3::int`,
     receiptsOfOwner: `select pos, payload from engine.receipt
       where shard = $1::smallint and owner = $4::text and pos > $2::bigint order by pos limit $3::int`,

@@ -95,7 +95,11 @@ select 'the stream ' || stream || ' has ' || n || ' receipts from ' || lo || ' t
   where hi - lo + 1 <> n
 union all
 select 'the stream ' || h.stream || ' stands at receipt ' || h.receipt_seq || ', its last one is ' || c.hi
-  from engine.stream_head h join chain c using (stream) where c.hi <> h.receipt_seq`;
+  from engine.stream_head h join chain c using (stream) where c.hi <> h.receipt_seq
+union all
+select 'the stream ' || a.stream || ' changes its owner at receipt ' || b.seq || ': nobody''s export has all of it'
+  from engine.receipt a join engine.receipt b on b.shard = a.shard and b.stream = a.stream and b.seq = a.seq + 1
+  where a.owner is not null and b.owner is distinct from a.owner`;
 
 /** Receipts so far. */
 export async function logHead(folder: string): Promise<bigint> {

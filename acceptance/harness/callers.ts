@@ -3,15 +3,12 @@
  * Promise: whoever gets no answer repeats with the same key; what was answered is held against the platform afterwards.
  */
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
-import { rmSync } from 'node:fs';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { promisify } from 'node:util';
 import { ApiError, JobStatus, SandboxStatus, UnreachableError } from '@tallystick/sdk';
 import { query } from './books.ts';
+import { assertExportsVerify } from './exports.ts';
 import { type Newcomer, newcomer } from './newcomer.ts';
-import { type Platform, ROOT, temporaryFolder } from './platform.ts';
+import type { Platform } from './platform.ts';
 import { until } from './until.ts';
 
 /** Nobody waits longer for one answer than this, over all repetitions. */
@@ -19,7 +16,6 @@ const ANSWER_MS_MAX = 90_000;
 const REPEAT_EVERY_MS = 100;
 const END_MS_MAX = 100_000;
 const REPLAYED_JOBS_MAX = 5;
-const VERIFIED_BYTES_MAX = 64 << 20;
 
 /** What one caller was told, by what it asked for. */
 export interface Told {
@@ -124,25 +120,5 @@ export async function endAll(callers: readonly Caller[]): Promise<void> {
 }
 
 /** [I-21] Each caller's own export, checked by the offline program. */
-export async function assertVerified(callers: readonly Caller[]): Promise<void> {
-  const exports = temporaryFolder();
-  try {
-    await Promise.all(
-      callers.map(async ({ who }, at) => {
-        const path = join(exports, `${at}.jsonl`);
-        await who.tally.receipts.export(path);
-        const { ok, problems } = await verifyOffline(path);
-        assert.ok(ok, `[I-21] ${JSON.stringify(problems)}`);
-      }),
-    );
-  } finally {
-    rmSync(exports, { recursive: true, force: true });
-  }
-}
-
-async function verifyOffline(path: string): Promise<{ ok: boolean; problems: unknown[] }> {
-  const args = [join(ROOT, 'terminal', 'main.ts'), 'verify', path, '--json'];
-  const run = promisify(execFile)(process.execPath, args, { maxBuffer: VERIFIED_BYTES_MAX });
-  const { stdout } = await run.catch((fault: { stdout: string }) => fault);
-  return JSON.parse(stdout);
-}
+export const assertVerified = (callers: readonly Caller[]): Promise<void> =>
+  assertExportsVerify(callers.map(({ who }) => who.tally));
