@@ -216,6 +216,29 @@ test('above a limit a person is asked; a no is told, a yes pays', async () => {
   assert.deepEqual([takenMicros(s), asked], [[PRICE], [PRICE, PRICE]]);
 });
 
+test('[I-44] what the wallet does not hold is not signed, and counts against no limit; when it is there it is paid', async () => {
+  await using s = await scene();
+  let held: bigint | undefined = PRICE - 1n;
+  const asked: [string, bigint][] = [];
+  const holds = async (address: string, { amountMicros }: { amountMicros: bigint }) => {
+    asked.push([address, amountMicros]);
+    return held;
+  };
+  const client = s.client({ holds, perDayMicros: PRICE });
+  const { code, problem } = await refusal(create(client, 'mine'));
+  assert.equal(code, 'payment_declined');
+  assert.match(
+    String(problem['cause']),
+    /^the wallet holds \$0\.000999, and \$0\.001 is asked: put dollars of 0x.* into 0x/,
+  );
+  assert.match(String(problem['suggestion']), /same key: mine$/);
+  assert.deepEqual([(await only(s)).status, takenMicros(s)], ['refused', []]);
+  held = PRICE;
+  await create(client, 'mine');
+  assert.deepEqual([(await only(s)).status, takenMicros(s)], ['settled', [PRICE]]);
+  assert.deepEqual(asked, Array(2).fill([signer.address, PRICE]));
+});
+
 test('a wallet that cannot be opened is a payment that waits for a person', async () => {
   await using s = await scene();
   const closed = { signer: async () => Promise.reject(new Error('no passphrase')) };

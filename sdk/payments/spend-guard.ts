@@ -3,6 +3,7 @@
  * Promise: checked, then signed, then written down, and only then let out; a repeat of a call gets the payment that it had.
  */
 import { createHash } from 'node:crypto';
+import { formatUsd } from '@tallystick/kernel';
 import {
   type PaidCall,
   type Payer,
@@ -39,6 +40,8 @@ export interface SpendGuardOptions extends SpendLimits {
   signer: Signer | (() => Promise<Signer>);
   /** Absent: kept as long as the process, and so are the limits of a day. */
   intents?: IntentStore;
+  /** What a wallet holds of the token that is asked, in micros; less than is asked, and nothing is signed. Undefined where it is not known. */
+  holds?: ((address: string, option: PaymentOption) => Promise<bigint | undefined>) | undefined;
   /** Asks a person about a payment above the limits; absent: it is refused. */
   ask?: ((question: PaymentQuestion) => Promise<boolean>) | undefined;
   /** Ends the sentence that refuses: how a person allows the payment. */
@@ -86,6 +89,7 @@ async function pay(guard: Guard, required: PaymentRequired, paid: PaidCall): Pro
   if (first.kind === 'again') return first.intent.header;
   const allowedMicros = first.kind === 'above' ? await askedFor(guard, first, call) : undefined;
   const signer = await openSigner(guard, first, call);
+  await assertCovered(guard, signer, first, call);
   const decided = await intents.change<string | Error>(async (all) => {
     const verdict = judge(all, caseOf(allowedMicros));
     if (verdict.kind === 'again') return { put: [], answer: verdict.intent.header };
@@ -120,6 +124,16 @@ async function openSigner(guard: Guard, { option }: Unsigned, call: Asked): Prom
     const cause = fault instanceof Error ? fault.message : String(fault);
     throw declined(guard, await refused(guard, option, call, cause), cause);
   }
+}
+
+/** A payment that the token would refuse is not signed: what is signed counts against the limits, whatever becomes of it. */
+async function assertCovered(guard: Guard, { address }: Signer, { option }: Unsigned, call: Asked): Promise<void> {
+  const held = await guard.holds?.(address, option);
+  if (held === undefined || held >= option.amountMicros) return;
+  const money = `${formatUsd(held)}, and ${formatUsd(option.amountMicros)} is asked`;
+  const cause = `the wallet holds ${money}: put dollars of ${option.asset} on ${option.network} into ${address}`;
+  const intent = await refused(guard, option, call, cause);
+  throw declined({ ...guard, wayOut: () => `Then repeat the call with the same key: ${intent.key}` }, intent, cause);
 }
 
 const refused = (guard: Guard, option: PaymentOption, call: Asked, cause: string): Promise<PaymentIntent> =>

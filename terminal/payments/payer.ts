@@ -4,11 +4,13 @@
  */
 import {
   type Connection,
+  connect,
   fileIntents,
   formatUsd,
   type Payer,
   type Payment,
   type PaymentIntent,
+  type PaymentOption,
   type PaymentQuestion,
   refuseHere,
   type Signer,
@@ -48,7 +50,8 @@ export function payingOf(terms: PayingTerms): Paying {
 function payerOf(terms: PayingTerms, connection: Connection): Payer {
   const signer = openedOnce(terms.io);
   const intents = fileIntents(paymentsFolder(terms.io), terms.io.nowMs);
-  const common = { signer, intents, wayOut, nowMs: terms.io.nowMs, ...asking(terms) };
+  const holds = holdsOf(connection);
+  const common = { signer, intents, holds, wayOut, nowMs: terms.io.nowMs, ...asking(terms) };
   const guard = async (): Promise<Payer> => spendGuard({ ...(await limitsHere(terms, connection)), ...common });
   return {
     pay: async (required, call) => (await guard()).pay(required, call),
@@ -56,6 +59,17 @@ function payerOf(terms: PayingTerms, connection: Connection): Payer {
     settled: async (payment) => (await guard()).settled!(payment),
   };
 }
+
+/** As the platform sees it on its chain; only of the wallet whose account this is. */
+const holdsOf =
+  ({ baseUrl, apiKey = '', fetch }: Connection) =>
+  async (address: string, { network, asset }: PaymentOption): Promise<bigint | undefined> => {
+    const { services } = connect({ baseUrl, apiKey, attemptsMax: 1, ...(fetch ? { fetch } : {}) });
+    const wallet = await services.wallet.getWallet({}).catch(() => undefined);
+    const isIt =
+      wallet?.address === address.toLowerCase() && wallet.network === network && wallet.token === asset.toLowerCase();
+    return isIt ? wallet.balanceMicros : undefined;
+  };
 
 async function limitsHere({ io, wish }: PayingTerms, connection: Connection) {
   const { baseUrl, apiKey = '' } = connection;

@@ -28,6 +28,7 @@ async function scene(): Promise<Scene> {
     return { code: said.code, value: answerOf(said) };
   };
   assert.equal((await say('login', '--new')).code, 0);
+  assert.equal((await say('wallet', 'fund', '--amount', '$10')).code, 0);
   fake.till.priceMicros = PRICE;
   return {
     fake,
@@ -57,6 +58,18 @@ test('within its limits the wallet pays, says so, and keeps what it did for its 
   assert.deepEqual([payment?.['status'], payment?.['amount_micros'], others], ['settled', Number(PRICE), []]);
   assert.equal(statSync(join(s.terminal.home, 'payments')).mode & 0o777, 0o700);
   assert.equal(statSync(join(s.terminal.home, 'limits.json')).mode & 0o777, 0o600);
+});
+
+test('[I-44] what the wallet does not hold is not signed, and leaves its limits as they were', async () => {
+  await using s = await scene();
+  await s.say('wallet', 'limits', '--per-payment', '$90', '--per-day', '$90');
+  s.fake.till.priceMicros = 11_000_000n;
+  const { code, value } = await s.say(...BUY, '--key', 'mine');
+  assert.deepEqual([code, value['code']], [1, 'payment_declined']);
+  assert.match(String(factsOf(value)['cause']), /^the wallet holds \$10\.00, and \$11\.00 is asked/);
+  await s.say('wallet', 'fund', '--amount', '$1');
+  assert.equal((await s.say(...BUY, '--key', 'mine')).code, 0);
+  assert.deepEqual(taken(s), [11_000_000n]);
 });
 
 test('without limits nothing is paid where nobody can be asked; the refusal says what a person does', async () => {
@@ -197,6 +210,7 @@ test('limits are read strictly, and a file that was not written here pays nothin
 test('the wallet that logged in is the one that pays', async () => {
   await using s = await scene();
   assert.equal((await s.say('login', '--new', '--wallet', 'second.json')).code, 0);
+  await s.say('wallet', 'fund', '--amount', '$1');
   const { value } = await s.say('wallet', 'address', '--wallet', 'second.json');
   assert.equal((await s.say(...BUY, '--pay', 'yes')).code, 0);
   const [slot] = [...s.fake.till.taken.keys()];
@@ -205,9 +219,9 @@ test('the wallet that logged in is the one that pays', async () => {
 
 test('development dollars come to the wallet and are seen there', async () => {
   await using s = await scene();
-  assert.equal((await s.say('wallet', 'fund', '--amount', '$10')).value['balance_micros'], 10_000_000);
+  assert.equal((await s.say('wallet', 'fund', '--amount', '$10')).value['balance_micros'], 20_000_000);
   await s.say(...BUY, '--pay', 'yes');
-  assert.equal((await s.say('wallet', 'balance')).value['balance_micros'], 10_000_000 - Number(PRICE));
+  assert.equal((await s.say('wallet', 'balance')).value['balance_micros'], 20_000_000 - Number(PRICE));
 });
 
 test('an agent over mcp pays within the limits and is told; above them a person allows it, and the repeat goes through', async () => {
