@@ -11,11 +11,12 @@ import { budgetOption, quantumOption } from './demo/options.ts';
 import { lifeRecord, printSummary } from './demo/summary.ts';
 import { startPlatform } from './platform.ts';
 
+const BUDGET_DEFAULT = '400micros';
 const HELP = `npm run demo -- [options]
 
 One agent's life: wallet, login, money, job, machine, real work, the end of its money, receipts, offline verification.
 
-  --budget AMOUNT  what the job may spend, e.g. 400micros or '$0.001'      (default: 400micros)
+  --budget AMOUNT  what the job may spend, e.g. 400micros or '$0.001'      (default: ${BUDGET_DEFAULT}, and more while the work lasts)
   --quantum TIME   length of a sold minute, 1s to 60s                       (default: 3s)
   --input DIR      folder to audit                                          (default: node_modules of this clone)
   --json FILE      write the result as data
@@ -27,7 +28,7 @@ const ROOT = join(import.meta.dirname, '..', '..');
 
 const { values } = parseArgs({
   options: {
-    budget: { type: 'string', default: '400micros' },
+    budget: { type: 'string' },
     quantum: { type: 'string', default: '3s' },
     input: { type: 'string', default: join(ROOT, 'node_modules') },
     json: { type: 'string' },
@@ -44,7 +45,7 @@ async function main(): Promise<number> {
     return 0;
   }
   const say = narrator();
-  const budgetMicros = budgetOption(values.budget);
+  const budgetMicros = budgetOption(values.budget ?? BUDGET_DEFAULT);
   const quantumMs = quantumOption(values.quantum);
   const folder = resolve(values.data);
   say.chapter('Starting the platform');
@@ -59,6 +60,7 @@ async function main(): Promise<number> {
   const life = await liveOneLife({
     url: platform.url,
     budgetMicros,
+    mayExtend: values.budget === undefined,
     quantumMs,
     input: resolve(values.input),
     outputFolder: join(folder, 'demo'),

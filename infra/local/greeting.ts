@@ -33,5 +33,6 @@ Tallystick is up.
   machines  isolation level ${isolation}
 Next, in another terminal in this folder:
 ${next.map(([command, why]) => `  ${command.padEnd(width)}   # ${why}`).join('\n')}
-Ctrl-C stops everything; the data stays, and the next start is found at the same address.`;
+Ctrl-C stops everything. Machines that run end, and what they did not use comes back: tally snapshot keeps their files.
+Accounts, receipts and snapshots stay, and the next start is found at the same address.`;
 }

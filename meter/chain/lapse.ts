@@ -62,7 +62,7 @@ async function scannedMoment(engine: Engine, chain: Chain): Promise<Moment | und
   return block?.hash === rail.scanned.hash ? momentOf(chain, block) : undefined;
 }
 
-/** All of them whose money has not come and is not on its way. */
+/** All of them whose money is not known to have come, with nothing of ours on its way. */
 async function awaitedQuotes(engine: Engine, rail: string): Promise<QuoteState[]> {
   const quotes = await Promise.all(['bound', 'signed'].map((status) => quotesOf(engine, status)));
   return quotes.flat().filter((quote) => quote.rail === rail && isOnlyAwaited(quote));

@@ -1,6 +1,7 @@
 /**
  * A chain as the ledger knows it: what of its money is ours, and how far its blocks were looked through.
- * Promise: an asset account moves only for what was seen on the chain; a sweep is recorded once.
+ * Promise: an asset account moves only for what was seen on the chain, or for what a person says of a difference that was found; a sweep
+ * is recorded once.
  */
 import {
   type Command,

@@ -100,7 +100,9 @@ function reservesText({ isEqual, withdrawalsStopped, lastCheck, ownMicros }: Res
   const { checked_at, since } = lastCheck ? plain(ReserveCheckSchema, lastCheck) : {};
   const missing =
     lastCheck && lastCheck.missingMicros > 0n ? `${formatUsd(lastCheck.missingMicros)} missing` : 'nothing missing';
-  const checked = lastCheck ? `; checked ${String(checked_at)}, ${missing} since ${String(since)}` : '';
+  const checked = lastCheck
+    ? `; last recorded ${String(checked_at)} (each change, and once an hour): ${missing} since ${String(since)}`
+    : '';
   const own = ownMicros > 0n ? `; ${formatUsd(ownMicros)} of it is the platform’s own` : '';
   return `${now}${own}${checked}${withdrawalsStopped ? '; WITHDRAWALS ARE STOPPED' : ''}`;
 }

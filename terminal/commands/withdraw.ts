@@ -5,6 +5,7 @@
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import {
+  formatUsd,
   PayoutAddressSchema,
   plain,
   type Signer,
@@ -15,6 +16,7 @@ import {
 } from '@tallystick/sdk';
 import { Argument, type Command, InvalidArgumentError, Option } from 'commander';
 import { EXIT_REFUSED } from '../exit-code.ts';
+import type { Out } from '../output/out.ts';
 import type { Column } from '../output/render.ts';
 import { payingWallet } from '../payments/payer.ts';
 import { parseAmount } from '../text/amount.ts';
@@ -78,7 +80,7 @@ function addWithdraw(program: Command, world: World): void {
 
 async function withdraw({ connect, out }: Run, [text]: string[], { to, wait, key }: WithdrawOptions) {
   const tally = await connect();
-  const amountMicros = text === ALL ? await mostOf(tally) : parseAmount(text!);
+  const amountMicros = text === ALL ? await mostOf(tally, out) : parseAmount(text!);
   const asked = await tally.withdrawals.create(amountMicros, given({ to, key }));
   if (!wait) return out.record(plain(WithdrawalSchema, asked));
   if (!out.isJson) await out.note(`${asked.id} is on its way to ${asked.to}`);
@@ -90,9 +92,12 @@ async function withdraw({ connect, out }: Run, [text]: string[], { to, wait, key
 const exitCodeOf = ({ status }: Withdrawal): number | undefined =>
   status === WithdrawalStatus.RETURNED ? EXIT_REFUSED : undefined;
 
-/** @errors UsageError when it is nothing */
-async function mostOf(tally: Tally): Promise<bigint> {
+/** What stays behind is told. @errors UsageError when nothing may leave */
+async function mostOf(tally: Tally, out: Out): Promise<bigint> {
   const most = await tally.withdrawals.most();
+  const stays = most > 0n ? (await tally.balance()).balanceMicros - most : 0n;
+  if (stays > 0n)
+    await out.note(`${formatUsd(stays)} stay: tally policy says what may leave this month, and what is kept back`);
   if (most > 0n) return most;
   throw new UsageError(
     'Nothing can leave the account now.',

@@ -15,6 +15,7 @@ import {
 } from '@tallystick/proto';
 import { connect, type Job, login, type Sandbox, signerOfPrivateKey, type Tally } from '@tallystick/sdk';
 import { measureFolder } from './measure.ts';
+import { withMoreBudget } from './more-budget.ts';
 import type { Narrator } from './narrator.ts';
 import { msOf, reasonWord, timeText, usd } from './text.ts';
 import { startTicker, type Ticker, type TickerState } from './ticker.ts';
@@ -35,6 +36,8 @@ const TTL_ASKED_MS = 7n * 86_400_000n;
 export interface LifeOptions {
   url: string;
   budgetMicros: bigint;
+  /** Work that takes longer gets more budget. */
+  mayExtend: boolean;
   quantumMs: bigint;
   input: string;
   outputFolder: string;
@@ -61,7 +64,7 @@ export async function liveOneLife(options: LifeOptions): Promise<Life> {
   await receiveMoney(tally, options);
   const { job, sandbox } = await buyMachine(tally, options);
   say.chapter(`Real work on real input: ${options.input}`);
-  const work = await doWork(sandbox, options).catch((fault: Error) => {
+  const work = await worked(tally, { job, sandbox }, options).catch((fault: Error) => {
     say.bad(`the work was not finished: ${fault.message}`);
     return undefined;
   });
@@ -70,6 +73,12 @@ export async function liveOneLife(options: LifeOptions): Promise<Life> {
   const balance = await tally.balance();
   const life = { wallet, job: await job.refresh(), sandbox: ended, balance, work, ticker, verification, export: path };
   return { ...life, failures: failuresOf(life) };
+}
+
+function worked(tally: Tally, bought: { job: Job; sandbox: Sandbox }, options: LifeOptions): Promise<Work> {
+  const work = () => doWork(bought.sandbox, options);
+  if (!options.mayExtend) return work();
+  return withMoreBudget({ tally, ...bought, stepMicros: options.budgetMicros / 2n, say: options.say }, work);
 }
 
 async function begin({ url, say }: LifeOptions): Promise<{ tally: Tally; wallet: string }> {
@@ -145,7 +154,7 @@ async function told(state: SandboxMessage, ticker: Ticker, say: Narrator): Promi
   );
   if (ticks.lastTickMs !== undefined) {
     say.good(
-      `the ticker's last tick inside: ${timeText(ticks.lastTickMs)}, ${msOf(state.paidUntil) - ticks.lastTickMs} ms before the end of the paid time`,
+      `the ticker's last tick inside: ${timeText(ticks.lastTickMs)}, ${Math.round(msOf(state.paidUntil) - ticks.lastTickMs)} ms before the end of the paid time`,
     );
   }
   return ticks;

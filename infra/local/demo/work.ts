@@ -48,8 +48,14 @@ export async function doWork(
   const auditStartMs = performance.now();
   const run = await sandbox.exec(['node', 'audit.mjs', 'input', 'report']);
   const auditMs = performance.now() - auditStartMs;
+  if (run.end === 'lease_ended')
+    throw new Error(
+      `the money ended first: the upload took ${seconds(uploadMs)} s, the audit ran for ${seconds(auditMs)} s. Give more (--budget) or a smaller folder (--input).`,
+    );
   if (run.exitCode !== 0)
-    throw new Error(`the audit ended with ${run.end} ${run.exitCode ?? ''}: ${run.stderr.slice(0, 500)}`);
+    throw new Error(
+      `the audit ended with ${[run.end, run.exitCode].filter((one) => one !== undefined).join(' ')}: ${run.stderr.slice(0, 500)}`,
+    );
   const totals = JSON.parse(run.stdout) as Totals;
   const report = await bring(sandbox, outputFolder, 'report.md');
   await bring(sandbox, outputFolder, 'report.json');
