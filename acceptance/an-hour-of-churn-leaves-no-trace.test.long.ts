@@ -27,8 +27,11 @@ const FILE_BYTES = 300_000;
 const PORT = 8080;
 const SERVE = `require('node:net').createServer((s)=>s.end('hello')).listen(${PORT},'127.0.0.1')`;
 const MS_PER_MINUTE = 60_000;
-/** On a large host a runtime lets garbage stand for an hour: with a small heap what grows is what is held. */
-const SMALL_HEAP = { NODE_OPTIONS: '--max-old-space-size=192' };
+/**
+ * On a large host a runtime lets garbage stand for an hour: with a small heap what grows is what is held. What a program remembers of the
+ * log may take a third of its heap, which is below what may grow.
+ */
+const SMALL_HEAP = { NODE_OPTIONS: '--max-old-space-size=128' };
 
 /** Output of the last machines that have ended stays readable; the oldest goes when there are too many. */
 const KEPT_FILES_MAX = 600;
