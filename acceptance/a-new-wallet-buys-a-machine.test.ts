@@ -213,7 +213,7 @@ describe('a new wallet', { concurrency: 4 }, () => {
       second.sandboxes.create(SMALL),
     ]);
     await Promise.all([a, b, c].map((sandbox) => sandbox.exec(['true'])));
-    assert.equal((await first.refresh()).sandboxesRunning, 2);
+    await until('the job counts its machines', async () => (await first.refresh()).sandboxesRunning === 2);
     await first.stop();
     assert.deepEqual(
       [(await ended(a)).state!.stopReason, (await ended(b)).state!.stopReason],

@@ -11,6 +11,7 @@ import { type Endpoint, readEndpoints } from './harness/contract.ts';
 import { SMALL } from './harness/lease.ts';
 import { type Newcomer, newcomer } from './harness/newcomer.ts';
 import { type Platform, startPlatform } from './harness/platform.ts';
+import { until } from './harness/until.ts';
 
 const DEPOSIT_MICROS = 1_000_000n;
 const JSON_BODY_BYTES_MAX = 2 * 1024 * 1024;
@@ -296,7 +297,7 @@ describe('bad input is told and changes nothing', { concurrency: 1 }, () => {
     const shape = { cpu_millis: SMALL.cpuMillis, ram_mib: SMALL.ramMib, disk_mib: SMALL.diskMib };
     const bought = assertOnce(await sendTogether(`/v1/jobs/${job.id}/sandboxes`, shape));
     const sandbox = owner.tally.sandboxes.attach(String(bought.json.id));
-    assert.equal((await job.refresh()).sandboxesRunning, 1);
+    await until('the job counts its machines', async () => (await job.refresh()).sandboxesRunning === 1);
     const runs = await sendTogether(`/v1/sandboxes/${sandbox.id}/exec`, { argv: ['sh', '-c', 'echo x >> runs'] });
     for (const { status, json } of runs) assert.deepEqual([status, json.exit_code], [200, 0]);
     assert.equal((await sandbox.exec(['cat', 'runs'])).stdout, 'x\n');

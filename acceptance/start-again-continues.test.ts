@@ -101,7 +101,7 @@ describe('start again, continue', { concurrency: 2 }, () => {
       const { balanceMicros, spentMicros, depositedMicros } = await tally.balance();
       assert.deepEqual([balanceMicros + spentMicros, depositedMicros], [DEPOSIT_MICROS, DEPOSIT_MICROS]);
       const job = await tally.jobs.get(first.jobId);
-      assert.equal(job.state.sandboxesRunning, 0);
+      await until('the job counts its machines', async () => (await job.refresh()).sandboxesRunning === 0);
       await using next = await job.sandboxes.create(SMALL);
       assert.equal((await next.exec(['echo', 'again'])).stdout, 'again\n');
       assert.deepEqual(await bookProblems(folder), []);

@@ -54,8 +54,11 @@ const cpuUsOf = (tree: string): number =>
 const renew = (warden: WardenProcess, seq: number, paidMs: number) =>
   warden.call('POST', '/v1/sandboxes/s0/renew', { ticket: ticketOf(paidMs, { seq }) });
 
+/** The freeze comes a quarter of a second early, and a ticker on a busy machine is late. */
+const UNUSED_MS_MAX = 1_500;
+
 /** What ran last ran before the paid end, and it did run until shortly before. */
-function assertPaid(context: TestContext, lastTickMs: number, paidUntilMs: number, unusedMsMax = 600): void {
+function assertPaid(context: TestContext, lastTickMs: number, paidUntilMs: number, unusedMsMax = UNUSED_MS_MAX): void {
   const unusedMs = paidUntilMs - lastTickMs;
   context.diagnostic(`last tick ${unusedMs.toFixed(0)} ms before the paid end`);
   assert.ok(unusedMs >= 0, `ran ${-unusedMs} ms unpaid`);
