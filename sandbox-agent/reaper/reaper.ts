@@ -55,14 +55,23 @@ function removeMountPoint(mountPoint: string): void {
   tryRemove(mountPoint);
 }
 
+/** What dies there may still hold it, or write to it, for a moment. */
+function tryClear(directory: string): boolean {
+  try {
+    rmSync(directory, { recursive: true, force: true });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** The warden is gone: nobody can renew, so everything ends now. */
 function endEverything(directory: string, mountPoint: string, triesLeft = CLEAN_TRIES_MAX): void {
   const deadlines = readDeadlines(directory);
   for (const deadline of deadlines) {
     put(deadline, 'kill');
-    if (!deadline.cgroupDirectories.map(tryRemove).every(Boolean)) continue;
-    rmSync(deadline.sandboxDirectory, { recursive: true, force: true });
-    removeDeadline(directory, deadline.sandbox);
+    const isCleared = deadline.cgroupDirectories.map(tryRemove).every(Boolean) && tryClear(deadline.sandboxDirectory);
+    if (isCleared) removeDeadline(directory, deadline.sandbox);
   }
   if (deadlines.length === 0 || triesLeft === 0) {
     removeMountPoint(mountPoint);
