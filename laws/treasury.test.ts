@@ -5,6 +5,8 @@ import { live, type Step, steps } from './treasury-histories.ts';
 
 const RUNS = 8;
 const STEPS_MAX = 18;
+/** The same histories every day; the long suite lives through others. */
+const SEED = 4_242;
 
 /** What was hard once. */
 const KNOWN: [what: string, confirmations: number, history: Step[]][] = [
@@ -191,5 +193,5 @@ test('[I-14] [I-40] [I-41] [I-42] [I-43] after any history the chain holds what 
     fc.integer({ min: 1, max: 3 }),
     (history, confirmations) => live(history, confirmations),
   );
-  await fc.assert(property, { numRuns: RUNS, endOnFailure: true });
+  await fc.assert(property, { numRuns: RUNS, endOnFailure: true, seed: SEED });
 });
