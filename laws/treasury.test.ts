@@ -146,6 +146,11 @@ const KNOWN: [what: string, confirmations: number, history: Step[]][] = [
     ],
   ],
   [
+    'a meter dies between a credit and its mark, and the chain forgets the deposit before another looks',
+    1,
+    [{ do: 'remember' }, { do: 'deposit', who: 0, cents: 1n }, { do: 'die-watching', point: 29 }, { do: 'forget' }],
+  ],
+  [
     'a payment of an earlier round is forgotten, and others wait behind its nonce',
     1,
     [

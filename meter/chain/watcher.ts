@@ -77,7 +77,16 @@ export class Watcher {
   /** After a look: whether the chain holds what the ledger says. @errors rejects with ChainFault or Fault: the next one asks again */
   async checkReserves(): Promise<void> {
     const upTo = this.#marks?.newest;
-    if (upTo) await this.#reserves.check(upTo);
+    if (!upTo) return;
+    await this.#reserves.check(upTo);
+    await this.#doubtCredited();
+  }
+
+  /** Money is missing: what another meter credited in a block that this one never saw may have been forgotten with it. */
+  async #doubtCredited(): Promise<void> {
+    const row = await readStream(this.#options.engine, railStream(this.#options.chain.key));
+    const { reserves } = row!.state as unknown as RailState;
+    if (BigInt(reserves?.missing_micros ?? '0') > 0n) await this.#book.loseCredited(this.#marks!.anchor);
   }
 
   async #begin(): Promise<Marks> {
