@@ -344,13 +344,14 @@ test('the platform of the clone is found, and found again when it has moved', as
   assert.match((await ok(terminal.run('whoami'))).out, /localhost/);
 });
 
-test('verify says where an export that is none fails', async () => {
+test('verify says in one line that a file is no export, and what writes one', async () => {
   await using terminal = await openTerminal();
-  await writeFile(join(terminal.folder, 'bad.jsonl'), 'nothing\n');
-  const said = await terminal.run('verify', 'bad.jsonl');
-  assert.equal(said.code, 1, said.err);
-  assert.match(said.out, /^NOT VERIFIED/);
-  assert.match(said.err, /^line 1/);
+  for (const content of ['', 'nothing', 'one\ntwo\nthree\n', JSON.stringify({ name: 'x', list: [1, 2] }, null, 2)]) {
+    await writeFile(join(terminal.folder, 'bad.jsonl'), content);
+    const said = await terminal.run('verify', 'bad.jsonl');
+    assert.deepEqual([said.code, said.err], [1, ''], content);
+    assert.match(said.out, /^NOT VERIFIED: bad.jsonl is no export of receipts: .*`tally receipts export FILE`.*\n$/);
+  }
   const report = JSON.parse((await terminal.run('verify', 'bad.jsonl', '--json')).out) as { ok: boolean };
   assert.equal(report.ok, false);
   assert.equal((await terminal.run('verify', 'missing.jsonl')).code, 2);

@@ -17,6 +17,8 @@ export interface Problem {
 export interface VerifyReport {
   /** Nothing was found wrong. */
   ok: boolean;
+  /** The first line is the header of an export; without one nothing after it is looked at. */
+  is_export: boolean;
   receipts: number;
   /** Receipts whose decision was made again; fewer than `receipts` when an export of some streams lacks what a rule looked at. */
   redecided: number;

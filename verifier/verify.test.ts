@@ -71,6 +71,7 @@ describe('a right export', () => {
     const report = await verify(lines);
     assert.deepEqual(report, {
       ok: true,
+      is_export: true,
       receipts: RECEIPTS,
       redecided: RECEIPTS,
       streams: 4,
@@ -135,7 +136,7 @@ describe('bytes', () => {
   });
 
   const changes: [string, (all: string[]) => string[], number, RegExp][] = [
-    ['an empty file', () => [], 1, /end line is missing/],
+    ['an empty file', () => [], 1, /the file is empty/],
     ['no header', (all) => all.slice(1), 1, /receipt line stands where the header must/],
     ['a second header', (all) => [...all.slice(0, 2), all[0]!, ...all.slice(2)], 3, /second header/],
     ['no end line', (all) => all.slice(0, -1), 17, /end line is missing/],
@@ -343,6 +344,13 @@ describe('[I-02] a ticket', () => {
     const early = seal(lines.toSpliced(1, 0, lines[FIRST_TICKET_LINE - 1]!));
     assertFound(await verify(early), 2, /no receipt of this export sold/);
   });
+});
+
+test('what does not begin as an export is told once, whatever follows', async () => {
+  for (const file of [[], ['hello'], ['hello\n', 'world\n'], ['{\n', '  "a": 1\n', '}\n'], lines.slice(1)]) {
+    const { ok, is_export, problems_total } = await verify(file);
+    assert.deepEqual([ok, is_export, problems_total], [false, false, 1], JSON.stringify(file).slice(0, 80));
+  }
 });
 
 test('problems are bounded, their number is not', async () => {

@@ -69,9 +69,11 @@ export async function verifyChunks(
     run.lines = line.number;
     run.bytes += line.bytes.length;
     checkLine(run, line);
+    if (!run.opened) return reportOf(run);
     if (line.number % PROGRESS_EVERY_LINES === 0) options.onProgress?.({ lines: run.lines, bytes: run.bytes });
   }
-  if (!run.ended) run.problems.add({ line: run.lines + 1 }, 'the end line is missing: the export is cut');
+  if (run.lines === 0) run.problems.add({ line: 1 }, 'the file is empty');
+  else if (!run.ended) run.problems.add({ line: run.lines + 1 }, 'the end line is missing: the export is cut');
   return reportOf(run);
 }
 
@@ -103,17 +105,15 @@ function checkLine(run: Run, line: Line): void {
 
 function readLine(run: Run, { number, bytes, state }: Line): ExportLine | undefined {
   const say = (what: string): void => run.problems.add({ line: number }, what);
-  if (state === 'cut') say('the line has no end: the export is cut');
+  if (state === 'cut') say('the line has no end');
   if (state === 'long') say('the line is too long; nothing from here on was read');
   if (state !== 'whole') return undefined;
   try {
     const read = readExportLine(textOf(bytes.subarray(0, -1)));
     if ((read.kind === 'header') === (number === 1)) return read;
-    say(
-      number === 1 ? `a ${read.kind} line stands where the header must; nothing else was checked` : 'a second header',
-    );
+    say(number === 1 ? `a ${read.kind} line stands where the header must` : 'a second header');
   } catch (error) {
-    say(`${(error as Error).message}${number === 1 ? '; without a header nothing else was checked' : ''}`);
+    say((error as Error).message);
   }
   return undefined;
 }
@@ -156,6 +156,7 @@ function reportOf({ content, opened, problems }: Run): VerifyReport {
   const counts = content?.counts() ?? { receipts: 0, redecided: 0, tickets: 0, streams: 0 };
   return {
     ok: problems.total === 0,
+    is_export: opened !== undefined,
     ...counts,
     checkpoint: { origin: opened?.header.origin ?? '', size: opened?.checkpoint?.size ?? 0 },
     log_verifier: opened?.header.log_verifier ?? '',

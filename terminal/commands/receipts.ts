@@ -2,8 +2,9 @@
  * `tally receipts` and `tally verify`: the record, and its proof without the platform.
  * Promise: verify needs no network, and names the line of whatever is wrong.
  */
-import { resolve } from 'node:path';
+import { basename, resolve } from 'node:path';
 import { formatUsd, plain, type Receipt, ReceiptSchema } from '@tallystick/sdk';
+import type { Problem, VerifyReport } from '@tallystick/verifier';
 import type { Command } from 'commander';
 import { EXIT_OK, EXIT_REFUSED } from '../exit-code.ts';
 import { write } from '../io.ts';
@@ -101,14 +102,12 @@ async function tellReport(
   // here, so that no other command waits for all rules to load
   const { verifyExport } = await import('@tallystick/verifier');
   const report = await verifyExport(path, options);
-  const { ok, receipts, streams, tickets, checkpoint, problems, trial_balance: balances } = report;
+  const { ok, is_export: isExport, problems } = report;
   if (out.isJson) await out.record(JSON.parse(JSON.stringify(report)) as PlainObject);
   else {
-    const sums = balances.map(
-      ({ asset, sum_micros: sum }) => `${asset} ${asset === 'usd' ? formatUsd(BigInt(sum)) : sum}`,
-    );
-    const what = `${receipts} receipts in ${streams} streams, ${tickets} run tickets, log ${printable(checkpoint.origin)} of size ${checkpoint.size}, trial balance ${sums.join(', ')}`;
+    const what = isExport ? reportText(report) : notExportText(path, problems);
     await write(io.stdout, `${ok ? out.colours.green('verified') : out.colours.red('NOT VERIFIED')}: ${what}\n`);
+    if (!isExport) return EXIT_REFUSED;
     if (ok && !report.pinned)
       await out.note(
         `signed by ${printable(report.log_verifier)}: compare it with what the platform publishes, or give --verifier-key`,
@@ -118,17 +117,21 @@ async function tellReport(
   return ok ? EXIT_OK : EXIT_REFUSED;
 }
 
-function problemText({
-  line,
-  pos,
-  stream,
-  what,
-}: {
-  line: number;
-  pos?: number;
-  stream?: string;
-  what: string;
-}): string {
+function reportText({ receipts, streams, tickets, checkpoint, trial_balance: balances }: VerifyReport): string {
+  const sums = balances.map(
+    ({ asset, sum_micros: sum }) => `${asset} ${asset === 'usd' ? formatUsd(BigInt(sum)) : sum}`,
+  );
+  return `${receipts} receipts in ${streams} streams, ${tickets} run tickets, log ${printable(checkpoint.origin)} of size ${checkpoint.size}, trial balance ${sums.join(', ')}`;
+}
+
+function notExportText(path: string, [first]: Problem[]): string {
+  const file = basename(path);
+  return printable(
+    `${file} is no export of receipts: its first line is not the header of one (${first?.what}). \`tally receipts export FILE\` writes one.`,
+  );
+}
+
+function problemText({ line, pos, stream, what }: Problem): string {
   const place = [`line ${line}`, pos === undefined ? '' : `receipt ${pos}`, stream ?? ''].filter(Boolean).join(', ');
   return printable(`${place}: ${what}`);
 }

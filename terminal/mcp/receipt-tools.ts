@@ -55,6 +55,7 @@ const verify: Tool = {
   inputSchema: VERIFY_INPUT,
   outputSchema: objectOf({
     ok: flag('Nothing was found wrong.'),
+    is_export: flag('The first line is the header of an export; without one nothing else was looked at.'),
     receipts: count('Receipts in the export.'),
     redecided: count('Receipts whose decision was made again.'),
     streams: count('Streams.'),
