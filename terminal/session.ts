@@ -79,9 +79,14 @@ export async function findAddress(io: Io, option?: string): Promise<Address> {
     const moved = settings.url_file ? await readAddressFile(settings.url_file) : undefined;
     return { url: moved ?? settings.url, source: 'login', file: settings.url_file };
   }
+  return findLocalAddress(io, () => new UsageError('No platform is known.', URL_EXAMPLE));
+}
+
+/** Of the platform that runs with its data in `dataFolder`. @errors what `absent` says */
+export async function findLocalAddress(io: Io, absent: () => UsageError): Promise<Address> {
   const file = addressFile(io);
   const url = await readAddressFile(file);
-  if (url === undefined) throw new UsageError('No platform is known.', URL_EXAMPLE);
+  if (url === undefined) throw absent();
   return { url, source: 'clone', file };
 }
 

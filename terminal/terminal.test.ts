@@ -10,7 +10,6 @@ import { promisify } from 'node:util';
 import { type FakePlatform, startFakePlatform } from '@tallystick/sdk/testing';
 import type { Command } from 'commander';
 import { exitCodeOf, readEnvironment } from './commands/exec-end.ts';
-import { skewOf } from './doctor/platform.ts';
 import { processIo } from './io.ts';
 import { createProgram } from './program.ts';
 import { openTerminal, type Said, type TestTerminal } from './testing/terminal.ts';
@@ -355,33 +354,6 @@ test('verify says in one line that a file is no export, and what writes one', as
   const report = JSON.parse((await terminal.run('verify', 'bad.jsonl', '--json')).out) as { ok: boolean };
   assert.equal(report.ok, false);
   assert.equal((await terminal.run('verify', 'missing.jsonl')).code, 2);
-});
-
-test('a clock that is off is told from one that is not', () => {
-  const theirs = Date.UTC(2026, 10, 21);
-  const header = new Date(theirs).toUTCString();
-  assert.equal(skewOf(header, theirs + 400, theirs + 600).state, 'good');
-  assert.equal(skewOf(header, theirs + 90_000, theirs + 90_010).state, 'bad');
-  assert.match(skewOf(header, theirs - 3_600_000, theirs - 3_600_000).what, /behind/);
-  assert.equal(skewOf(null, 0, 0).state, 'open');
-});
-
-test('doctor tries things and says what is missing', async () => {
-  await using fake = await startFakePlatform();
-  await using terminal = await openTerminal(fake.url);
-  await ok(terminal.run('login', '--new'));
-  const { out } = await ok(terminal.run('doctor', '--no-host', '--json'));
-  const { findings } = JSON.parse(out) as { findings: { name: string; state: string }[] };
-  assert.deepEqual(
-    findings.filter(({ state }) => state !== 'good'),
-    [],
-  );
-  await chmod(terminal.home, 0o755);
-  const loose = await terminal.run('doctor', '--no-host');
-  assert.equal(loose.code, 1);
-  assert.match(loose.out, /FAIL home folder .*\n.*chmod 700/);
-  const onHost = (await terminal.run('doctor', '--json')).out;
-  for (const name of ['bubblewrap', 'isolation level', 'gvisor']) assert.ok(onHost.includes(`"${name}"`), name);
 });
 
 const OLD_NODES = ['/usr/local/bin/node', '/usr/bin/node'].filter((path) => existsSync(path));

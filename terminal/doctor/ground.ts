@@ -44,7 +44,7 @@ async function tryFolder(folder: string): Promise<Outcome> {
     await writeFlushed(join(trial, 'file'), TRY_MIB * MIB);
     const { bavail, bsize } = await statfs(trial);
     const freeMib = Math.floor((bavail * bsize) / MIB);
-    const told = `${place}: ${freeMib} MiB free`;
+    const told = `${folder}${place === folder ? '' : ` (not there yet)`}: ${freeMib} MiB free`;
     return freeMib < FREE_MIB_MIN ? bad(`${told}, ${FREE_MIB_MIN} are needed`, FULL_ADVICE) : good(told);
   } catch (fault) {
     const { code } = fault as NodeJS.ErrnoException;
@@ -95,7 +95,7 @@ async function tryDisk(path: string): Promise<Outcome> {
 
 /** Where the next start would listen; `run/api.json` stands while the platform is up, which then has the port. */
 async function tryPort(folder: string): Promise<Outcome> {
-  if (existsSync(join(folder, 'run', 'api.json'))) return good('the platform of this clone has it');
+  if (existsSync(join(folder, 'run', 'api.json'))) return good(`the platform with its data in ${folder} has it`);
   const port = rememberedPort(folder) ?? API_PORT_FIRST;
   if (await isFree(port)) return good(`${port} is free`);
   return open(`${port} is taken by another program`, 'npm start takes another one and says which; or: --port PORT');

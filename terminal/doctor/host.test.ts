@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'node:test';
 import { type Io, processIo } from '../io.ts';
+import { findAddress } from '../session.ts';
 import { hostProbes } from './host.ts';
 import { platformProbes } from './platform.ts';
 import type { Outcome } from './probe.ts';
@@ -98,7 +99,9 @@ test('a port that another program has is told, with what the next start does', (
 test('a database whose socket refuses is told', () =>
   inFolder(async (folder) => {
     const io = worldWith({ TALLY_DATA: folder });
-    assert.equal((await finding(io, 'database')).state, 'open');
+    const { state, what, advice } = await finding(io, 'database');
+    assert.deepEqual([state, what], ['open', `no embedded server runs with its data in ${folder}`]);
+    assert.match(advice, /tally doctor --data DIR/);
     await mkdir(join(folder, 'data'));
     await writeFile(join(folder, 'data', 'postmaster.pid'), ['1', folder, '0', '5432', folder, ''].join('\n'));
     const told = await finding(io, 'database');
@@ -114,7 +117,7 @@ test('a clock that differs from the one of the receipts is told, whatever the Da
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  const clock = platformProbes(processIo(), url).find(({ name }) => name === 'clock')!;
+  const clock = platformProbes(processIo(), () => findAddress(processIo(), url)).find(({ name }) => name === 'clock')!;
   const rows: [number, Outcome['state'], RegExp][] = [
     [0, 'good', /within a second/],
     [20_000, 'good', /20 s behind/],

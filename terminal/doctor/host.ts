@@ -10,7 +10,17 @@ import type { Io } from '../io.ts';
 import { dataFolder } from '../session.ts';
 import { groundProbes } from './ground.ts';
 import { isolationProbes } from './isolation.ts';
-import { bad, complaintOf, good, type Outcome, open, type Probe, probe, SYSTEM_PATH } from './probe.ts';
+import {
+  bad,
+  complaintOf,
+  ELSEWHERE_ADVICE,
+  good,
+  type Outcome,
+  open,
+  type Probe,
+  probe,
+  SYSTEM_PATH,
+} from './probe.ts';
 
 const CGROUP_ROOT = '/sys/fs/cgroup';
 const MEMORY_BYTES = 64 * 1024 * 1024;
@@ -63,7 +73,7 @@ export function hostProbes(io: Io, path = SYSTEM_PATH): Probe[] {
     ),
     ...isolationProbes(io),
     ...groundProbes(io, path),
-    probe('database', 'See .tally/logs/database.log in the clone.', () => tryDatabase(io)),
+    probe('database', `See ${join(dataFolder(io), 'logs', 'database.log')}.`, () => tryDatabase(io)),
   ];
 }
 
@@ -111,13 +121,14 @@ function hasUnified(folder: string, controller: Controller): boolean {
 async function tryDatabase(io: Io): Promise<Outcome> {
   if (io.env['DATABASE_URL'])
     return open('DATABASE_URL names a server; the platform checks it', 'See "platform ready" above.');
-  const pidFile = join(dataFolder(io), 'data', 'postmaster.pid');
-  if (!existsSync(pidFile)) return open('the embedded server of this clone is not running', 'Started by: npm start');
+  const folder = dataFolder(io);
+  const pidFile = join(folder, 'data', 'postmaster.pid');
+  if (!existsSync(pidFile)) return open(`no embedded server runs with its data in ${folder}`, ELSEWHERE_ADVICE);
   const lines = (await readFile(pidFile, 'utf8')).split('\n');
   const socket = join(lines[PID_FILE_SOCKET_LINE] ?? '', `.s.PGSQL.${lines[PID_FILE_PORT_LINE]}`);
   return (await canConnect(socket))
     ? good(`accepts connections on ${socket}`)
-    : bad(`${socket} refuses connections`, 'Restart the platform; see .tally/logs/database.log.');
+    : bad(`${socket} refuses connections`, `Restart the platform; see ${join(folder, 'logs', 'database.log')}.`);
 }
 
 function canConnect(path: string): Promise<boolean> {

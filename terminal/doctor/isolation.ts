@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Io } from '../io.ts';
 import { dataFolder } from '../session.ts';
-import { bad, complaintOf, good, type Outcome, open, type Probe, probe } from './probe.ts';
+import { bad, complaintOf, ELSEWHERE_ADVICE, good, type Outcome, open, type Probe, probe } from './probe.ts';
 
 const INSTALL = 'For level gvisor: apt-get install runsc, then npm start -- --isolation gvisor';
 const PLATFORMS = ['systrap', 'ptrace'];
@@ -24,8 +24,9 @@ export function isolationProbes(io: Io): Probe[] {
 
 /** What the platform wrote when it started its machines. */
 async function levelNow(io: Io): Promise<Outcome> {
-  const file = join(dataFolder(io), 'run', 'api.json');
-  if (!existsSync(file)) return open('the platform of this clone is not running', 'Started by: npm start');
+  const folder = dataFolder(io);
+  const file = join(folder, 'run', 'api.json');
+  if (!existsSync(file)) return open(`no platform runs with its data in ${folder}`, ELSEWHERE_ADVICE);
   const { isolation } = JSON.parse(await readFile(file, 'utf8')) as { isolation?: string };
   return isolation ? good(`sandboxes run at level ${isolation}`) : open('the running platform does not say');
 }

@@ -6,7 +6,7 @@
 import { join } from 'node:path';
 import { connect } from '@tallystick/sdk';
 import type { Io } from '../io.ts';
-import { findAddress, findApiKey, homeFolder, walletFile } from '../session.ts';
+import { type Address, findApiKey, homeFolder, walletFile } from '../session.ts';
 import { loosenessOf } from '../wallet/private-files.ts';
 import { bad, good, type Outcome, open, type Probe, probe } from './probe.ts';
 
@@ -29,9 +29,9 @@ export const nodeProbe = (): Probe =>
   });
 
 /** Does the platform answer, is it ready, do the clocks agree, is the login good? */
-export function platformProbes(io: Io, url: string | undefined): Probe[] {
+export function platformProbes(io: Io, find: () => Promise<Address>): Probe[] {
   const ask = async (path: string): Promise<Response> => {
-    const address = await findAddress(io, url);
+    const address = await find();
     return io.fetch(address.url + path, { signal: AbortSignal.timeout(REACH_MS_MAX) }).catch((fault: Error) => {
       throw new Error(
         `${address.url} does not answer: ${(fault.cause as Error | undefined)?.message ?? fault.message}`,
@@ -52,7 +52,7 @@ export function platformProbes(io: Io, url: string | undefined): Probe[] {
       return skewOf(at ?? answer.headers.get('date'), askedMs, io.nowMs());
     }),
     probe('login', 'Log in again: tally login.', async () => {
-      const address = await findAddress(io, url);
+      const address = await find();
       const apiKey = await findApiKey(io, address);
       if (!apiKey) return open(`no login for ${address.url}`, 'Run: tally login --new');
       const { principal } = await connect({ baseUrl: address.url, apiKey, fetch: io.fetch }).balance();
@@ -68,7 +68,7 @@ async function readinessOf(answer: Response): Promise<Outcome> {
   if (answer.ok) return good(checks.map(([name]) => name).join(', ') || 'ready');
   return bad(
     missing.join('; ') || `/readyz answers ${answer.status}`,
-    'See the logs of the platform: .tally/logs in its clone.',
+    'See the logs of the platform: logs in its data folder (.tally in its clone, or what --data named).',
   );
 }
 

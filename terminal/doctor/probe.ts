@@ -26,6 +26,9 @@ export const good = (what: string): Outcome => ({ state: 'good', what, advice: '
 export const bad = (what: string, advice: string): Outcome => ({ state: 'bad', what, advice });
 export const open = (what: string, advice = ''): Outcome => ({ state: 'open', what, advice });
 
+/** Where the folder of data that was looked at is that of no running platform. */
+export const ELSEWHERE_ADVICE = 'Started by: npm start. One whose data is elsewhere: tally doctor --data DIR';
+
 /** Turns a throw into a finding. */
 export const probe = (name: string, advice: string, attempt: () => Promise<Outcome>): Probe => ({
   name,
