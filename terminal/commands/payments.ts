@@ -13,7 +13,7 @@ import {
   refuseHere,
   WalletSchema,
 } from '@tallystick/sdk';
-import { Argument, type Command } from 'commander';
+import { Argument, type Command, Option } from 'commander';
 import { askYes } from '../ask-yes.ts';
 import { type Column, type PlainObject, printable } from '../output/render.ts';
 import { changeLimits, limitsOf, parsePayee, paymentsFolder, pinPayee, readLimits } from '../payments/limits-file.ts';
@@ -35,6 +35,10 @@ const PAYMENT_COLUMNS: Column[] = [
   { field: 'cause', heading: 'WHY' },
   { field: 'tx', heading: 'TRANSACTION' },
 ];
+/** Beside `smallest`, words of the labels of offers. */
+const PREFERENCES = ['smallest', '6h', '24h', 'floor'];
+/** Of development dollars: plenty for a first afternoon. */
+const FUND_MICROS_DEFAULT = 10_000_000n;
 const CLOCK_MARGIN_MS = 60_000;
 const MS_PER_S = 1_000;
 
@@ -82,9 +86,11 @@ function addLimits(wallet: Command, world: World): void {
       'the most in any 24 hours, with what you allowed yourself; 0: ask always',
       limitAmount,
     )
-    .option(
-      '--prefer <label>',
-      'which amount of an offer to take where the limits hold it: smallest, or 6h, 24h, floor',
+    .addOption(
+      new Option(
+        '--prefer <amount>',
+        'which amount of an offer to take where the limits hold it: the smallest, one for so many hours, or the one that is safe from running out',
+      ).choices(PREFERENCES),
     )
     .option('--allow <payee...>', 'pay there too: network/token/payee, as eip155:8453/0x…/0x…')
     .option('--repin', 'trust the payee that the platform names today');
@@ -128,8 +134,12 @@ function addFund(wallet: Command, world: World): void {
   const command = addCommand(wallet, {
     usage: 'fund',
     summary: 'give the wallet development dollars to pay with (a development platform on loopback only)',
-    examples: ["tally wallet fund --amount '$10'"],
-  }).requiredOption('--amount <amount>', '$1.25, 1.25usd or 1250000micros', amount);
+    examples: ['tally wallet fund', "tally wallet fund --amount '$2.50'"],
+  }).addOption(
+    new Option('--amount <amount>', '$1.25, 1.25usd or 1250000micros')
+      .argParser(amount)
+      .default(FUND_MICROS_DEFAULT, formatUsd(FUND_MICROS_DEFAULT)),
+  );
   onRun<{ amount: bigint; key?: string }>(world, withKey(command), async ({ connect, out }, _, options) => {
     const { key } = options;
     await out.record(plain(WalletSchema, await (await connect()).wallet.fund(options.amount, given({ key }))));

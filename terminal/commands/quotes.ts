@@ -4,14 +4,14 @@
  */
 import { DepositSchema, plain, QuoteSchema } from '@tallystick/sdk';
 import { Argument, type Command } from 'commander';
-import type { Column } from '../output/render.ts';
+import { type Column, cellText, type PlainObject } from '../output/render.ts';
 import { parseAmount } from '../text/amount.ts';
 import { addCommand, given, idOf, onRun, type World, withKey } from './command.ts';
 
 const QUOTE_COLUMNS: Column[] = [
   { field: 'id', heading: 'QUOTE' },
   { field: 'status', heading: 'STATUS' },
-  { field: 'amount_micros', heading: 'AMOUNT' },
+  { field: 'amount', heading: 'AMOUNT' },
   { field: 'payer', heading: 'FROM' },
   { field: 'tx', heading: 'TRANSACTION' },
   { field: 'idempotency_key', heading: 'KEY' },
@@ -35,14 +35,35 @@ export function addQuoteCommands(program: Command, world: World): void {
   });
   onRun(world, list, async ({ connect, out }) => {
     const found = await Array.fromAsync((await connect()).quotes.list(), (one) => plain(QuoteSchema, one));
-    await out.list('quotes', found, QUOTE_COLUMNS);
+    await out.list('quotes', out.isJson ? found : found.map(rowOf), QUOTE_COLUMNS);
   });
   const get = addCommand(quotes, {
     usage: 'get',
     summary: 'one quote: its options, its payment, its transaction',
     examples: ['tally quotes get quo_5f1c…'],
   }).addArgument(new Argument('<quote-id>', 'id of the quote: quo_…').argParser(idOf('quo')));
-  onRun(world, get, async ({ connect, out }, [id]) =>
-    out.record(plain(QuoteSchema, await (await connect()).quotes.get(id!))),
+  onRun(world, get, async ({ connect, out }, [id]) => {
+    const found = plain(QuoteSchema, await (await connect()).quotes.get(id!));
+    await out.record(out.isJson ? found : recordOf(found));
+  });
+}
+
+const optionsOf = ({ options }: PlainObject): PlainObject[] => options as PlainObject[];
+const hasPayment = (quote: PlainObject): boolean => Number(quote['amount_micros']) > 0;
+
+/** What is paid or on its way, and before that what is asked, from the smallest to the largest. */
+function rowOf(quote: PlainObject): PlainObject {
+  if (hasPayment(quote)) return { ...quote, amount: cellText('amount_micros', quote['amount_micros']) };
+  const [first, last] = [optionsOf(quote).at(0), optionsOf(quote).at(-1)].map((option) =>
+    cellText('amount_micros', option?.['amount_micros']),
   );
+  return { ...quote, amount: first === last ? `asks ${first}` : `asks ${first} to ${last}` };
+}
+
+/** Each option with what it is enough for. */
+function recordOf(quote: PlainObject): PlainObject {
+  const options = optionsOf(quote).map(
+    (option) => `${cellText('amount_micros', option['amount_micros'])} (${option['label']})`,
+  );
+  return { ...quote, options, ...(hasPayment(quote) ? {} : { amount_micros: null }) };
 }

@@ -60,6 +60,20 @@ test('within its limits the wallet pays, says so, and keeps what it did for its 
   assert.equal(statSync(join(s.terminal.home, 'limits.json')).mode & 0o777, 0o600);
 });
 
+test('which amount is preferred is one of the known ones, and what a development wallet gets has a default', async () => {
+  await using s = await scene();
+  const wrong = await s.terminal.run('wallet', 'limits', '--prefer', '12h');
+  assert.equal(wrong.code, 2);
+  assert.match(
+    wrong.err,
+    /--prefer <amount>' argument '12h' is invalid\. Allowed choices are smallest, 6h, 24h, floor\./,
+  );
+  for (const prefer of ['floor', 'smallest'])
+    assert.equal((await s.say('wallet', 'limits', '--prefer', prefer)).value['prefer'], prefer);
+  assert.equal((await s.say('wallet', 'fund')).value['balance_micros'], 20_000_000);
+  assert.match((await s.terminal.run('wallet', 'fund', '--help')).out, /\(default: \$10\.00\)/);
+});
+
 test('[I-44] what the wallet does not hold is not signed, and leaves its limits as they were', async () => {
   await using s = await scene();
   await s.say('wallet', 'limits', '--per-payment', '$90', '--per-day', '$90');
