@@ -5,6 +5,7 @@
  */
 import assert from 'node:assert/strict';
 import { isUnderWay } from '@tallystick/api/testing';
+import { ChainFault } from '@tallystick/engine/adapters/chain';
 import { userAccount } from '@tallystick/kernel';
 import {
   type Broadcaster,
@@ -31,7 +32,11 @@ type HouseStep =
   | StepOf<'mine', { blocks: number }>
   | StepOf<'die-watching' | 'die-carrying', { point: number }>;
 
-export type Step = HouseStep | PayerStep;
+/** What another meter does at that very time. */
+type BesideStep = StepOf<'beside', { other: OtherLook; step: HouseStep | PayerStep }>;
+type OtherLook = 'look' | 'carry' | 'sweep' | 'lapse';
+
+export type Step = HouseStep | PayerStep | BesideStep;
 
 const CENT = 10_000n;
 const PEOPLE = 2;
@@ -66,7 +71,18 @@ const houseSteps: fc.Arbitrary<HouseStep> = fc.oneof(
   },
 );
 
-export const steps: fc.Arbitrary<Step> = fc.oneof<fc.Arbitrary<Step>[]>(houseSteps, payerSteps(PEOPLE));
+const aloneSteps: fc.Arbitrary<HouseStep | PayerStep> = fc.oneof(houseSteps, payerSteps(PEOPLE));
+
+/** One after the other. */
+export const steps: fc.Arbitrary<Step> = aloneSteps;
+
+const others = fc.constantFrom<OtherLook[]>('look', 'carry', 'sweep', 'lapse');
+
+/** Also at once: two meters look, and what people and the chain do happens meanwhile. */
+export const racingSteps: fc.Arbitrary<Step> = fc.oneof<fc.Arbitrary<Step>[]>(
+  aloneSteps,
+  fc.record({ do: fc.constant('beside' as const), other: others, step: aloneSteps }),
+);
 
 /** What is needed of a history besides its world. */
 interface History {
@@ -76,6 +92,8 @@ interface History {
   confirmations: number;
   watcher: Watcher;
   carrier: Broadcaster;
+  /** Another meter on the same chain and database. */
+  other: { watcher: Watcher; carrier: Broadcaster };
   withdrawals: string[];
   /** Undoes what came after it, and how long the chain was. */
   memory: { undo(): Promise<void>; height: bigint } | undefined;
@@ -93,6 +111,7 @@ export async function live(history: readonly Step[], confirmations: number): Pro
     ...{ world, people, payers, confirmations, withdrawals: [], memory: undefined },
     watcher: world.watcher(confirmations),
     carrier: world.broadcaster({ confirmations }),
+    other: { watcher: world.watcher(confirmations), carrier: world.broadcaster({ confirmations }) },
   };
   await lookThrough(told.watcher);
   for (const step of history) {
@@ -126,7 +145,29 @@ async function take(told: History, step: Step): Promise<void> {
   if (step.do === 'remember') return remember(told);
   if (step.do === 'forget') return forget(told);
   if (step.do === 'restart') return restart(told);
+  if (step.do === 'beside') return beside(told, step);
   return takePayerStep(told.payers, step);
+}
+
+async function beside(told: History, { other, step }: BesideStep): Promise<void> {
+  const looking = otherLook(told, other);
+  await Promise.all([take(told, step), step.do === 'forget' ? looking.catch(sawItChange) : looking]);
+}
+
+/** A chain that forgets while it is looked through is looked through again. @errors rejects with any other fault */
+function sawItChange(fault: unknown): void {
+  if (!(fault instanceof ChainFault)) throw fault;
+}
+
+async function otherLook({ world, other, confirmations }: History, what: OtherLook): Promise<void> {
+  const { engine, wish } = world;
+  const looking = {
+    look: () => lookThrough(other.watcher),
+    carry: () => other.carrier.look(),
+    sweep: () => new Sweeper({ ...world, minMicros: CENT, log }).look(),
+    lapse: () => lapseQuotes(world.chain, { engine, confirmations, wish }),
+  };
+  await looking[what]();
 }
 
 function restart(told: History): void {

@@ -169,6 +169,25 @@ const KNOWN: [what: string, confirmations: number, history: Step[]][] = [
     ],
   ],
   [
+    'two meters look, carry and sweep at once, while a payment is bound and the chain forgets',
+    1,
+    [
+      { do: 'beside', other: 'look', step: { do: 'deposit', who: 0, cents: 80n } },
+      { do: 'forward', who: 1, cents: 60n },
+      { do: 'beside', other: 'look', step: { do: 'look' } },
+      { do: 'ask-machine', who: 1 },
+      { do: 'remember' },
+      { do: 'beside', other: 'sweep', step: { do: 'sweep' } },
+      { do: 'beside', other: 'carry', step: { do: 'pay', who: 1, wallet: 'own', choice: 1, copies: 2 } },
+      { do: 'beside', other: 'carry', step: { do: 'carry' } },
+      { do: 'beside', other: 'look', step: { do: 'withdraw', who: 0, cents: 50n } },
+      { do: 'beside', other: 'carry', step: { do: 'carry' } },
+      { do: 'beside', other: 'look', step: { do: 'forget' } },
+      { do: 'beside', other: 'look', step: { do: 'carry' } },
+      { do: 'beside', other: 'lapse', step: { do: 'lapse' } },
+    ],
+  ],
+  [
     'a stranger carries what the api died with, and what was never shown to it',
     2,
     [
