@@ -10,11 +10,13 @@ import { addressStream, depositIdOf, depositStream, railStream } from '@tallysti
 import type { Desk } from './desk.ts';
 import { reservesReader } from './reserves.ts';
 
+type Address = `0x${string}`;
+
 const STRANGERS = 20;
 
-test('addresses that nobody ever paid cost the chain no question', async () => {
-  await using engine = await newTestEngine({ rules: RULES });
-  await using given = await startTestChain();
+async function newScene() {
+  const engine = await newTestEngine({ rules: RULES });
+  const given = await startTestChain();
   const chain = await openChain(given.config);
   const ask = async (stream: string, type: string, body: JsonObject = {}): Promise<void> => {
     const { rejection } = await engine.execute({ principal: 'platform', key: `${stream}${type}`, stream, type, body });
@@ -23,29 +25,76 @@ test('addresses that nobody ever paid cost the chain no question', async () => {
   await ask('ledger:platform', 'OpenLedger', { providers: [] });
   const { token, treasury, factory } = given.config;
   await ask(railStream(chain.key), 'OpenRail', { token, treasury, factory });
-  const principals = Array.from({ length: STRANGERS }, (_, n) => `eip155:1:0x${String(n).padStart(40, '0')}`);
-  for (const principal of principals) {
-    const address = chain.depositAddress(principal).toLowerCase();
+  return {
+    given,
+    chain,
+    ask,
+    treasury: treasury.toLowerCase() as Address,
+    /** Of a chain whose answers about balances somebody listens to. */
+    reader: (onBalance: (address: string) => Promise<void>) => {
+      const heard = withBalances(chain, async (address) => {
+        const micros = await chain.balanceOf(address);
+        await onBalance(address.toLowerCase());
+        return micros;
+      });
+      return reservesReader(() => ({ engine, link: { chain: async () => heard } }) as unknown as Desk);
+    },
+    /** Pays; what is called then is a watcher that sees it. Without a principal it is the payer's own money. */
+    async pay(payee: Address, principal?: string): Promise<() => Promise<void>> {
+      const payer = await given.wallet(500n);
+      const own = `eip155:${chain.chainId}:${payer.address.toLowerCase()}`;
+      await ask(`account:${own}`, 'OpenAccount');
+      const tx = await given.pay(payer, payee, 300n);
+      const [{ block, ordinal }] = (await chain.transfersIn(tx, payee)) as [Awaited<ReturnType<Chain['transfers']>>[0]];
+      const seen = {
+        ...{ rail: chain.key, tx, ordinal: String(ordinal), block: String(block.number), block_hash: block.hash },
+        ...{ payer: payer.address.toLowerCase(), payee, amount_micros: '300', principal: principal ?? own },
+      };
+      return () => ask(depositStream(depositIdOf(chain.key, { tx, ordinal })), 'SeeDeposit', seen);
+    },
+    async [Symbol.asyncDispose]() {
+      await engine[Symbol.asyncDispose]();
+      await given[Symbol.asyncDispose]();
+    },
+  };
+}
+
+const principalOf = (n: number): string => `eip155:1:0x${String(n).padStart(40, '0')}`;
+
+test('addresses that nobody ever paid cost the chain no question', async () => {
+  await using scene = await newScene();
+  const { chain, ask, treasury } = scene;
+  for (let n = 0; n < STRANGERS; n++) {
+    const [principal, address] = [principalOf(n), chain.depositAddress(principalOf(n)).toLowerCase()];
     await ask(addressStream(chain.key, address), 'AssignAddress', { rail: chain.key, address, principal });
   }
   const asked: string[] = [];
-  const counting = withBalances(chain, (address) => {
-    asked.push(address.toLowerCase());
-    return chain.balanceOf(address);
-  });
-  const read = reservesReader(() => ({ engine, link: { chain: async () => counting } }) as unknown as Desk);
+  const read = scene.reader(async (address) => void asked.push(address));
   assert.equal((await read()).isEqual, true);
-  assert.deepEqual(asked, [treasury.toLowerCase()]);
-  const [principal, payer] = [principals[7]!, await given.wallet(500n)];
-  const payee = chain.depositAddress(principal).toLowerCase() as `0x${string}`;
-  const tx = await given.pay(payer, payee, 300n);
-  const [{ block, ordinal }] = (await chain.transfersIn(tx, payee)) as [Awaited<ReturnType<Chain['transfers']>>[0]];
-  await ask(depositStream(depositIdOf(chain.key, { tx, ordinal })), 'SeeDeposit', {
-    ...{ rail: chain.key, tx, ordinal: String(ordinal), block: String(block.number), block_hash: block.hash },
-    ...{ payer: payer.address.toLowerCase(), payee, amount_micros: '300', principal },
-  });
+  assert.deepEqual(asked, [treasury]);
+  const payee = chain.depositAddress(principalOf(7)).toLowerCase() as Address;
+  await (await scene.pay(payee, principalOf(7)))();
   asked.length = 0;
   const { isEqual, reserves } = await read();
   assert.deepEqual([isEqual, reserves.map(({ chainMicros }) => chainMicros)], [true, [0n, 300n]]);
-  assert.deepEqual(asked, [treasury.toLowerCase(), payee]);
+  assert.deepEqual(asked, [treasury, payee]);
+});
+
+test('money that the watcher is about to see is no difference', async () => {
+  await using scene = await newScene();
+  const see = await scene.pay(scene.treasury);
+  let questions = 0;
+  const { isEqual, reserves } = await scene.reader(async () => {
+    questions += 1;
+    if (questions === 2) await see();
+  })();
+  const [treasury] = reserves;
+  assert.deepEqual([isEqual, treasury!.pendingMicros, treasury!.chainMicros], [true, 300n, 300n]);
+});
+
+test('what nobody sees for a moment is told as a difference', async () => {
+  await using scene = await newScene();
+  await scene.pay(scene.treasury);
+  const { isEqual, reserves } = await scene.reader(async () => undefined)();
+  assert.deepEqual([isEqual, reserves[0]!.pendingMicros, reserves[0]!.chainMicros], [false, 0n, 300n]);
 });

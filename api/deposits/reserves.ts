@@ -1,7 +1,9 @@
 /**
  * Proof of reserves: what the ledger says that we hold on the chain, beside what the chain says.
- * Promise: both sides are read anew; what waits for confirmations is told apart, never smoothed over.
+ * Promise: both sides are read anew; what waits for confirmations is told apart, never smoothed over; money that moves while it is
+ * counted is counted again.
  */
+import { setTimeout } from 'node:timers/promises';
 import {
   type Engine,
   Newcomers,
@@ -26,6 +28,10 @@ import type { Desk } from './desk.ts';
 
 type Address = `0x${string}`;
 
+/** What differs is read so often before it is told: a watcher is a moment behind the chain. */
+const READS_MAX = 4;
+const READ_AGAIN_MS = 250;
+
 /** The answer's function rejects with ChainFault when the chain cannot be asked. @errors it throws what `deskOf` throws */
 export function reservesReader(deskOf: () => Desk) {
   let funded: Funded | undefined;
@@ -33,7 +39,12 @@ export function reservesReader(deskOf: () => Desk) {
     const { engine, link } = deskOf();
     const chain = await link.chain();
     funded ??= fundedAddresses(engine, chain.key);
-    return readReserves(engine, chain, funded);
+    let found = await readReserves(engine, chain, funded);
+    for (let reads = 1; !found.isEqual && reads < READS_MAX; reads++) {
+      await setTimeout(READ_AGAIN_MS);
+      found = await readReserves(engine, chain, funded);
+    }
+    return found;
   };
 }
 
