@@ -2,8 +2,16 @@
  * What the api program is told by its environment.
  * Promise: every value is checked before anything starts.
  */
-import { type ChainSettings, readChainSettings } from '@tallystick/engine/adapters/chain';
-import { type Environment, integerSetting, seedSetting, switchSetting, textSetting } from '@tallystick/engine/program';
+import { type ChainSettings, readChainIds, readChainSettings } from '@tallystick/engine/adapters/chain';
+import {
+  type Environment,
+  integerSetting,
+  SettingError,
+  seedSetting,
+  switchSetting,
+  textSetting,
+  urlSetting,
+} from '@tallystick/engine/program';
 import { readTillSettings, type TillSettings } from './quotes/settings.ts';
 import type { RatesPerMinute } from './rate-limits.ts';
 import { isLoopbackAddress } from './site.ts';
@@ -15,7 +23,6 @@ const PORT_MAX = 65_535;
 const HOUR_MS = 3_600_000;
 const QUANTUM_MS_DEFAULT = 60_000;
 const GRACE_MS_DEFAULT = 120_000;
-const MAINNET = 1;
 const READS_PER_MINUTE = 60_000;
 const WRITES_PER_MINUTE = 30_000;
 const LOGINS_PER_MINUTE = 60;
@@ -23,6 +30,7 @@ const LOGINS_PER_MINUTE = 60;
 const DEVELOPMENT_LOGINS_PER_MINUTE = 1_200;
 const PUBLIC_READS_PER_MINUTE = 12_000;
 const RATE_MAX = 1_000_000_000;
+const WEB = ['https:', 'http:'];
 const PRINCIPAL = /^eip155:[1-9][0-9]{0,15}:0x[0-9a-f]{40}$/;
 
 export interface ApiSettings {
@@ -64,8 +72,8 @@ export interface ApiSettings {
 export function readApiSettings(env: Environment): ApiSettings {
   const settings = readAll(env);
   if (settings.development && !isLoopbackAddress(settings.host)) {
-    throw new Error(
-      `TALLY_DEVELOPMENT is on and the api listens on ${settings.host}: development money exists on loopback only`,
+    throw new SettingError(
+      `TALLY_DEVELOPMENT is on and the api listens on ${settings.host}: development money exists on loopback only (npm start: --production)`,
     );
   }
   return settings;
@@ -88,7 +96,7 @@ function readAll(env: Environment): ApiSettings {
       max: 60_000,
     }),
     graceMs: integerSetting(env, 'TALLY_GRACE_MS', { fallback: GRACE_MS_DEFAULT, min: 0, max: HOUR_MS }),
-    chainIds: textSetting(env, 'TALLY_CHAIN_IDS', String(MAINNET)).split(',').map(Number),
+    chainIds: readChainIds(env),
     chain: readChainSettings(env),
     till: readTillSettings(env),
     withdrawals: withdrawalsIn(env),
@@ -99,7 +107,7 @@ function readAll(env: Environment): ApiSettings {
         max: WITHDRAWAL_MIN_MICROS_MAX,
       }),
     ),
-    publicUrl: env['TALLY_PUBLIC_URL'] || undefined,
+    publicUrl: urlSetting(env, 'TALLY_PUBLIC_URL', WEB),
     ports: portsIn(env),
     admins: adminsIn(env),
     ratesPerMinute: {
@@ -116,16 +124,18 @@ function readAll(env: Environment): ApiSettings {
 function withdrawalsIn(env: Environment): boolean {
   const word = env['CHAIN_WITHDRAWALS'] || 'off';
   if (word !== 'on' && word !== 'off')
-    throw new Error(`the setting CHAIN_WITHDRAWALS is ${word}; it must be on or off`);
+    throw new SettingError(`the setting CHAIN_WITHDRAWALS is ${word}; it must be on or off`);
   return word === 'on';
 }
 
 /** @errors throws when it would listen for others without saying where they find it */
 function portsIn(env: Environment): ApiSettings['ports'] {
   const host = textSetting(env, 'TALLY_PORTS_HOST', '127.0.0.1');
-  const publicUrl = env['TALLY_PORTS_PUBLIC_URL'] || undefined;
+  const publicUrl = urlSetting(env, 'TALLY_PORTS_PUBLIC_URL', WEB);
   if (publicUrl === undefined && !isLoopbackAddress(host))
-    throw new Error(`ports are listened for on ${host}: TALLY_PORTS_PUBLIC_URL must say below which URL they are`);
+    throw new SettingError(
+      `ports are listened for on ${host}: TALLY_PORTS_PUBLIC_URL must say below which URL they are`,
+    );
   return { host, port: integerSetting(env, 'TALLY_PORTS_PORT', { fallback: 0, min: 0, max: PORT_MAX }), publicUrl };
 }
 
@@ -141,6 +151,6 @@ function adminsIn(env: Environment): ReadonlySet<string> {
   const named = (env['TALLY_ADMINS'] ?? '').split(',').map((text) => text.trim().toLowerCase());
   const admins = named.filter((text) => text !== '');
   const wrong = admins.find((text) => !PRINCIPAL.test(text));
-  if (wrong) throw new Error(`the setting TALLY_ADMINS names ${wrong}; it must be eip155:<chain>:<address>`);
+  if (wrong) throw new SettingError(`the setting TALLY_ADMINS names ${wrong}; it must be eip155:<chain>:<address>`);
   return new Set(admins);
 }

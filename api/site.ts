@@ -2,6 +2,8 @@
  * The site that a login message must name.
  * Promise: never what a caller's Host header says alone, or a foreign page could collect signatures that work here.
  */
+import { SettingError } from '@tallystick/engine/program';
+
 export interface Site {
   domain: string;
   uri: string;
@@ -24,7 +26,9 @@ export function siteRule(listenHost: string, publicUrl: string | undefined): Sit
     return () => ({ domain: host, uri: origin });
   }
   if (!isLoopbackAddress(listenHost)) {
-    throw new Error(`the api listens on ${listenHost}: TALLY_PUBLIC_URL must say under which URL callers log in`);
+    throw new SettingError(
+      `the api listens on ${listenHost}: TALLY_PUBLIC_URL must say under which URL callers log in`,
+    );
   }
   return (host) => {
     const named = isLoopbackHost(host) ? host : LOOPBACK_DEFAULT;

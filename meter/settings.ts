@@ -2,11 +2,10 @@
  * What the meter program is told by its environment.
  * Promise: every value is checked before anything starts.
  */
-import { type ChainSettings, readChainSettings } from '@tallystick/engine/adapters/chain';
+import { type ChainSettings, readChainIds, readChainSettings } from '@tallystick/engine/adapters/chain';
 import { type Environment, integerSetting, seedSetting, textSetting } from '@tallystick/engine/program';
 import type { ChainKeys } from './chain/loops.ts';
 
-const MAINNET = 1;
 /** One dollar. */
 const SWEEP_MIN_MICROS_DEFAULT = 1_000_000;
 const BUMP_MS_DEFAULT = 60_000;
@@ -39,7 +38,7 @@ export function readMeterSettings(env: Environment): MeterSettings {
     callerSeed: seedSetting(env, 'TALLY_CALLER_KEY_FILE'),
     wardenSocket: textSetting(env, 'TALLY_WARDEN_SOCKET'),
     provider: textSetting(env, 'TALLY_PROVIDER', 'local'),
-    chainIds: textSetting(env, 'TALLY_CHAIN_IDS', String(MAINNET)).split(',').map(Number),
+    chainIds: readChainIds(env),
     chain: readChainSettings(env),
     chainKeys: readChainKeys(env),
   };

@@ -2,7 +2,7 @@
  * Whether callers can pay for requests, from the environment.
  * Promise: only where somebody carries payments to the chain.
  */
-import { type Environment, integerSetting } from '@tallystick/engine/program';
+import { type Environment, integerSetting, SettingError } from '@tallystick/engine/program';
 import { OPTION_MICROS_MAX } from './ladder.ts';
 
 /** 0.10 USD. */
@@ -21,7 +21,7 @@ export function readTillSettings(env: Environment): TillSettings | undefined {
   const relayer = env['CHAIN_RELAYER'] ?? '';
   if (relayer === '') return undefined;
   if (!ADDRESS.test(relayer))
-    throw new Error(`the setting CHAIN_RELAYER is ${relayer}; it must be 0x and 40 hex digits`);
+    throw new SettingError(`the setting CHAIN_RELAYER is ${relayer}; it must be 0x and 40 hex digits`);
   const least = { fallback: LEAST_MICROS_DEFAULT, min: 1, max: Number(OPTION_MICROS_MAX) };
   return {
     relayer: relayer.toLowerCase(),

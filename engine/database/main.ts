@@ -4,7 +4,7 @@
  * server dies, so does this program, and whoever supervises it starts both again.
  */
 import { parseArgs } from 'node:util';
-import { announceReady, untilStopped } from '../program/index.ts';
+import { announceReady, startOrTell, untilStopped } from '../program/index.ts';
 import { type Database, migrate, openDatabase } from './index.ts';
 
 const LOOK_EVERY_MS = 200;
@@ -13,7 +13,7 @@ const { values } = parseArgs({ options: { folder: { type: 'string' }, url: { typ
 const url = values.url ?? process.env['DATABASE_URL'];
 const folder = values.folder ?? process.env['TALLY_DATA'];
 const stopped = untilStopped();
-const database = await openDatabase({ ...(url ? { url } : {}), ...(folder ? { folder } : {}) });
+const database = await startOrTell(() => openDatabase({ ...(url ? { url } : {}), ...(folder ? { folder } : {}) }));
 const { from, to } = await migrate(database);
 const postmaster = database.postmasterPid() ?? null;
 announceReady({ kind: database.kind, at: database.describe(), postmaster, from, to });

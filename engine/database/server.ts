@@ -4,6 +4,7 @@
  */
 import { createHmac } from 'node:crypto';
 import pg from 'pg';
+import { urlSetting } from '../program/index.ts';
 import { BIGINT_TYPES, type Database, LOGIN_OF_ROLE, type Role } from './database.ts';
 
 /** The floor of our SQL. */
@@ -27,7 +28,7 @@ export async function openServer(url: string): Promise<Database> {
 }
 
 function describeServer(url: string): Database {
-  const address = new URL(url);
+  const address = new URL(urlSetting({ DATABASE_URL: url }, 'DATABASE_URL', ['postgres:', 'postgresql:'])!);
   return {
     kind: 'server',
     as: (role) => ({ connectionString: urlOf(address, role), types: BIGINT_TYPES }),

@@ -1,3 +1,13 @@
 /** What api and meter share as programs: settings and life cycle. */
 export { announceReady, untilStopped } from './lifecycle.ts';
-export { type Environment, integerSetting, seedSetting, switchSetting, textSetting } from './settings.ts';
+export {
+  type Environment,
+  EXIT_SETTING,
+  integerSetting,
+  SettingError,
+  seedSetting,
+  startOrTell,
+  switchSetting,
+  textSetting,
+  urlSetting,
+} from './settings.ts';

@@ -1,12 +1,15 @@
 /**
  * One program of the platform as a child process: started, awaited until ready, restarted when it dies, stopped.
- * Promise: a crash is followed by a restart with a growing pause; a stop ends the child by its own pid, never another's.
+ * Promise: a setting that is wrong is told as the program tells it; a crash is followed by a restart with a growing pause; a stop ends the child by its own pid, never another's.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createWriteStream, type WriteStream } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
+import { finished } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { EXIT_SETTING, SettingError } from '@tallystick/engine/program';
 
 /** What Node has compiled, beside the packages: a program that starts again needs half as long. */
 const COMPILED = join(import.meta.dirname, '..', '..', 'node_modules', '.cache', 'programs');
@@ -17,6 +20,7 @@ const RESTART_PAUSE_MS_MAX = 5_000;
 const STEADY_MS = 10_000;
 /** How much of a dead program's standard error is shown. */
 const SAID_LINES_MAX = 12;
+const LAST_WORDS_MS_MAX = 500;
 
 export interface Program {
   name: string;
@@ -49,7 +53,7 @@ export class Child implements AsyncDisposable {
     return this.#process?.pid;
   }
 
-  /** Resolves with the facts of the ready line. @errors throws with the log's path when the program ends before it. */
+  /** Resolves with the facts of the ready line. @errors throws SettingError; else with the log's path when the program ends before it. */
   async start(): Promise<ReadyFacts> {
     const facts = await this.#launch();
     this.#watching = this.#restartForEver();
@@ -89,8 +93,13 @@ export class Child implements AsyncDisposable {
     createInterface({ input: child.stderr! }).on('line', (line) => said.push(line) > SAID_LINES_MAX && said.shift());
     const fail = (why: string): void =>
       reject(new Error([`${name} ${why}; its last words (all: ${logFile}):`, ...said].join('\n  ')));
+    const failAtEnd = async (code: number | null, signal: string | null): Promise<void> => {
+      await toldAll(child.stderr!);
+      if (code === EXIT_SETTING && said.length > 0) reject(new SettingError(said.at(-1)!));
+      else fail(`ended with ${signal ?? `exit code ${code}`} before it was ready`);
+    };
     const timer = setTimeout(() => fail(`was not ready after ${READY_MS_MAX} ms`), READY_MS_MAX);
-    child.once('exit', (code, signal) => fail(`ended with ${signal ?? `exit code ${code}`} before it was ready`));
+    child.once('exit', (code, signal) => void failAtEnd(code, signal));
     child.once('error', (fault) => fail(`could not be started: ${fault.message}`));
     createInterface({ input: child.stdout! }).on('line', (line) => {
       const facts = readyFacts(line);
@@ -119,6 +128,10 @@ export class Child implements AsyncDisposable {
     }
   }
 }
+
+/** A dead program's last words may still be on their way; its own children may hold the pipe open. */
+const toldAll = (stream: Readable): Promise<void> =>
+  finished(stream, { writable: false, signal: AbortSignal.timeout(LAST_WORDS_MS_MAX) }).catch(() => undefined);
 
 async function ended(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;

@@ -1,10 +1,10 @@
 /**
  * `npm start`: brings the platform up on this machine and leaves it up until Ctrl-C.
- * Promise: prints every address it listens on; what it started it stops, and nothing else.
+ * Promise: prints every address it listens on; what it started it stops, and nothing else. A wrong setting is told in one line.
  */
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { untilStopped } from '@tallystick/engine/program';
+import { EXIT_SETTING, SettingError, untilStopped } from '@tallystick/engine/program';
 import { greeting } from './greeting.ts';
 import { startPlatform } from './platform.ts';
 
@@ -25,44 +25,60 @@ const DEFAULT_FOLDER = join(import.meta.dirname, '..', '..', '.tally');
 const PORT_MAX = 65_535;
 const QUANTUM_MS_MAX = 60_000;
 const GRACE_MS_MAX = 3_600_000;
+const LEVELS = ['auto', 'gvisor', 'ns', 'ns-lite'];
 
-const { values } = parseArgs({
-  options: {
-    data: { type: 'string' },
-    host: { type: 'string' },
-    port: { type: 'string' },
-    quantum: { type: 'string' },
-    grace: { type: 'string' },
-    isolation: { type: 'string' },
-    'allow-lite': { type: 'boolean' },
-    production: { type: 'boolean' },
-    help: { type: 'boolean', short: 'h' },
-  },
-});
+type Values = ReturnType<typeof readArguments>;
 
-/** @errors throws naming the option and its range */
-function wholeNumber(option: string, text: string, max: number): number {
-  const value = Number(text);
-  if (/^[0-9]+$/.test(text) && value <= max) return value;
-  throw new Error(`${option} ${text} is not a whole number from 0 to ${max}`);
+/** @errors throws SettingError naming the option that is none */
+function readArguments() {
+  const text = { type: 'string' } as const;
+  const flag = { type: 'boolean' } as const;
+  const named = { data: text, host: text, port: text, quantum: text, grace: text, isolation: text } as const;
+  const options = { ...named, 'allow-lite': flag, production: flag, help: { ...flag, short: 'h' } } as const;
+  try {
+    return parseArgs({ options }).values;
+  } catch (fault) {
+    throw new SettingError(`${(fault as Error).message}; npm start -- --help lists the options`);
+  }
 }
 
-const isolationOf = (level: string | undefined): { isolation?: string } => (level ? { isolation: level } : {});
+/** An option as it was given, or the setting in its place. @errors throws SettingError naming it and its range */
+function wholeNumber(name: string, text: string, max: number): number {
+  const value = Number(text);
+  if (/^[0-9]+$/.test(text) && value <= max) return value;
+  throw new SettingError(`${name} is ${text}; it must be a whole number from 0 to ${max}`);
+}
+
+function portOf({ port }: Values): { port?: number } {
+  const [name, text] = port === undefined ? ['the setting TALLY_PORT', process.env['TALLY_PORT']] : ['--port', port];
+  return text ? { port: wholeNumber(name, text, PORT_MAX) } : {};
+}
+
+/** @errors throws SettingError for a level that is none */
+function isolationOf({ isolation }: Values): { isolation?: string } {
+  const [name, level] =
+    isolation === undefined
+      ? ['the setting TALLY_ISOLATION', process.env['TALLY_ISOLATION']]
+      : ['--isolation', isolation];
+  if (!level) return {};
+  if (LEVELS.includes(level)) return { isolation: level };
+  throw new SettingError(`${name} is ${level}; it must be ${LEVELS.join(', ')}`);
+}
 
 async function main(): Promise<void> {
+  const values = readArguments();
   if (values.help) return console.log(HELP);
   const stopped = untilStopped();
   const folder = resolve(values.data ?? process.env['TALLY_DATA'] ?? DEFAULT_FOLDER);
-  const port = values.port ?? process.env['TALLY_PORT'];
   const development = values.production !== true;
   await using platform = await startPlatform({
     folder,
     development,
-    ...(port === undefined ? {} : { port: wholeNumber('--port', port, PORT_MAX) }),
+    ...portOf(values),
     ...(values.host === undefined ? {} : { host: values.host }),
     ...(values.quantum === undefined ? {} : { quantumMs: wholeNumber('--quantum', values.quantum, QUANTUM_MS_MAX) }),
     ...(values.grace === undefined ? {} : { graceMs: wholeNumber('--grace', values.grace, GRACE_MS_MAX) }),
-    ...isolationOf(values.isolation ?? process.env['TALLY_ISOLATION']),
+    ...isolationOf(values),
     ...(values['allow-lite'] === undefined ? {} : { allowLite: values['allow-lite'] }),
     onProgress: (line) => console.log(`  ${line}`),
   });
@@ -71,6 +87,6 @@ async function main(): Promise<void> {
 }
 
 await main().catch((fault: Error) => {
-  console.error(`\nTallystick could not be started: ${fault.message}`);
-  process.exitCode = 1;
+  console.error(`Tallystick could not be started: ${fault.message}`);
+  process.exitCode = fault instanceof SettingError ? EXIT_SETTING : 1;
 });

@@ -26,5 +26,5 @@ export {
   termsOf,
 } from './role-signer.ts';
 export type { ChainSender, MinedTransaction } from './sender.ts';
-export { type ChainSettings, readChainSettings } from './settings.ts';
+export { type ChainSettings, readChainIds, readChainSettings } from './settings.ts';
 export type { TransferSeen } from './transfers.ts';

@@ -3,10 +3,11 @@
  * Promise: every value is checked before anything starts; without CHAIN_RPC_URL there is no chain.
  */
 import type { Address } from 'viem';
-import { type Environment, integerSetting, textSetting } from '../../program/index.ts';
+import { type Environment, integerSetting, SettingError, textSetting } from '../../program/index.ts';
 import type { ChainConfig } from './chain.ts';
 import { PRIORITY_WEI_MAX } from './fees.ts';
 
+const MAINNET = 1;
 const ADDRESS = /^0x[0-9a-fA-F]{40}$/;
 const CONFIRMATIONS_DEFAULT = 10;
 const CONFIRMATIONS_MAX = 64;
@@ -31,7 +32,10 @@ export function readChainSettings(env: Environment): ChainSettings | undefined {
     .filter((url) => url !== '');
   if (rpcUrls.length === 0) return undefined;
   const wrong = rpcUrls.find((url) => !URL.canParse(url) || !/^https?:/.test(url));
-  if (wrong !== undefined) throw new Error(`the setting CHAIN_RPC_URL holds ${wrong}; it must be http or https`);
+  if (wrong !== undefined)
+    throw new SettingError(
+      `the setting CHAIN_RPC_URL holds ${wrong}; it must be URLs that begin with http:// or https://, separated by commas`,
+    );
   return {
     config: {
       rpcUrls,
@@ -52,6 +56,18 @@ export function readChainSettings(env: Environment): ChainSettings | undefined {
   };
 }
 
+/** Whose wallets may log in: Ethereum's own chain unless others are named. @errors throws naming what is no chain id */
+export function readChainIds(env: Environment): number[] {
+  const ids = textSetting(env, 'TALLY_CHAIN_IDS', String(MAINNET))
+    .split(',')
+    .map((text) => text.trim());
+  const wrong = ids.find((text) => !/^[1-9][0-9]{0,14}$/.test(text));
+  if (wrong === undefined) return ids.map(Number);
+  throw new SettingError(
+    `the setting TALLY_CHAIN_IDS names ${wrong}; it must be whole numbers separated by commas: 1,8453`,
+  );
+}
+
 const prioritySetting = (env: Environment): bigint => {
   const max = Number(PRIORITY_WEI_MAX);
   return BigInt(integerSetting(env, 'CHAIN_PRIORITY_WEI_MAX', { fallback: max, min: 0, max }));
@@ -59,6 +75,6 @@ const prioritySetting = (env: Environment): bigint => {
 
 function addressSetting(env: Environment, name: string): Address {
   const text = textSetting(env, name);
-  if (!ADDRESS.test(text)) throw new Error(`the setting ${name} is ${text}; it must be 0x and 40 hex digits`);
+  if (!ADDRESS.test(text)) throw new SettingError(`the setting ${name} is ${text}; it must be 0x and 40 hex digits`);
   return text.toLowerCase() as Address;
 }

@@ -4,7 +4,7 @@
  */
 import { join } from 'node:path';
 import { type Address, getAddress } from 'viem';
-import { announceReady, integerSetting, textSetting, untilStopped } from '../../../program/index.ts';
+import { announceReady, integerSetting, startOrTell, textSetting, untilStopped } from '../../../program/index.ts';
 import { DEVELOPMENT_TOKEN, startDevelopmentChain } from './chain.ts';
 import { serveChain } from './server.ts';
 
@@ -18,8 +18,10 @@ function addressesIn(text: string): Address[] {
     .map((one) => getAddress(one));
 }
 
-const port = integerSetting(process.env, 'TALLY_CHAIN_PORT', { fallback: 0, min: 0, max: PORT_MAX });
-const folder = textSetting(process.env, 'TALLY_DATA');
+const { port, folder } = await startOrTell(async () => ({
+  port: integerSetting(process.env, 'TALLY_CHAIN_PORT', { fallback: 0, min: 0, max: PORT_MAX }),
+  folder: textSetting(process.env, 'TALLY_DATA'),
+}));
 const stopped = untilStopped();
 using chain = await startDevelopmentChain({
   journalFile: join(folder, 'chain', 'journal.jsonl'),
