@@ -123,7 +123,14 @@ describe('a new wallet', { concurrency: 4 }, () => {
     const startedAtMs = performance.now();
     assert.deepEqual((await sh('sleep 30', { timeoutMs: 300n })).end, 'timeout');
     assert.ok(performance.now() - startedAtMs < 10_000, 'the time limit came late');
-    assert.equal((await sandbox.exec(['/no/such/program'])).end, 'not_started');
+    for (const [program, why] of [
+      ['/no/such/program', 'ENOENT'],
+      ['/etc/passwd', 'EACCES'],
+    ] as const)
+      for (const options of [{}, { onOutput: () => undefined }]) {
+        const { end, startError } = await sandbox.exec([program], options);
+        assert.deepEqual([end, startError], ['not_started', why]);
+      }
     const counted = { execId: newExecId(), key: 'one-exec' };
     const [first, repeat] = [
       await sh('echo x >> count; wc -l < count', counted),

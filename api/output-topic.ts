@@ -111,6 +111,7 @@ function endEvent(cursor: number, end: ExecEnd): LiveEvent {
     end: end.end,
     ...(end.end === 'exited' ? { exitCode: end.code } : {}),
     signal: end.end === 'signaled' ? end.signal : '',
+    startError: end.end === 'not_started' ? end.code : '',
   };
   return liveEvent({ cursor: BigInt(cursor) + 1n, at: nowTime(), body: { case: 'execEnd', value } });
 }

@@ -2,7 +2,7 @@
  * The output of a command while it comes, and its end.
  * Promise: every byte once and in order, also across lost connections; what is kept in memory is bounded.
  */
-import { type Event, type Exec, ExecEndKind, ExecEndKindSchema } from '@tallystick/proto';
+import { type Event, type Exec, type ExecEndEvent, ExecEndKind, ExecEndKindSchema } from '@tallystick/proto';
 
 /** A piece of output. */
 export interface OutputChunk {
@@ -12,7 +12,7 @@ export interface OutputChunk {
   cursor: bigint;
 }
 
-/** How a command ended. `lease_ended`: the paid time of its sandbox was over; `not_started`: there is no such program. */
+/** How a command ended. `lease_ended`: the paid time of its sandbox was over; `not_started`: `startError` says why. */
 export type ExecEnd =
   | 'not_started'
   | 'exited'
@@ -29,6 +29,8 @@ export interface ExecOutcome {
   exitCode?: number;
   /** Name of the signal when it was signaled. */
   signal?: string;
+  /** Why it was not started: `ENOENT` (no such program or no such cwd), `EACCES` (it may not be run) and others, where it is known. */
+  startError?: string;
 }
 
 export interface ExecResult extends ExecOutcome {
@@ -59,8 +61,8 @@ export function chunkOf(event: Event): OutputChunk | undefined {
 /** The command's end in a live event; undefined when it is none. */
 export function endOfEvent(event: Event): ExecOutcome | undefined {
   if (event.body.case !== 'execEnd') return undefined;
-  const { end, exitCode, signal } = event.body.value;
-  return outcomeOf(end as ExecEnd, exitCode, signal);
+  const { end, ...how } = event.body.value;
+  return outcomeOf(end as ExecEnd, how);
 }
 
 /** The command's end as the platform tells it; undefined while it runs. */
@@ -69,11 +71,19 @@ export function endOfExec(exec: Exec): ExecOutcome | undefined {
   const word = ExecEndKindSchema.value[exec.end]?.localName.toLowerCase();
   if (word === undefined || exec.end === ExecEndKind.UNSPECIFIED)
     throw new TypeError(`a command ended in an unknown way: ${exec.end}`);
-  return outcomeOf(word as ExecEnd, exec.exitCode, exec.signal);
+  return outcomeOf(word as ExecEnd, exec);
 }
 
-function outcomeOf(end: ExecEnd, exitCode: number | undefined, signal: string): ExecOutcome {
-  return { end, ...(exitCode === undefined ? {} : { exitCode }), ...(signal === '' ? {} : { signal }) };
+function outcomeOf(
+  end: ExecEnd,
+  { exitCode, signal, startError }: Pick<ExecEndEvent, 'exitCode' | 'signal' | 'startError'>,
+): ExecOutcome {
+  return {
+    end,
+    ...(exitCode === undefined ? {} : { exitCode }),
+    ...(signal === '' ? {} : { signal }),
+    ...(startError === '' ? {} : { startError }),
+  };
 }
 
 /** Keeps the beginning of what passes. */

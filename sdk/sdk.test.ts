@@ -144,8 +144,10 @@ test('a start that is repeated under its exec id runs once', async () => {
 test('a program that does not exist is a result of its own', async () => {
   await using fake = await startFakePlatform();
   const sandbox = await openSandbox(await loggedIn(fake));
-  assert.equal((await sandbox.exec(['nothing'])).end, 'not_started');
-  assert.equal((await sandbox.exec(['nothing'], { onOutput: () => undefined })).end, 'not_started');
+  for (const options of [{}, { onOutput: () => undefined }]) {
+    const { end, startError } = await sandbox.exec(['nothing'], options);
+    assert.deepEqual([end, startError], ['not_started', 'ENOENT']);
+  }
 });
 
 test('[I-27] live output has no gap and no duplicate across cut connections', async () => {
@@ -160,7 +162,7 @@ test('[I-27] live output has no gap and no duplicate across cut connections', as
     for (const word of Buffer.from(bytes).toString().trim().split(' ')) seen.push(word);
     if (seen.length % 3 === 0) fake.cutLive();
     if (seen.length < 10) exec.print(`${seen.length} `);
-    else exec.finish('exited', 3);
+    else exec.finish('exited', { exitCode: 3 });
   }
   assert.deepEqual(seen, ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9']);
   assert.deepEqual(await run.outcome, { end: 'exited', exitCode: 3 });
@@ -188,7 +190,7 @@ test('who wants to know the end alone need not read', async () => {
   const ended = run.outcome;
   const exec = fake.execs.get(run.execId)!;
   exec.print('nobody looks');
-  exec.finish('exited', 4);
+  exec.finish('exited', { exitCode: 4 });
   assert.deepEqual([await ended, await run.outcome], Array(2).fill({ end: 'exited', exitCode: 4 }));
 });
 

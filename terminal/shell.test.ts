@@ -77,7 +77,7 @@ test('a shell has the size of this terminal, hears a new one, and can be left an
   await until(() => again.screen().includes('a'), again.screen);
   await until(() => run.tty?.columns === 100, again.screen);
   run.print('bye\r\n');
-  run.finish('exited', 7);
+  run.finish('exited', { exitCode: 7 });
   assert.equal(await again.exited, 7);
   assert.match(again.screen(), /bye/);
 });

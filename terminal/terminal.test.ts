@@ -252,8 +252,26 @@ test('exec is the command: its bytes, its exit code, its standard input, its env
     })(),
   );
   assert.equal((await terminal.runWith({ stdin: flood }, 'exec', sandbox, '--stdin', '-', '--', 'cat')).code, 2);
-  const missing = await terminal.run('exec', sandbox, '--', 'missing');
-  assert.deepEqual([missing.code, missing.err], [127, 'tally: the command ended: not_started\n']);
+});
+
+const NOT_STARTED: [words: string[], code: number, why: string][] = [
+  [['--', 'missing'], 127, 'no such program: missing'],
+  [['--cwd', 'app', '--', 'missing'], 127, 'no such program: missing, or no such folder: app'],
+  [['--', 'missing', 'EACCES'], 126, 'may not be run: missing'],
+  [['--', 'missing', 'E2BIG'], 126, 'its arguments and environment are too long'],
+  [['--', 'missing', 'EAGAIN'], 126, 'EAGAIN: missing'],
+];
+test('why a command was not started is told, with the exit code that a shell gives it', async () => {
+  await using fake = await startFakePlatform();
+  const { terminal, sandbox } = await withSandbox(fake);
+  await using _ = terminal;
+  for (const [words, code, why] of NOT_STARTED) {
+    const said = await terminal.run('exec', sandbox, ...words);
+    assert.deepEqual([said.code, said.err], [code, `tally: the command ended: not_started (${why})\n`]);
+  }
+  const json = await terminal.run('exec', sandbox, '--json', '--', 'missing');
+  assert.deepEqual([json.code, JSON.parse(json.out).start_error], [127, 'ENOENT']);
+  assert.match((await terminal.run('exec', sandbox, '--tty', '--', 'missing')).err, /\(no such program: missing\)/);
 });
 
 test('[I-05] when the paid time ends under a command, exec says the typed reason', async () => {
@@ -293,6 +311,8 @@ test('every way a command can end has its exit code', () => {
     [{ end: 'lease_ended' }, 125],
     [{ end: 'sandbox_lost' }, 125],
     [{ end: 'not_started' }, 127],
+    [{ end: 'not_started', startError: 'ENOTDIR' }, 127],
+    [{ end: 'not_started', startError: 'EACCES' }, 126],
     [{ end: 'signaled', signal: 'SIGTERM' }, 143],
     [{ end: 'killed' }, 137],
     [{ end: 'oom' }, 137],

@@ -30,6 +30,7 @@ export function execMessage(sandboxId: string, view: ExecView, page: OutputPage 
     end: end === null ? ExecEndKind.UNSPECIFIED : (END[end.end] ?? ExecEndKind.UNSPECIFIED),
     ...(end?.end === 'exited' ? { exitCode: end.code } : {}),
     signal: end?.end === 'signaled' ? end.signal : '',
+    startError: end?.end === 'not_started' ? end.code : '',
     stdout: textOf(page, (stream) => stream === STDOUT),
     stderr: textOf(page, (stream) => stream !== STDOUT),
     cursor: BigInt(cursor),

@@ -42,21 +42,24 @@ function ptyBinding(): PtyBinding {
   return binding;
 }
 
-function isExecutable(file: string): boolean {
+/** Empty when it may be run. */
+function refusalOf(file: string): string {
   try {
     accessSync(file, fsConstants.X_OK);
-    return true;
-  } catch {
-    return false;
+    return '';
+  } catch (fault) {
+    return String((fault as NodeJS.ErrnoException).code);
   }
 }
 
 /** The pty's child could only complain on the terminal, so that what is missing is told before. */
 function programFile(name: string, path: string): string {
   const candidates = name.includes('/') ? [name] : path.split(':').map((folder) => `${folder}/${name}`);
-  const found = candidates.find(isExecutable);
+  const refusals = candidates.map(refusalOf);
+  const found = candidates[refusals.indexOf('')];
   if (found) return found;
-  throw Object.assign(new Error(`no program ${name}`), { code: 'ENOENT' });
+  const code = refusals.includes('EACCES') ? 'EACCES' : 'ENOENT';
+  throw Object.assign(new Error(`no program ${name} that may be run`), { code });
 }
 
 function openTerminal(request: ExecRequest, size: TerminalSize, onExit: (code: number, signal: number) => void) {

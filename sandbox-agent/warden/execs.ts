@@ -65,6 +65,7 @@ export interface ExecsOptions {
 }
 
 const STREAMS = [1, 2] as const;
+const ERROR_NAME = /^\w{1,64}$/;
 const SIGNAL_NAME = /^SIG[A-Z0-9]{2,10}$/;
 
 export class Execs {
@@ -128,7 +129,7 @@ export class Execs {
         void stored.then(() => this.#waiters.wake()).catch(() => end({ end: 'killed' }));
       },
       onEnd: (body: Record<string, unknown>) => end(this.#readEnd(exec, body)),
-      onFault: (code: string) => end({ end: 'not_started', code }),
+      onFault: (code: string) => end({ end: 'not_started', code: ERROR_NAME.test(code) ? code : 'UNKNOWN' }),
       /** The sandbox ends; `endAll` says how, right after. */
       onLost: () => {
         exec.call = undefined;

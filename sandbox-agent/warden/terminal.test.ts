@@ -135,6 +135,8 @@ describe('a terminal in a sandbox', () => {
   test('what cannot be started on a terminal says why', async () => {
     await start('none', ['/no/such']);
     assert.deepEqual(await endOf('none'), { end: 'not_started', code: 'ENOENT' });
+    await start('text', ['/etc/passwd']);
+    assert.deepEqual(await endOf('text'), { end: 'not_started', code: 'EACCES' });
     await start('nowhere', ['sh'], { cwd: '/no/such' });
     assert.deepEqual(await endOf('nowhere'), { end: 'not_started', code: 'ENOENT' });
   });

@@ -1,10 +1,16 @@
 /**
- * Programs of the fake platform: `echo`, `cat`, `exit N`, `lease`, `missing`, and `ticker` that a test feeds by hand.
+ * Programs of the fake platform: `echo`, `cat`, `exit N`, `lease`, `missing CODE`, and `ticker` that a test feeds by hand.
  * Promise: their output can be followed live by cursor, as real output can.
  */
 import { create, toBinary } from '@bufbuild/protobuf';
 import { EventSchema, type ExecSandboxRequest } from '@tallystick/proto';
 import type { LiveEvent, LiveTopic } from '@tallystick/surface';
+
+interface FakeEnd {
+  end: string;
+  exitCode?: number;
+  startError?: string;
+}
 
 export interface FakeExec {
   execId: string;
@@ -16,11 +22,11 @@ export interface FakeExec {
   typed: Buffer;
   stdout: string;
   stderr: string;
-  end: { end: string; exitCode?: number } | undefined;
+  end: FakeEnd | undefined;
   topic: LiveTopic;
   /** Appends output. */
   print(text: string, stream?: 1 | 2): void;
-  finish(end: string, exitCode?: number): void;
+  finish(end: string, how?: Omit<FakeEnd, 'end'>): void;
   kill(): void;
   /** Says back what is new of it, as `cat` does; `end` ends it. Returns how much was typed in all. */
   type(bytes: Buffer, at: number, end: boolean): number;
@@ -52,10 +58,10 @@ export function runFake({
       else run.stderr += text;
       append({ case: 'output', value: { stream, bytes: Buffer.from(text) } });
     },
-    finish(end, exitCode) {
+    finish(end, how = {}) {
       if (run.end) return;
-      run.end = { end, ...(exitCode === undefined ? {} : { exitCode }) };
-      append({ case: 'execEnd', value: { end, ...(exitCode === undefined ? {} : { exitCode }) } });
+      run.end = { end, ...how };
+      append({ case: 'execEnd', value: run.end });
       wake();
     },
     kill: () => run.finish('killed'),
@@ -63,7 +69,7 @@ export function runFake({
       const fresh = bytes.subarray(run.typed.length - at);
       run.typed = Buffer.concat([run.typed, fresh]);
       if (fresh.length > 0) run.print(fresh.toString());
-      if (end) run.finish('exited', 0);
+      if (end) run.finish('exited', { exitCode: 0 });
       return run.typed.length;
     },
   };
@@ -72,10 +78,7 @@ export function runFake({
 }
 
 /** The fake programs; one that says no end goes on. */
-const PROGRAMS: Record<
-  string,
-  (run: FakeExec, words: string[], stdin: Uint8Array) => { end: string; exitCode?: number } | undefined
-> = {
+const PROGRAMS: Record<string, (run: FakeExec, words: string[], stdin: Uint8Array) => FakeEnd | undefined> = {
   echo: (run, words) => {
     run.print(`${words.join(' ')}\n`);
     return { end: 'exited', exitCode: 0 };
@@ -101,13 +104,13 @@ const PROGRAMS: Record<
 
 function start(run: FakeExec, stdin: Uint8Array): void {
   const [program = '', ...words] = run.argv;
-  const outcome = PROGRAMS[program] ? PROGRAMS[program](run, words, stdin) : { end: 'not_started' };
-  if (outcome) run.finish(outcome.end, outcome.exitCode);
+  const outcome = PROGRAMS[program]
+    ? PROGRAMS[program](run, words, stdin)
+    : { end: 'not_started', startError: words[0] ?? 'ENOENT' };
+  if (outcome) run.finish(outcome.end, outcome);
 }
 
-type Body =
-  | { case: 'output'; value: { stream: number; bytes: Uint8Array } }
-  | { case: 'execEnd'; value: { end: string; exitCode?: number } };
+type Body = { case: 'output'; value: { stream: number; bytes: Uint8Array } } | { case: 'execEnd'; value: FakeEnd };
 
 function memoryTopic() {
   const events: LiveEvent[] = [];

@@ -360,6 +360,7 @@ function execServiceOf(state: State) {
     ...(run.end
       ? {
           end: ExecEndKind[run.end.end.toUpperCase() as 'EXITED'],
+          startError: run.end.startError ?? '',
           ...(run.end.exitCode === undefined ? {} : { exitCode: run.end.exitCode }),
         }
       : {}),

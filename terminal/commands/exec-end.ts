@@ -3,8 +3,9 @@
  * Promise: when the paid time ends a command, the sandbox's own reason is told.
  */
 import { constants } from 'node:os';
-import { type ExecEnd, type ExecOutcome, type ExecResult, plain, type Sandbox, SandboxSchema } from '@tallystick/sdk';
+import { type ExecEnd, type ExecOutcome, plain, type Sandbox, SandboxSchema } from '@tallystick/sdk';
 import {
+  EXIT_EXEC_NOT_RUN,
   EXIT_EXEC_NOT_STARTED,
   EXIT_EXEC_SANDBOX_ENDED,
   EXIT_EXEC_SIGNAL,
@@ -12,6 +13,7 @@ import {
   EXIT_REFUSED,
 } from '../exit-code.ts';
 import { type Io, write } from '../io.ts';
+import { printable } from '../output/render.ts';
 import { UsageError } from '../text/usage-error.ts';
 
 /** @errors UsageError naming the pair */
@@ -28,13 +30,33 @@ export function readEnvironment(pairs: string[]): Record<string, string> {
 /** A sandbox that is stopped at once kills its commands, as a signal does. */
 const MAY_BE_THE_SANDBOXS: ReadonlySet<ExecEnd> = new Set(['lease_ended', 'sandbox_lost', 'killed']);
 
+/** What was to run, as far as who tells its end knows it. */
+export interface Wanted {
+  program: string;
+  cwd?: string | undefined;
+}
+
 /** Explains anything but an exit by itself, and says whether the sandbox ended under the command. */
-export async function tellEnd(io: Io, sandbox: Sandbox, { end, signal }: ExecOutcome): Promise<boolean> {
+export async function tellEnd(io: Io, sandbox: Sandbox, outcome: ExecOutcome, wanted: Wanted): Promise<boolean> {
+  const { end, signal } = outcome;
   if (end === 'exited') return false;
   const reason = MAY_BE_THE_SANDBOXS.has(end) ? await reasonOf(sandbox) : '';
-  const because = reason || signal;
+  const because = reason || signal || whyNotStarted(outcome, wanted);
   await write(io.stderr, `tally: the command ended: ${end}${because ? ` (${because})` : ''}\n`);
   return reason !== '';
+}
+
+/** Nothing, or nothing that leads there; empty: an older platform, which does not say. */
+const NOT_THERE: ReadonlySet<string> = new Set(['ENOENT', 'ENOTDIR', '']);
+
+/** Empty where it is not known. */
+function whyNotStarted({ startError }: ExecOutcome, { program, cwd }: Wanted): string {
+  if (startError === undefined) return '';
+  if (startError === 'EACCES') return printable(`may not be run: ${program}`);
+  if (startError === 'ENOEXEC') return printable(`no program that can be run, a script begins with #!: ${program}`);
+  if (startError === 'E2BIG') return 'its arguments and environment are too long';
+  if (!NOT_THERE.has(startError)) return printable(`${startError}: ${program}`);
+  return printable(`no such program: ${program}${cwd === undefined ? '' : `, or no such folder: ${cwd}`}`);
 }
 
 /**
@@ -52,12 +74,12 @@ async function reasonOf(sandbox: Sandbox): Promise<string> {
 }
 
 /** @see EXEC_EXIT_CODES_HELP */
-export function exitCodeOf({ end, exitCode, signal }: Pick<ExecResult, 'end' | 'exitCode' | 'signal'>): number {
+export function exitCodeOf({ end, exitCode, signal, startError = '' }: ExecOutcome): number {
   switch (end) {
     case 'exited':
       return exitCode ?? EXIT_REFUSED;
     case 'not_started':
-      return EXIT_EXEC_NOT_STARTED;
+      return NOT_THERE.has(startError) ? EXIT_EXEC_NOT_STARTED : EXIT_EXEC_NOT_RUN;
     case 'timeout':
       return EXIT_EXEC_TIMEOUT;
     case 'lease_ended':

@@ -50,10 +50,10 @@ export function addExecRunCommands(exec: Command, world: World): void {
     const leave = new AbortController();
     const run = sandbox.attach(execId!, known.tty ? backFrom(known) : 0n, leave.signal);
     if (known.tty && known.running)
-      return stayWith(io, sandbox, { ...run, ...sandbox.input(execId!, leave.signal) }, leave);
+      return stayWith(io, sandbox, { ...run, ...sandbox.input(execId!, leave.signal) }, { leave, wanted: known });
     await show(io, run);
     const outcome = await run.outcome;
-    return (await tellEnd(io, sandbox, outcome)) ? EXIT_EXEC_SANDBOX_ENDED : exitCodeOf(outcome);
+    return (await tellEnd(io, sandbox, outcome, known)) ? EXIT_EXEC_SANDBOX_ENDED : exitCodeOf(outcome);
   });
 }
 

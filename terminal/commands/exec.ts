@@ -85,7 +85,7 @@ async function runCommand(run: Run, [id, ...argv]: string[], options: Options): 
     const live = out.isJson ? {} : { onOutput: ({ stream, bytes }: OutputChunk) => write(io[stream], bytes) };
     const result = await sandbox.exec(argv, { ...wishes, ...live, env: readEnvironment(options.env ?? []) });
     if (out.isJson) await out.record(jsonOf(result));
-    const hasSandboxEnded = await tellEnd(io, sandbox, result);
+    const hasSandboxEnded = await tellEnd(io, sandbox, result, { program: argv[0]!, cwd: options.cwd });
     return hasSandboxEnded ? EXIT_EXEC_SANDBOX_ENDED : exitCodeOf(result);
   } finally {
     release();
@@ -130,6 +130,7 @@ const jsonOf = (result: ExecResult) => ({
   end: result.end,
   exit_code: result.exitCode ?? null,
   signal: result.signal ?? null,
+  start_error: result.startError ?? null,
   stdout: result.stdout,
   stderr: result.stderr,
   truncated: result.truncated,

@@ -7,7 +7,7 @@ import { Argument, type Command } from 'commander';
 import { EXEC_EXIT_CODES_HELP, EXIT_EXEC_SANDBOX_ENDED, EXIT_OK } from '../exit-code.ts';
 import { type Io, type Screen, write } from '../io.ts';
 import { addCommand, duration, given, idOf, onRun, type Run, type World, withKey } from './command.ts';
-import { exitCodeOf, readEnvironment, tellEnd } from './exec-end.ts';
+import { exitCodeOf, readEnvironment, tellEnd, type Wanted } from './exec-end.ts';
 
 /** Of a terminal that nobody looks at. */
 const SIZE_DEFAULT = { columns: 80, rows: 24 };
@@ -63,13 +63,18 @@ export async function runOnTerminal(
     tty: io.screen?.size() ?? SIZE_DEFAULT,
     signal: leave.signal,
   });
-  return stayWith(io, sandbox, terminal, leave);
+  return stayWith(io, sandbox, terminal, { leave, wanted: { program: argv[0]!, cwd } });
 }
 
 const termOf = ({ env, screen }: Io): Record<string, string> => (screen && env['TERM'] ? { TERM: env['TERM'] } : {});
 
 /** Shows what comes and sends what is typed until the command ends or the reader detaches. */
-export async function stayWith(io: Io, sandbox: Sandbox, terminal: Terminal, leave: AbortController): Promise<number> {
+export async function stayWith(
+  io: Io,
+  sandbox: Sandbox,
+  terminal: Terminal,
+  { leave, wanted }: { leave: AbortController; wanted: Wanted },
+): Promise<number> {
   const stop = io.screen ? takeScreen(io, io.screen, terminal, leave) : pipeIn(io, terminal);
   try {
     await show(io, terminal);
@@ -82,7 +87,7 @@ export async function stayWith(io: Io, sandbox: Sandbox, terminal: Terminal, lea
     stop();
   }
   const outcome = await terminal.outcome;
-  return (await tellEnd(io, sandbox, outcome)) ? EXIT_EXEC_SANDBOX_ENDED : exitCodeOf(outcome);
+  return (await tellEnd(io, sandbox, outcome, wanted)) ? EXIT_EXEC_SANDBOX_ENDED : exitCodeOf(outcome);
 }
 
 export async function show(io: Io, run: ExecStream): Promise<void> {
