@@ -10,6 +10,8 @@ import type { KeyFiles } from './keys.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
 const POLL_MS = '150';
+/** Here a block comes with each transaction and else hardly any. */
+const CONFIRMATIONS_DEFAULT = '1';
 /** A login names it unless it says otherwise; contract wallets name the chain on which they stand. */
 const MAINNET = 1;
 
@@ -20,9 +22,17 @@ export interface ChainProgramOptions {
   keys: ChainKeyFiles;
 }
 
+/** How money comes in: `faucet` of the development chain, a `chain` that is set by CHAIN_RPC_URL, or not at all. */
+export type MoneySource = 'faucet' | 'chain' | 'none';
+
+export function moneySource({ development }: Pick<ChainProgramOptions, 'development'>): MoneySource {
+  if (process.env['CHAIN_RPC_URL']) return 'chain';
+  return development ? 'faucet' : 'none';
+}
+
 /** Undefined where a chain is set by CHAIN_RPC_URL, or none is wanted. */
 export function chainProgram({ folder, development, logFile, keys }: ChainProgramOptions): Program | undefined {
-  if (!development || process.env['CHAIN_RPC_URL']) return undefined;
+  if (moneySource({ development }) !== 'faucet') return undefined;
   return {
     name: 'chain',
     main: join(ROOT, 'engine', 'adapters', 'chain', 'embedded', 'main.ts'),
@@ -45,7 +55,7 @@ export function chainEnvironment(ready: ReadyFacts, keys: ChainKeyFiles): Record
     CHAIN_RELAYER: addressOf(keys.relayer),
     CHAIN_WITHDRAWALS: 'on',
     CHAIN_WITHDRAWAL_MIN_MICROS: '10000', // gas costs nothing here
-    CHAIN_CONFIRMATIONS: '1',
+    CHAIN_CONFIRMATIONS: process.env['CHAIN_CONFIRMATIONS'] || CONFIRMATIONS_DEFAULT,
     CHAIN_POLL_MS: POLL_MS,
   };
 }

@@ -7,7 +7,7 @@ import { chmodSync, lstatSync, mkdirSync, readFileSync, renameSync, rmSync, writ
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { addressOfRunning } from './already-running.ts';
-import { chainEnvironment, chainKeySettings, chainProgram } from './chain.ts';
+import { chainEnvironment, chainKeySettings, chainProgram, type MoneySource, moneySource } from './chain.ts';
 import { Child, type Program, type ReadyFacts } from './child.ts';
 import { ensureKeys, type KeyFiles } from './keys.ts';
 import { choosePorts, type Ports, rememberPorts } from './remembered-ports.ts';
@@ -39,6 +39,9 @@ export interface Platform extends AsyncDisposable {
   portsUrl: string;
   isolation: string;
   database: string;
+  money: MoneySource;
+  /** The next start in this folder listens where this one does, if that place is free then. */
+  isFoundAgain: boolean;
   pids: Record<string, number | undefined>;
   addressFile: string;
 }
@@ -58,7 +61,10 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
   const keys = ensureKeys(join(options.folder, 'keys'));
   const children: Child[] = [];
   const addressFile = join(run.folder, 'api.json');
-  const facts: PlatformFacts = { url: '', portsUrl: '', isolation: '', database: '', addressFile };
+  const facts: PlatformFacts = {
+    ...{ url: '', portsUrl: '', isolation: '', database: '', addressFile },
+    ...{ money: moneySource(options), isFoundAgain: options.port !== 0 },
+  };
   const startProgram = async (program: Program): Promise<ReadyFacts> => {
     const child = new Child(program, (name) => {
       say(`${name} had died and runs again`);
@@ -85,7 +91,7 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
     facts.portsUrl = String(ready['ports_url']);
     const ports = { api: Number(new URL(facts.url).port), sandboxes: Number(new URL(facts.portsUrl).port) };
     listenOn(api, ports); // a restart must be found where it was
-    if (options.port !== 0) rememberPorts(options.folder, ports);
+    if (facts.isFoundAgain) rememberPorts(options.folder, ports);
     say(`api ready: ${facts.url}`);
     writeAddress(facts, children);
     return platformOf(children, facts, run);
@@ -110,7 +116,7 @@ async function startChain(
   return chainEnvironment(ready, keys);
 }
 
-type PlatformFacts = Pick<Platform, 'url' | 'portsUrl' | 'isolation' | 'database' | 'addressFile'>;
+type PlatformFacts = Omit<Platform, 'pids' | typeof Symbol.asyncDispose>;
 
 const HOST_DEFAULT = '127.0.0.1';
 

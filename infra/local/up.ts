@@ -12,7 +12,8 @@ const HELP = `npm start -- [options]
 
   --data DIR      where everything is kept            (default: .tally in this folder, or TALLY_DATA)
   --host ADDRESS  where the api listens               (default: 127.0.0.1)
-  --port PORT     port of the api; 0: any free one    (default: TALLY_PORT, or that of the last start, or 8080; else any)
+  --port PORT     port of the api; 0: any free one,   (default: TALLY_PORT, or that of the last start, or 8080; else any)
+                  which the next start does not take again
   --quantum MS    length of the billing minute        (default: 60000)
   --grace MS      how long a frozen machine may wait  (default: 120000)
   --isolation L   gvisor, ns or auto                  (default: auto, which is ns; or TALLY_ISOLATION)
@@ -82,7 +83,7 @@ async function main(): Promise<void> {
     ...(values['allow-lite'] === undefined ? {} : { allowLite: values['allow-lite'] }),
     onProgress: (line) => console.log(`  ${line}`),
   });
-  console.log(greeting(platform, { isDefaultFolder: folder === DEFAULT_FOLDER, development }));
+  console.log(greeting(platform, { isDefaultFolder: folder === DEFAULT_FOLDER }));
   console.log(`\nstopping (${await stopped})`);
 }
 
