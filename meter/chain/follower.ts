@@ -157,7 +157,8 @@ export class Follower {
     }
     if (fate.is === 'displaced') {
       log.error({ stream, by: fate.by }, 'another transaction took the nonce');
-      await this.#conclude(one, { hash: '', succeeded: false, block: '', block_hash: '' });
+      const known = { by: fate.by, attempts: state.broadcast.attempts.length };
+      await this.#conclude(one, { hash: '', succeeded: false, block: '', block_hash: '', ...known });
     }
     if (fate.is !== 'over') return;
     const { block, succeeded } = fate.mined;
@@ -176,7 +177,8 @@ export class Follower {
   async #conclude({ stream, version }: Followed, body: JsonObject): Promise<void> {
     const { engine, fault } = this.#options;
     fault('decided');
-    const key = `conclude:${stream}:${version}:${String(body['hash'])}:${String(body['block_hash'])}`;
+    const seen = [body['hash'], body['block_hash'], body['by'] ?? ''].map(String);
+    const key = `conclude:${stream}:${version}:${seen.join(':')}`;
     await engine.execute({ principal: 'platform', key, stream, type: 'ConcludeTransaction', body });
     fault('concluded');
   }

@@ -84,7 +84,8 @@ test('the next batch waits for the one before, and a while after one that failed
   const stream = `sweep:${chain.key}/${planned!.number}`;
   const silent = { ...chain, send: async () => 'never left' } as typeof chain;
   await world.broadcaster({ chain: silent }).carry(stream);
-  await world.ask(stream, 'ConcludeTransaction', { hash: '', succeeded: false, block: '', block_hash: '' });
+  const displaced = { hash: '', succeeded: false, block: '', block_hash: '', by: '0xff', attempts: 1 };
+  await world.ask(stream, 'ConcludeTransaction', displaced);
   await sweeper.look();
   assert.equal((await sweepsOf(world)).length, 1, 'it pauses');
   nowMs += 600_000;

@@ -62,6 +62,11 @@ const replace = (number: string, fee: string, by = 'platform') =>
   );
 const conclude = (number: string, hash = `0x${number}a`, succeeded = true, by = 'platform') =>
   command(sweepStream(RAIL, number), 'ConcludeTransaction', { hash, succeeded, block: '9', block_hash: '0xb9' }, by);
+/** Something else took its nonce, as somebody says who knew so many attempts. */
+const displace = (number: string, change: JsonObject = {}) => {
+  const body = { hash: '', succeeded: false, block: '', block_hash: '', by: '0xff', attempts: 1, ...change };
+  return command(sweepStream(RAIL, number), 'ConcludeTransaction', body);
+};
 
 const drop = (number: string, by = 'platform') =>
   command(sweepStream(RAIL, number), 'DropSweep', { cause: 'blocked' }, by);
@@ -130,7 +135,27 @@ const REFUSALS: [string, LawCommand[], string][] = [
   ['what is not signed is concluded', [...PLANNED, conclude('1')], 'NOTHING_TO_CHANGE'],
   ['a stranger concludes', [...SIGNED, conclude('1', '0x1a', true, 'eip155:1:0xaa')], 'NOT_FOUND'],
   ['a transaction of others concludes it', [...SIGNED, conclude('1', '0xff')], 'NOT_FOUND'],
-  ['nothing at all succeeded', [...SIGNED, conclude('1', '')], 'NOT_FOUND'],
+  ['nothing at all succeeded', [...SIGNED, displace('1', { succeeded: true })], 'NOT_FOUND'],
+  ['it is displaced by nothing', [...SIGNED, displace('1', { by: '' })], 'NOT_FOUND'],
+  ['nobody says what displaced it', [...SIGNED, conclude('1', '', false)], 'NOT_FOUND'],
+  ['it is displaced by itself', [...SIGNED, displace('1', { by: '0x1a' })], 'NONCE_TAKEN'],
+  [
+    '[I-38] it is displaced by what replaced it',
+    [...SIGNED, replace('1', '125'), displace('1', { by: '0x1125', attempts: 2 })],
+    'NONCE_TAKEN',
+  ],
+  [
+    '[I-38] it was replaced after whoever says that it is displaced had looked',
+    [...SIGNED, replace('1', '125'), displace('1')],
+    'NONCE_TAKEN',
+  ],
+  [
+    'it is displaced, and nobody says how many attempts were known',
+    [...SIGNED, displace('1', { attempts: null })],
+    'NONCE_TAKEN',
+  ],
+  ['a stranger says that it is displaced', [...SIGNED, { ...displace('1'), principal: 'eip155:1:0xaa' }], 'NOT_FOUND'],
+  ['what is over is displaced', [...SIGNED, conclude('1'), displace('1')], 'NOTHING_TO_CHANGE'],
   ['it is concluded twice', [...SIGNED, conclude('1'), conclude('1')], 'NOTHING_TO_CHANGE'],
   ['what is over is replaced', [...SIGNED, conclude('1'), replace('1', '200')], 'NOTHING_TO_CHANGE'],
 ];
@@ -178,7 +203,7 @@ test('the first attempt may be the one that the chain took', () => {
 });
 
 test('undone by the contract, or displaced by another transaction: it failed, and the next batch may come', () => {
-  for (const over of [conclude('1', '0x1a', false), conclude('1', '', false)]) {
+  for (const over of [conclude('1', '0x1a', false), displace('1')]) {
     const { world, last } = run(...SIGNED, over, plan('2'), sign('2', '6'));
     assert.equal(last.rejection, undefined);
     assert.deepEqual([stateOf(world).status, stateOf(world, '2').broadcast.nonce], ['failed', '6']);
@@ -214,6 +239,9 @@ const commands: fc.Arbitrary<LawCommand> = fc.oneof(
   fc
     .record({ number: numbers, taken: fc.constantFrom('a', '101', 'none'), succeeded: fc.boolean() })
     .map(({ number, taken, succeeded }) => conclude(number, taken === 'none' ? '' : `0x${number}${taken}`, succeeded)),
+  fc
+    .record({ number: numbers, by: fc.constantFrom('', 'a', '101', 'else'), attempts: fc.integer({ min: 0, max: 3 }) })
+    .map(({ number, by, attempts }) => displace(number, { by: by === '' ? '' : `0x${number}${by}`, attempts })),
 );
 
 test('[I-22] [I-38] the laws hold: each nonce is used once, and the used ones are without a gap', () => {

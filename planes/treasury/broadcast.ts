@@ -5,9 +5,11 @@
 import {
   type Accepted,
   type Command,
+  countIn,
   type DomainEvent,
   type JsonObject,
   nonceAccount,
+  optionalIn,
   type Reads,
   type Rejection,
   type Seen,
@@ -78,7 +80,8 @@ const before = (nonce: string): string => String(BigInt(nonce) - 1n);
 /**
  * Decides a broadcast command for the stream that it belongs to, which says itself whether it may be signed.
  * `SignTransaction {rail, signer, nonce, hash, raw, max_fee_wei}`, `ReplaceTransaction {hash, raw, max_fee_wei}`,
- * `ConcludeTransaction {succeeded, hash, block, block_hash}`; a hash that is empty: the nonce was used by something else.
+ * `ConcludeTransaction {succeeded, hash, block, block_hash}`; a hash that is empty: the nonce was used by something else, and the command
+ * says by what (`by`) and how many attempts were known to whoever looked (`attempts`).
  */
 export function decideBroadcast(state: Broadcast, command: Command, seen: Seen): Accepted | Rejection {
   if (command.principal !== 'platform') return { rejection: 'NOT_FOUND' };
@@ -112,14 +115,28 @@ function replace({ attempts }: Broadcast, body: JsonObject): Accepted | Rejectio
   return { events: [{ type: 'TransactionReplaced', body: { hash, raw, max_fee_wei } }], evidence: [{ tx: hash }] };
 }
 
-function conclude({ attempts }: Broadcast, body: JsonObject): Accepted | Rejection {
+function conclude(state: Broadcast, body: JsonObject): Accepted | Rejection {
   const [hash, succeeded] = [textIn(body, 'hash'), body['succeeded'] === true];
-  if (hash === '' ? succeeded : !attempts.some((attempt) => attempt.hash === hash)) return { rejection: 'NOT_FOUND' };
   const place = { hash, block: textIn(body, 'block'), block_hash: textIn(body, 'block_hash') };
-  return {
-    events: [{ type: 'TransactionConcluded', body: { ...place, succeeded } }],
-    evidence: [{ tx: hash, block_hash: place.block_hash }],
-  };
+  const events = [{ type: 'TransactionConcluded', body: { ...place, succeeded } }];
+  if (hash === '') return displacementRefusal(state, body) ?? { events, evidence: [{ tx: textIn(body, 'by') }] };
+  if (!isAttempt(state, hash)) return { rejection: 'NOT_FOUND' };
+  return { events, evidence: [{ tx: hash, block_hash: place.block_hash }] };
+}
+
+const isAttempt = ({ attempts }: Broadcast, hash: string): boolean => attempts.some((one) => one.hash === hash);
+
+/**
+ * Undefined when something else took the nonce. Whoever looked before a replacement was on record takes that for something else, and what
+ * it paid would be given back: so all attempts must have been known, and none of them be what took it.
+ */
+function displacementRefusal(state: Broadcast, body: JsonObject): Rejection | undefined {
+  const by = optionalIn(body, 'by', textIn) ?? '';
+  if (by === '' || body['succeeded'] === true) return { rejection: 'NOT_FOUND' };
+  const wereAllKnown = optionalIn(body, 'attempts', countIn) === state.attempts.length;
+  return wereAllKnown && !isAttempt(state, by)
+    ? undefined
+    : { rejection: 'NONCE_TAKEN', facts: { nonce: state.nonce } };
 }
 
 /** What an event of a broadcast changes; the rest of the stream's state is the stream's own. */

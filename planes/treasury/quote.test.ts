@@ -21,6 +21,7 @@ import {
   bind,
   conclude,
   credit,
+  displaced,
   ID,
   LAPSE_BLOCK,
   lapse,
@@ -197,7 +198,7 @@ test('a stranger carries the payment to the chain before it is bound: the money 
 });
 
 test('a transaction whose nonce was lost to another is tried again, and not for ever', () => {
-  const tries = ['0', '1', '2'].flatMap((nonce) => [sign(nonce), conclude(false, '')]);
+  const tries = ['0', '1', '2'].flatMap((nonce) => [sign(nonce), displaced]);
   const { world } = run(...BOUND, ...tries);
   assert.deepEqual([stateOf(world).status, stateOf(world).tries], ['bound', SETTLE_TRIES_MAX]);
   assert.equal(sent(world), SETTLE_TRIES_MAX);
@@ -241,7 +242,7 @@ test('[I-41] a payment that was used and whose money never came lapses when all 
 });
 
 test('a payment that lost its nonce after its last moment is not carried again', () => {
-  const { world } = runLater(300_000, ...BOUND, sign(), conclude(false, ''));
+  const { world } = runLater(300_000, ...BOUND, sign(), displaced);
   assert.deepEqual([stateOf(world).status, sent(world)], ['bound', 1]);
 });
 

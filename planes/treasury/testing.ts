@@ -117,6 +117,10 @@ export const sign = (nonce = '0', by = 'platform') =>
 export const replace = command(quoteStream(ID), 'ReplaceTransaction', { hash: '0xb0', raw: '0x03', max_fee_wei: '9' });
 export const conclude = (succeeded: boolean, hash = '0xa0') =>
   command(quoteStream(ID), 'ConcludeTransaction', { succeeded, hash, block: '7', block_hash: '0xb7' });
+/** Something else took its nonce. */
+export const displaced = command(quoteStream(ID), 'ConcludeTransaction', {
+  ...{ succeeded: false, hash: '', block: '', block_hash: '', by: '0xff', attempts: 1 },
+});
 export const LAPSE_BLOCK = '9';
 export const lapse = (block_time_s: bigint, by = 'platform', is_used = false, where = RAIL) =>
   command(
