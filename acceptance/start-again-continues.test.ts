@@ -98,6 +98,7 @@ describe('start again, continue', { concurrency: 2 }, () => {
       };
       const state = await assertLeaseKept(folder, again, StopReason.PROVIDER_LOST);
       assert.ok(state.refundedMicros > 0n, 'most of ten paid seconds was not delivered');
+      assert.ok(state.ranMs > 0n, 'it did run');
       const { balanceMicros, spentMicros, depositedMicros } = await tally.balance();
       assert.deepEqual([balanceMicros + spentMicros, depositedMicros], [DEPOSIT_MICROS, DEPOSIT_MICROS]);
       const job = await tally.jobs.get(first.jobId);

@@ -179,7 +179,7 @@ describe('the warden dies', { concurrency: 2 }, () => {
     assert.deepEqual((await next.call('GET', '/v1/sandboxes')).json, { sandboxes: [] });
   });
 
-  test('politely: everything ends as stopped and nothing is left', async (context) => {
+  test('politely: everything ends as stopped and nothing is left but the word of it, which the next start tells once', async (context) => {
     const folder = temporaryFolder();
     const warden = await wardenFor(context, folder);
     await warden.create(60_000);
@@ -188,9 +188,23 @@ describe('the warden dies', { concurrency: 2 }, () => {
     await until(() => isGone(warden.process.pid as number));
     assert.ok(!existsSync(tree));
     const kept = readdirSync(join(folder, 'state')).map((name) => name.replace(/^events-.*/, 'events'));
-    assert.deepEqual(kept.sort(), ['events', 'snapshots', 'used-names', 'warden.key']);
+    assert.deepEqual(kept.sort(), ['departed.json', 'events', 'snapshots', 'used-names', 'warden.key']);
     const [file = ''] = readdirSync(join(folder, 'state')).filter((name) => name.startsWith('events-'));
-    assert.match(readFileSync(join(folder, 'state', file), 'utf8'), /"event":"ended".*"reason":"stopped"/);
+    const lines = readFileSync(join(folder, 'state', file), 'utf8')
+      .trim()
+      .split('\n');
+    const { seq: _, ...end } = JSON.parse(lines.find((line) => line.includes('"event":"ended"'))!);
+    assert.equal(end.reason, 'stopped');
+    assert.ok(end.ran_ms > 0, 'it did not run');
+    const next = await wardenFor(context, folder);
+    assert.deepEqual(await next.events(), [{ seq: 1, ...end }]);
+    const view = (await next.call('GET', '/v1/sandboxes/s0')).json;
+    assert.deepEqual([view.state, view.running_ms], ['ended', end.ran_ms]);
+    assert.deepEqual((await next.call('GET', '/v1/sandboxes')).json, { sandboxes: [view] });
+    assert.equal((await next.create(60_000)).json.code, 'incarnation_used');
+    next.process.kill('SIGTERM');
+    await until(() => isGone(next.process.pid as number));
+    assert.deepEqual(await (await wardenFor(context, folder)).events(), []);
   });
 });
 

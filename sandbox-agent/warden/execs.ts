@@ -8,7 +8,7 @@ import type { Redactor } from '@tallystick/kernel/sealing';
 import type { ExecRequest, TerminalSize } from '../guest/frame.ts';
 import { ExecInput, type StdinPlace } from './exec-input.ts';
 import { ExecLog } from './exec-log.ts';
-import { Fault, refused } from './fault.ts';
+import { type Facts, Fault, refused } from './fault.ts';
 import type { Call, GuestLink } from './guest-link.ts';
 import { Waiters } from './waiters.ts';
 
@@ -261,4 +261,11 @@ function viewOf(exec: Exec): ExecView {
     started_at_us: exec.startedAtUs,
     ended_at_us: exec.endedAtUs,
   };
+}
+
+/** What a receipt says of a command's end. */
+export function execEndFacts({ exec_id, end, stdout_bytes, stderr_bytes }: ExecView): Facts {
+  const code = end && 'code' in end ? end.code : null;
+  const signal = end && 'signal' in end ? end.signal : null;
+  return { exec_id, end: end?.end ?? null, code, signal, stdout_bytes, stderr_bytes };
 }

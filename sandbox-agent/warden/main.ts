@@ -13,6 +13,7 @@ import { type Admission, detectAdmission, IMAGE_VERSION, SANDBOXES_MAX } from '.
 import { apiServer } from './api.ts';
 import { attesterFor } from './attest.ts';
 import { systemClock } from './clock.ts';
+import { tellDeparted, writeDeparted } from './departed.ts';
 import { egressKinds } from './egress.ts';
 import { egressMachine, readOpenedRanges } from './egress-dial.ts';
 import { EventLog } from './events.ts';
@@ -218,7 +219,9 @@ async function main(): Promise<void> {
   const { leaseKey, warm } = options;
   const snapshots = new Snapshots(ground.snapshots, () => Math.round(systemClock.wallMs() * 1_000));
   const kept = { snapshots, imageDigest, egress };
-  const warden = new Warden({ ground, leaseKey, clock: systemClock, events, usedNames, admission, warm, ...kept });
+  const departed = tellDeparted(options.folder, events);
+  const told = { events, departed, usedNames };
+  const warden = new Warden({ ground, leaseKey, clock: systemClock, admission, warm, ...told, ...kept });
   const access = accessFor(options.callerKey, publicKey, systemClock.wallMs);
   const descriptor = (): JsonObject => describe(admission, ground);
   const attester = attesterFor({ key, bootId, filterFile: ground.filterFile, imageDigest, descriptor });
@@ -227,7 +230,7 @@ async function main(): Promise<void> {
   await listen(server, options.socket);
   closeOnSignal(async () => {
     server.close();
-    await warden.close();
+    writeDeparted(options.folder, await warden.close());
     await events.close();
     server.closeAllConnections();
     await removeGround(ground, options.folder);

@@ -8,12 +8,13 @@ import { type Admission, admitSpec, type SandboxSpec } from './admission.ts';
 import type { Cgroup } from './cgroup.ts';
 import { type Clock, REAPER_MARGIN_MS, WARDEN_MARGIN_MS } from './clock.ts';
 import { removeDeadline, writeDeadline } from './deadline-file.ts';
+import type { View } from './departed.ts';
 import type { Disk } from './disk.ts';
 import { egressKinds, NO_EGRESS, readEgress } from './egress.ts';
 import type { EgressMachine } from './egress-dial.ts';
 import { egressOf, type HeldEgressOptions } from './egress-held.ts';
 import type { EventLog, EventName } from './events.ts';
-import { type ExecEnd, Execs, type ExecView } from './execs.ts';
+import { type ExecEnd, Execs, execEndFacts } from './execs.ts';
 import { type Facts, Fault, refused } from './fault.ts';
 import { type Ground, HOST_UIDS } from './ground.ts';
 import { cpuUs, type EndReason, type Held, leftMs, ranMs, stateOf, viewOf } from './held.ts';
@@ -40,6 +41,8 @@ export interface WardenOptions {
   imageDigest: () => Promise<string>;
   /** The way out that its sandboxes share. */
   egress: EgressMachine;
+  /** Ended with the last boot, and told of by this one. */
+  departed?: readonly View[];
   /** Sandboxes booted ahead; absent: none. */
   warm?: Pick<WarmPoolOptions, 'size' | 'diskBytesMax' | 'spare'>;
 }
@@ -58,13 +61,15 @@ export class Warden {
   readonly #egress: HeldEgressOptions;
   /** Live ones and the last ended ones, oldest first; the newest life of a sandbox only. */
   readonly #held = new Map<string, Held>();
+  readonly #departed: Map<string, View>;
   #timer: NodeJS.Timeout | undefined;
   #slots = 0;
 
   constructor(options: WardenOptions) {
     this.#options = options;
     this.#clock = options.clock;
-    const { clock, ground, egress: machine } = options;
+    const { clock, ground, egress: machine, departed = [] } = options;
+    this.#departed = new Map(departed.map((view) => [view.sandbox, view]));
     this.#egress = {
       clock,
       machine,
@@ -91,7 +96,8 @@ export class Warden {
   }
 
   list() {
-    return [...this.#held.values()].map((held) => viewOf(held, this.#clock));
+    const held = [...this.#held.values()].map((one) => viewOf(one, this.#clock));
+    return [...this.#departed.values(), ...held];
   }
 
   /** Undefined for a sandbox that was never here. */
@@ -107,7 +113,7 @@ export class Warden {
   }
 
   view(name: string) {
-    return viewOf(this.held(name), this.#clock);
+    return this.#departed.get(name) ?? viewOf(this.held(name), this.#clock);
   }
 
   /** For work inside. @errors throws Fault `sandbox_ended` or `frozen`. */
@@ -152,6 +158,7 @@ export class Warden {
     const lease = this.#admit(ticket, spec, undefined);
     this.#options.usedNames.add(spec.sandbox, spec.incarnation);
     const held = this.#newHeld(spec, shape, lease);
+    this.#departed.delete(spec.sandbox);
     this.#held.delete(spec.sandbox);
     this.#held.set(spec.sandbox, held);
     const created = this.#start(held);
@@ -468,24 +475,19 @@ export class Warden {
     this.#options.events.append(event, held.name, held.incarnation, { ...paid, ...used, ...facts });
   }
 
-  /** Stops everything, then the reaper. */
-  async close(): Promise<void> {
-    await Promise.all([this.warm.close(), ...this.#live().map((held) => this.#end(held, 'stopped'))]);
+  /** Stops everything, then the reaper. Resolves with what ended by that. */
+  async close(): Promise<View[]> {
+    const live = this.#live();
+    await Promise.all([this.warm.close(), ...live.map((held) => this.#end(held, 'stopped'))]);
     await this.#options.snapshots.close();
     clearTimeout(this.#timer);
     await this.reaper.close();
+    return live.filter(({ ended }) => ended).map((held) => viewOf(held, this.#clock));
   }
 }
 
 /** Told as it is: nobody mends it by trying again. */
 const isAboutSnapshot = (fault: unknown): boolean => fault instanceof Fault && /^(unknown_)?snapshot/.test(fault.code);
-
-/** What a receipt says of a command's end. */
-function execEndFacts({ exec_id, end, stdout_bytes, stderr_bytes }: ExecView): Facts {
-  const code = end && 'code' in end ? end.code : null;
-  const signal = end && 'signal' in end ? end.signal : null;
-  return { exec_id, end: end?.end ?? null, code, signal, stdout_bytes, stderr_bytes };
-}
 
 /** An end that was announced is the end of the paid time, whatever the reason for selling no more; one at once kills. */
 function execEndFor(reason: EndReason, finish: Held['finish']): ExecEnd {
