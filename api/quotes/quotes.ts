@@ -4,8 +4,8 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Engine, type Outcome, readBalances, readStream, type streamReader } from '@tallystick/engine';
-import { bareSignature, type Chain, isSignedByKey } from '@tallystick/engine/adapters/chain';
-import { type Command, type JsonObject, sha256Hex, userAccount } from '@tallystick/kernel';
+import { type Authorization, bareSignature, type Chain, isSignedByKey } from '@tallystick/engine/adapters/chain';
+import { type Command, formatUsd, type JsonObject, sha256Hex, userAccount } from '@tallystick/kernel';
 import { type Call, refuse } from '@tallystick/surface';
 import {
   type AuthorizationState,
@@ -135,8 +135,14 @@ async function coverOf(engine: Engine, chain: Chain, quote: QuoteState, payment:
     await assertOurs(engine, quote, payment);
     return balance + authorization.value;
   }
-  const field = isSignedByKey(chain, authorization) ? 'authorization' : 'signature';
-  throw invalid(field, `the token does not take it: ${refusal}`);
+  if (!isSignedByKey(chain, authorization)) throw invalid('signature', `the token does not take it: ${refusal}`);
+  throw invalid('authorization', lackOf(authorization, balance) ?? `the token does not take it: ${refusal}`);
+}
+
+/** Tokens say it in words of their own, most without the amounts. */
+function lackOf({ from, value }: Authorization, balance: bigint): string | undefined {
+  if (balance >= value) return undefined;
+  return `its payer ${from} holds ${formatUsd(balance)}, and ${formatUsd(value)} is to be paid`;
 }
 
 /** Carried to the chain before it came here: good when it was known by then whose it is. */

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Engine, type Outcome, streamReader } from '@tallystick/engine';
-import { openChain } from '@tallystick/engine/adapters/chain';
+import { type Chain, openChain } from '@tallystick/engine/adapters/chain';
 import { signAuthorization, startTestChain, type TestChain } from '@tallystick/engine/adapters/chain/testing';
 import { newTestEngine } from '@tallystick/engine/testing';
 import { type Command, type Decider, type JsonObject, userAccount, WORLD_DEPOSITS } from '@tallystick/kernel';
@@ -64,10 +64,10 @@ interface World extends AsyncDisposable {
   signed(wallet: Wallet, key: string): Promise<string>;
 }
 
-async function newWorld(): Promise<World> {
+async function newWorld(change: Partial<Chain> = {}): Promise<World> {
   const deciders = new Map([...RULES.deciders, [stall.kind, stall as unknown as Decider]]);
   const [real, given] = [await newTestEngine({ rules: { ...RULES, deciders } }), await startTestChain()];
-  const chain = await openChain(given.config);
+  const chain = { ...(await openChain(given.config)), ...change };
   const full = new Set<string>();
   const engine = withFullQueue(real, full);
   const till = { ...tillOf(engine, chain, ''), gas: { isEnough: async () => true, settlements: async () => 100n } };
@@ -200,6 +200,21 @@ test('[I-45] a wallet that has money for one payment has one bound; the other is
   assert.deepEqual([refused.code, refused.facts['field']], ['PAYMENT_INVALID', 'value']);
   await world.given.pay(await world.given.wallet(CENT_MICROS), wallet.address, CENT_MICROS);
   assert.equal((await world.topUp('b', b)).code, 'PAYMENT_SETTLING');
+});
+
+test('a wallet that holds too little is told so with both amounts, whatever its token says to it; filled, it pays the same', async () => {
+  for (const change of [{}, { simulateAuthorization: async () => 'ERC20: transfer amount exceeds balance' }]) {
+    await using world = await newWorld(change);
+    const wallet = await world.given.wallet(CENT_MICROS - 1n);
+    await world.topUp('k');
+    const header = await world.signed(wallet, 'k');
+    const { code, facts } = await world.topUp('k', header);
+    const cause = `its payer ${wallet.address.toLowerCase()} holds $0.009999, and $0.01 is to be paid`;
+    assert.deepEqual([code, facts], ['PAYMENT_INVALID', { field: 'authorization', cause }]);
+    await world.given.pay(await world.given.wallet(1n), wallet.address, 1n);
+    const again = await world.topUp('k', header);
+    assert.equal(again.code, change.simulateAuthorization ? 'PAYMENT_INVALID' : 'PAYMENT_SETTLING');
+  }
 });
 
 test('many who wait for payments look together, however much is committed meanwhile', async () => {

@@ -3,12 +3,14 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import {
   type Address,
+  BaseError,
   createPublicClient,
   type Hex,
   http,
   type PrivateKeyAccount,
   serializeErc6492Signature,
   toHex,
+  zeroAddress,
 } from 'viem';
 import { artifactOf } from './artifacts.ts';
 import type { Authorization } from './calls.ts';
@@ -16,6 +18,7 @@ import { type Chain, openChain } from './chain.ts';
 import { bareSignature, isSignedByKey } from './payment-check.ts';
 import { startTestChain, type TestChain } from './testing.ts';
 import { signAuthorization } from './testing-payments.ts';
+import { tokenWords } from './token-words.ts';
 
 const FACTORY = artifactOf('DevelopmentWalletFactory');
 const SALT = toHex(3, { size: 32 });
@@ -57,8 +60,27 @@ test('a contract wallet’s payment is believed when the token takes it in a reh
   assert.equal(isSignedByKey(chain, payment), false);
   assert.equal(await chain.simulateAuthorization(payment), undefined);
   const forged = { ...payment, signature: `0x${'11'.repeat(65)}` as Hex };
-  assert.match((await chain.simulateAuthorization(forged)) ?? '', /revert/i);
-  assert.match((await chain.simulateAuthorization(await signed(wallet, { value: 2_000n }))) ?? '', /revert/i);
+  assert.equal(await chain.simulateAuthorization(forged), 'its signature is not its payer’s, of these terms');
+});
+
+test('what the token has against a payment is told in words, with amounts and times', async () => {
+  const rows: [Partial<Authorization>, string][] = [
+    [{ value: 2_000n }, `${wallet} holds $0.001 of it, and $0.002 is to leave`],
+    [{ validBefore: 7n }, 'it is good after second 0 and before second 7, and the chain’s clock is not there'],
+    [{ to: zeroAddress }, `nothing can be sent to ${zeroAddress}`],
+  ];
+  for (const [change, words] of rows)
+    assert.equal(await chain.simulateAuthorization(await signed(wallet, change)), words);
+});
+
+const failedWith = (data: Hex): BaseError =>
+  new BaseError('it failed', { cause: Object.assign(new Error('reverted'), { data }) });
+
+test('errors that a token does not share with others, and broken ones, are put in no words', () => {
+  assert.equal(tokenWords(failedWith('0xd93c0665')), 'its owner has stopped all transfers');
+  for (const data of ['0x', '0x12345678', '0xe450d38c', '0xe450d38c00'] as const)
+    assert.equal(tokenWords(failedWith(data)), undefined, data);
+  assert.equal(tokenWords(new BaseError('the endpoint is away')), undefined);
 });
 
 test('of a wrapper that brings what makes the wallet (ERC-6492) the token gets what the wallet itself takes', async () => {

@@ -57,7 +57,10 @@ test('a relayer carries a payment to the treasury; sent again it says so and not
   assert.equal(await chain.balanceOf(TREASURY), before + 7n);
   assert.equal(await chain.authorizationState(call.authorization.from, NONCE), true);
   assert.equal(await chain.authorizationState(call.authorization.from, NONCE, mined!.block.number - 1n), false);
-  assert.match((await chain.simulateAuthorization(call.authorization))!, /revert|AuthorizationUsed/i);
+  assert.match(
+    (await chain.simulateAuthorization(call.authorization))!,
+    /^the nonce 0x(5a){32}.* is used or was taken back$/,
+  );
   assert.equal(typeof (await chain.gasOf(call, signer.address)), 'string');
 });
 

@@ -7,6 +7,7 @@ import { type Authorization, CALLS_ABI, type CallPlaces, type ChainCall, encodeC
 import { agreed, type BlockRef, commonHead, reached, unreachable } from './endpoints.ts';
 import { type Fees, suggestedFees } from './fees.ts';
 import { nonceTaker } from './nonce-taker.ts';
+import { tokenWords } from './token-words.ts';
 
 const GAS_QUARTERS = 5n;
 const QUARTERS = 4n;
@@ -104,7 +105,8 @@ async function refusalOf(attempt: () => Promise<unknown>): Promise<string | unde
     await attempt();
     return undefined;
   } catch (fault) {
-    if (fault instanceof BaseError && isRefusal(fault)) return fault.details || fault.shortMessage;
+    if (fault instanceof BaseError && isRefusal(fault))
+      return tokenWords(fault) ?? (fault.details || fault.shortMessage);
     throw unreachable(fault);
   }
 }
