@@ -7,13 +7,16 @@ import { formatUsd, plain, type Receipt, ReceiptSchema } from '@tallystick/sdk';
 import type { Problem, VerifyReport } from '@tallystick/verifier';
 import type { Command } from 'commander';
 import { EXIT_OK, EXIT_REFUSED } from '../exit-code.ts';
-import { write } from '../io.ts';
+import { type Io, write } from '../io.ts';
 import { type Column, type Plain, type PlainObject, printable } from '../output/render.ts';
+import { findAddress } from '../session.ts';
 import { addCommand, count, given, onRun, type Run, type World } from './command.ts';
 import { take } from './job.ts';
 
 const LIST_MAX_DEFAULT = 100;
 const LIST_MAX = 1_000_000;
+/** Public: the newest checkpoint of the log, with the key that signs it. */
+const KEY_PATH = '/v1/log/checkpoint';
 
 const COLUMNS: Column[] = [
   { field: 'id', heading: 'RECEIPT' },
@@ -108,13 +111,19 @@ async function tellReport(
     const what = isExport ? reportText(report) : notExportText(path, problems);
     await write(io.stdout, `${ok ? out.colours.green('verified') : out.colours.red('NOT VERIFIED')}: ${what}\n`);
     if (!isExport) return EXIT_REFUSED;
-    if (ok && !report.pinned)
-      await out.note(
-        `signed by ${printable(report.log_verifier)}: compare it with what the platform publishes, or give --verifier-key`,
-      );
+    if (ok && !report.pinned) await out.note(await signerText(io, report));
   }
   for (const problem of problems) await write(io.stderr, `${problemText(problem)}\n`);
   return ok ? EXIT_OK : EXIT_REFUSED;
+}
+
+/** Who signed the log, and where everybody can read the key that should have; nothing is asked there. */
+export async function signerText(io: Io, { log_verifier }: Pick<VerifyReport, 'log_verifier'>): Promise<string> {
+  const place = await findAddress(io).then(
+    ({ url }) => `${url}${KEY_PATH}`,
+    () => `${KEY_PATH} of the platform`, // an export is verified without one
+  );
+  return `signed by ${printable(log_verifier)}: compare it with "verifier" at ${place}, or give --verifier-key`;
 }
 
 function reportText({ receipts, streams, tickets, checkpoint, trial_balance: balances }: VerifyReport): string {

@@ -41,7 +41,9 @@ async function exists(file: string): Promise<boolean> {
 const VERIFY_INPUT = objectOf(
   {
     path: path('An export on this computer, as receipts_export or `tally receipts export` writes it.'),
-    verifier_key: text("The log's C2SP verifier key, learned by other means than the export."),
+    verifier_key: text(
+      "The log's C2SP verifier key, learned by other means than the export: `verifier` of GET /v1/log/checkpoint at the platform, which is public.",
+    ),
   },
   ['path'],
 );
