@@ -110,13 +110,36 @@ export async function listStreams(
   return (await engine.query<HeadRow>(STATEMENTS.listStreams, values)).map((row) => streamOf(engine.shard, row));
 }
 
+type StatusQuery = Pick<StreamQuery, 'kind' | 'after' | 'limit'> & { status: string };
+
+/** Before every stream of a shard. */
+const BEFORE_ALL = -1;
+
 /** Of every owner, newest first; costs what it finds, however many streams have another status. */
 export async function streamsOfStatus(
   engine: Engine,
-  { kind, status, after, limit }: Pick<StreamQuery, 'kind' | 'after' | 'limit'> & { status: string },
+  { kind, status, after, limit }: StatusQuery,
 ): Promise<StreamRow[]> {
   const values = [engine.shard, kind, status, after ?? Number.MAX_SAFE_INTEGER, Math.min(limit, PAGE_MAX)];
   return (await engine.query<HeadRow>(STATEMENTS.streamsOfStatus, values)).map((row) => streamOf(engine.shard, row));
+}
+
+/** Of one owner, newest first; costs what it finds, however many of its streams have another status. */
+export async function streamsOfOwner(
+  engine: Engine,
+  { kind, owner, statuses, limit }: { kind: string; owner: string; statuses: readonly string[]; limit: number },
+): Promise<StreamRow[]> {
+  const values = [engine.shard, kind, owner, statuses, Math.min(limit, PAGE_MAX)];
+  return (await engine.query<HeadRow>(STATEMENTS.streamsOfOwner, values)).map((row) => streamOf(engine.shard, row));
+}
+
+/** The same, oldest first. */
+export async function oldestOfStatus(
+  engine: Engine,
+  { kind, status, after, limit }: StatusQuery,
+): Promise<StreamRow[]> {
+  const values = [engine.shard, kind, status, after ?? BEFORE_ALL, Math.min(limit, PAGE_MAX)];
+  return (await engine.query<HeadRow>(STATEMENTS.oldestOfStatus, values)).map((row) => streamOf(engine.shard, row));
 }
 
 /** Streams of an owner whose first receipts were nobody's yet: they were refusals, or told before somebody owned them. */

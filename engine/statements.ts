@@ -43,6 +43,15 @@ const STREAMS_OF_STATUS = `select ${HEAD_COLUMNS} from engine.stream_head h
     and created_pos < $4::bigint
   order by created_pos desc limit $5::int`;
 
+const STREAMS_OF_OWNER = `select ${HEAD_COLUMNS} from engine.stream_head h
+  where shard = $1::smallint and kind = $2::text and owner = $3::text and status = any($4::text[]) and created_pos is not null
+  order by created_pos desc limit $5::int`;
+
+const OLDEST_OF_STATUS = `select ${HEAD_COLUMNS} from engine.stream_head h
+  where shard = $1::smallint and kind = $2::text and status = $3::text and created_pos is not null
+    and created_pos > $4::bigint
+  order by created_pos limit $5::int`;
+
 const TRIAL_BALANCE = `select asset, sum(credits_posted::numeric - debits_posted)::text as posted,
   sum(credits_pending::numeric - debits_pending)::text as pending
   from engine.account where shard = $1::smallint group by asset order by asset`;
@@ -79,6 +88,8 @@ export const STATEMENTS = {
       where shard = $1::smallint and stream = any($2::text[])`,
     listStreams: LIST_STREAMS,
     streamsOfStatus: STREAMS_OF_STATUS,
+    oldestOfStatus: OLDEST_OF_STATUS,
+    streamsOfOwner: STREAMS_OF_OWNER,
     readBalances: `select account, asset, no_overdraft, debits_posted, credits_posted, debits_pending, credits_pending
       from engine.account where shard = $1::smallint and account = any($2::text[])`,
     streamsBegunUnowned: `select h.stream from engine.stream_head h

@@ -3,7 +3,7 @@
  * Promise: dies anywhere and loses nothing; any number may carry at once; money moves once, whatever is sent twice or dearer.
  */
 import { randomUUID } from 'node:crypto';
-import { type Engine, PAGE_MAX, readStream, streamsOfStatus } from '@tallystick/engine';
+import { type Engine, readStream, type StreamRow } from '@tallystick/engine';
 import {
   type Chain,
   type ChainCall,
@@ -21,6 +21,7 @@ import { PayoutFloat } from './liquidity.ts';
 import { OUTGOING, type OutgoingState, outgoingKindOf } from './outgoing.ts';
 import { PayerFloat } from './payer-float.ts';
 import { type Carried, type FaultHook, SignerLane } from './signer-lane.ts';
+import { TURN_MAX, Turns } from './turns.ts';
 
 /** What cannot be sent now is tried again after so long, then after twice as long, and so on. */
 const AGAIN_FIRST_MS = 500;
@@ -50,6 +51,8 @@ export interface BroadcasterOptions {
   log: Logger;
   fault?: FaultHook;
   nowMs?: () => number;
+  /** So many of a kind that wait are tried in one look; the next one goes on behind them. */
+  turnMax?: number;
 }
 
 export class Broadcaster {
@@ -65,6 +68,7 @@ export class Broadcaster {
   readonly #waiting = new Map<string, { atMs: number; tries: number }>();
   /** Since when the contract has refused them without a break. */
   readonly #refusedSinceMs = new Map<string, number>();
+  readonly #turns: ReadonlyMap<string, Turns>;
 
   constructor(options: BroadcasterOptions) {
     const { signers, fault = () => undefined, nowMs = () => performance.now() } = options;
@@ -75,6 +79,13 @@ export class Broadcaster {
     const lane = (signer: RoleSigner) => new SignerLane({ ...options, signer, fault, onSent });
     this.#lanes = new Map(signers.map((signer) => [signer.role, lane(signer)]));
     this.#follower = new Follower({ ...options, fault, nowMs, lanes: [...this.#lanes.values()] });
+    this.#turns = new Map(Object.keys(OUTGOING).map((kind) => [kind, this.#turnsOf(kind, options)]));
+  }
+
+  #turnsOf(kind: string, { engine, chain, turnMax: max = TURN_MAX }: BroadcasterOptions): Turns {
+    const { ready: status, role } = OUTGOING[kind]!;
+    const isOurs = ({ state }: StreamRow): boolean => state['rail'] === chain.key && this.#lanes.has(role);
+    return new Turns({ engine, kind, status, max, isOurs });
   }
 
   /** A message of the outbox. @errors rejects with ChainFault or Fault: it is delivered again */
@@ -95,11 +106,20 @@ export class Broadcaster {
   /** Follows what is signed, then carries what was left. One that fails stops no other. @errors rejects with ChainFault or Fault */
   async look(): Promise<void> {
     const followed = await this.#follower.look();
-    const ready = new Set<string>();
-    for (const kind of Object.keys(OUTGOING)) for (const stream of await this.#carryReady(kind)) ready.add(stream);
+    let isAnyReady = false;
+    for (const [kind, turns] of this.#turns) {
+      const { rows, round } = await turns.next();
+      await this.#carryDue(kind, rows);
+      if (round) this.#forgetAllBut(kind, round);
+      isAnyReady ||= rows.length > 0 || !round;
+    }
+    this.#isIdle = followed === 0 && !isAnyReady;
+  }
+
+  /** Those that are ready no more. */
+  #forgetAllBut(kind: string, ready: ReadonlySet<string>): void {
     for (const known of [this.#waiting, this.#refusedSinceMs])
-      for (const stream of known.keys()) if (!ready.has(stream)) known.delete(stream);
-    this.#isIdle = followed === 0 && ready.size === 0;
+      for (const stream of known.keys()) if (kindOf(stream) === kind && !ready.has(stream)) known.delete(stream);
   }
 
   /** Whether the last look found nothing under way. */
@@ -107,18 +127,13 @@ export class Broadcaster {
     return this.#isIdle;
   }
 
-  /** Answers with all that were ready, those included that wait for their time. */
-  async #carryReady(kind: string): Promise<string[]> {
-    const { engine, chain, log } = this.#options;
-    const { ready } = OUTGOING[kind]!;
-    const rows = await streamsOfStatus(engine, { kind, status: ready, limit: PAGE_MAX });
-    const ours = rows.filter(({ state }) => state['rail'] === chain.key && this.#lanes.has(OUTGOING[kind]!.role));
-    const due = ours.filter(({ stream }) => (this.#waiting.get(stream)?.atMs ?? 0) <= this.#options.nowMs!());
-    // oldest first: whoever came first is paid first
-    const outcomes = await Promise.allSettled(due.toReversed().map(({ stream }) => this.carry(stream)));
+  /** All but those that wait for their time, oldest first: whoever came first is paid first. */
+  async #carryDue(kind: string, ready: readonly StreamRow[]): Promise<void> {
+    const { log, nowMs } = this.#options;
+    const due = ready.filter(({ stream }) => (this.#waiting.get(stream)?.atMs ?? 0) <= nowMs!());
+    const outcomes = await Promise.allSettled(due.map(({ stream }) => this.carry(stream)));
     const failed = outcomes.find((outcome) => outcome.status === 'rejected');
     if (failed) log.warn({ kind, fault: String(failed.reason) }, 'not all could be carried; tried again');
-    return ours.map(({ stream }) => stream);
   }
 
   #postpone(stream: string): void {
