@@ -8,6 +8,7 @@ import { askFaucet, type Chain, type ChainLink, type ChainSettings } from '@tall
 import { microsIn, parseStrict, type Receipt, receiptIdOf } from '@tallystick/kernel';
 import { refuse } from '@tallystick/surface';
 import { addressStream, type DepositState, depositIdOf, depositStream } from '@tallystick/treasury';
+import { accepted } from '../outcome.ts';
 
 const CREDIT_MS_MAX = 15_000;
 const LOOK_EVERY_MS = 50;
@@ -26,7 +27,7 @@ export function connected(desk: Desk | undefined): Desk {
   return desk;
 }
 
-/** Assigned at the first question; the same for ever. */
+/** Assigned at the first question; the same for ever. @errors refuses when it could not be assigned: nobody looks at such an address */
 export async function depositAddressFor(
   { engine, link }: Desk,
   principal: string,
@@ -34,13 +35,14 @@ export async function depositAddressFor(
   const chain = await link.chain();
   const address = chain.depositAddress(principal).toLowerCase() as `0x${string}`;
   const stream = addressStream(chain.key, address);
-  await engine.execute({
+  const outcome = await engine.execute({
     principal: 'platform',
     key: `assign:${stream}`,
     stream,
     type: 'AssignAddress',
     body: { rail: chain.key, address, principal },
   });
+  if (outcome.rejection !== 'NOTHING_TO_CHANGE') accepted(outcome);
   return { chain, address };
 }
 

@@ -3,22 +3,13 @@
  * Promise: every command has a key made of the chain's own names, so seeing the same again changes nothing; what did not get
  * where it should is a Fault, and the watcher does not go on.
  */
-import {
-  type Engine,
-  Fault,
-  listStreams,
-  type Outcome,
-  PAGE_MAX,
-  readStream,
-  streamsOfStatus,
-} from '@tallystick/engine';
+import { type Engine, Fault, listStreams, PAGE_MAX, readStream } from '@tallystick/engine';
 import type { BlockRef, Chain, TransferSeen } from '@tallystick/engine/adapters/chain';
-import { type JsonObject, SAFE_MICROS_MAX, SUSPENSE } from '@tallystick/kernel';
+import { SAFE_MICROS_MAX, SUSPENSE } from '@tallystick/kernel';
 import {
   type AuthorizationState,
   authorizationStream,
   type DepositState,
-  deposit,
   depositIdOf,
   depositStream,
   railStream,
@@ -26,11 +17,10 @@ import {
 } from '@tallystick/treasury';
 import type { Logger } from 'pino';
 import type { Addresses } from './addresses.ts';
+import { type DepositCommands, type Known, SETTLED } from './deposit-commands.ts';
+import type { LostDeposits } from './lost-deposits.ts';
 import { markOf } from './marks.ts';
 
-/** Whoever comes first decides the details; they are the same for everybody who looks at the same block. */
-const ANY_BODY = '0'.repeat(64);
-const SETTLED = ['credited', 'parked'];
 /** Whose a deposit is, or at which place, may change between looking and deciding; not so often in one look. */
 const TRIES_MAX = 4;
 
@@ -38,13 +28,12 @@ export interface DepositBookOptions {
   engine: Engine;
   chain: Chain;
   addresses: Addresses;
+  commands: DepositCommands;
+  lost: LostDeposits;
   /** A payer is looked for among principals of these chains. */
   chainIds: readonly number[];
   log: Logger;
 }
-
-/** A deposit and how often it changed: part of every key, so that what happens again is a new command. */
-type Known = DepositState & { version: number };
 
 export class DepositBook {
   readonly #options: DepositBookOptions;
@@ -57,10 +46,15 @@ export class DepositBook {
   async open(): Promise<void> {
     const { token, treasury, factory } = this.#options.chain.config;
     const lower = { token: token.toLowerCase(), treasury: treasury.toLowerCase(), factory: factory.toLowerCase() };
-    const { rejection, facts } = await this.#ask(this.#rail, 'OpenRail', `open:${JSON.stringify(lower)}`, lower);
+    const { rejection, facts } = await this.#options.commands.ask(
+      this.#rail,
+      'OpenRail',
+      `open:${JSON.stringify(lower)}`,
+      lower,
+    );
     if (rejection === 'ALREADY_EXISTS')
       throw new Error(`the ledger knows this chain with other addresses: ${JSON.stringify(facts)}`);
-    await this.#ask(`account:${SUSPENSE}`, 'OpenAccount', 'open', {});
+    await this.#options.commands.ask(`account:${SUSPENSE}`, 'OpenAccount', 'open', {});
   }
 
   /** Not deep enough yet: shown as pending. False when it is nobody's deposit. */
@@ -68,7 +62,7 @@ export class DepositBook {
     if (this.#isOurOwn(transfer) || !this.#isPossible(transfer) || (await this.#isMadeGood(transfer))) return false;
     const { chain } = this.#options;
     const id = depositIdOf(chain.key, transfer);
-    const known = await this.#find(id);
+    const known = await this.#options.commands.find(id);
     const isNews =
       !SETTLED.includes(known.status) && !(known.status === 'seen' && known.block_hash === transfer.block.hash);
     if (!isNews) return true;
@@ -77,7 +71,7 @@ export class DepositBook {
     const place = `${transfer.block.hash}:${known.version}`;
     // whose authorization it is may become known between looking and deciding: then it is another question the next time
     const key = authorization === undefined ? place : `${place}:${principal}`;
-    await this.#ask(depositStream(id), 'SeeDeposit', key, {
+    await this.#options.commands.ask(depositStream(id), 'SeeDeposit', key, {
       rail: chain.key,
       tx: transfer.tx,
       ordinal: String(transfer.ordinal),
@@ -99,31 +93,18 @@ export class DepositBook {
     const id = depositIdOf(this.#options.chain.key, transfer);
     for (let tries = 0; tries < TRIES_MAX; tries++) {
       if (!(await this.see(transfer))) return;
-      const known = await this.#find(id);
+      const known = await this.#options.commands.find(id);
       if (SETTLED.includes(known.status)) return;
       if (known.status === 'seen' && (await this.#settle(known))) return;
     }
     throw new Fault(`the deposit ${id} in block ${transfer.block.number} is not credited yet`);
   }
 
-  /** Pending ones whose block is no more. */
-  async loseGone(): Promise<void> {
-    await this.#loseMissing(await this.#depositsOf('seen', () => true));
-  }
-
-  /** After the chain changed deeper than the policy waits for: credited ones whose block is no more. */
-  async loseCredited(standing: BlockRef | undefined): Promise<void> {
-    const after = standing?.number ?? -1n;
-    for (const status of SETTLED) {
-      const later = await this.#depositsOf(status, (page) => page.some(({ block }) => BigInt(block) > after));
-      await this.#loseMissing(later.filter(({ block }) => BigInt(block) > after));
-    }
-  }
-
-  async recordScan(scanned: BlockRef, anchor: BlockRef): Promise<void> {
-    const body = { scanned: markOf(scanned), anchor: markOf(anchor) };
-    const key = `scan:${scanned.number}:${scanned.hash}`;
-    const { rejection } = await this.#ask(this.#rail, 'RecordScan', key, body);
+  /** `rewinds`: how often somebody sent the watchers back; the same blocks are recorded anew after each. */
+  async recordScan(scanned: BlockRef, anchor: BlockRef, rewinds: number): Promise<void> {
+    const body = { scanned: markOf(scanned), anchor: markOf(anchor), ...(rewinds > 0 ? { rewinds } : {}) };
+    const key = `scan:${rewinds > 0 ? `${rewinds}:` : ''}${scanned.number}:${scanned.hash}`;
+    const { rejection } = await this.#options.commands.ask(this.#rail, 'RecordScan', key, body);
     if (rejection !== undefined) throw new Fault(`block ${scanned.number} could not be recorded: ${rejection}`);
   }
 
@@ -135,13 +116,13 @@ export class DepositBook {
   async #settle(known: Known): Promise<boolean> {
     const { id, version, is_paid_out } = known;
     if (is_paid_out) {
-      const { rejection } = await this.#ask(depositStream(id), 'RestoreDeposit', String(version), {});
+      const { rejection } = await this.#options.commands.ask(depositStream(id), 'RestoreDeposit', String(version), {});
       return rejection === undefined;
     }
     const rejection = await this.#credit(known);
     if (rejection === undefined || rejection === 'ALREADY_EXISTS') return true;
     if (rejection === 'PAYMENT_CREDITED') return this.#adopt(known);
-    if ((await this.#find(id)).version !== version) return false;
+    if ((await this.#options.commands.find(id)).version !== version) return false;
     this.#options.log.error({ deposit: id, rejection }, 'a deposit could not be credited');
     return true;
   }
@@ -150,18 +131,28 @@ export class DepositBook {
     const quoted = quote_id === undefined ? {} : { quote_id };
     const paid = authorization === undefined ? {} : { payment: { payer, nonce: authorization } };
     const body = { deposit_id: id, amount_micros, source: rail, reference: `${tx}#${ordinal}`, ...quoted, ...paid };
-    const { rejection } = await this.#ask(`account:${principal}`, 'CreditDeposit', `${id}:${version}`, body);
+    const { rejection } = await this.#options.commands.ask(
+      `account:${principal}`,
+      'CreditDeposit',
+      `${id}:${version}`,
+      body,
+    );
     return rejection;
   }
 
   /** Its authorization was credited in a transaction that the chain has forgotten since. False when it is to be looked at again. */
   async #adopt({ id, version, payer, authorization }: Known): Promise<boolean> {
     const first = await this.#creditedFor({ payer, authorization: authorization! });
-    if (first) await this.#loseMissing([first]);
+    if (first) await this.#options.lost.loseMissing([first]);
     const body = { paid_as: first?.id ?? '' };
-    const { rejection } = await this.#ask(depositStream(id), 'AdoptDeposit', `${body.paid_as}:${version}`, body);
+    const { rejection } = await this.#options.commands.ask(
+      depositStream(id),
+      'AdoptDeposit',
+      `${body.paid_as}:${version}`,
+      body,
+    );
     if (rejection === undefined) return true;
-    if ((await this.#find(id)).version !== version) return false;
+    if ((await this.#options.commands.find(id)).version !== version) return false;
     this.#options.log.error({ deposit: id, first: body.paid_as, rejection }, 'a payment stands on the chain twice');
     return true;
   }
@@ -176,21 +167,7 @@ export class DepositBook {
   async #sweep(transfer: TransferSeen): Promise<void> {
     const id = depositIdOf(this.#options.chain.key, transfer);
     const body = { deposit_id: id, amount_micros: String(transfer.micros), tx: transfer.tx };
-    await this.#ask(this.#rail, 'RecordSweep', `sweep:${id}`, body);
-  }
-
-  /** A block is asked for once, however many deposits it has. */
-  async #loseMissing(deposits: readonly DepositState[]): Promise<void> {
-    for (const [block, there] of Map.groupBy(deposits, (one) => one.block)) {
-      const hash = (await this.#options.chain.header(BigInt(block)))?.hash;
-      for (const { id, block_hash } of there) if (block_hash !== hash) await this.#lose(id, { block, block_hash });
-    }
-  }
-
-  async #lose(id: string, { block, block_hash }: Pick<DepositState, 'block' | 'block_hash'>): Promise<void> {
-    this.#options.log.warn({ deposit: id, block }, 'the chain took a deposit back');
-    const { version } = await this.#find(id);
-    await this.#ask(depositStream(id), 'LoseDeposit', `${block_hash}:${version}`, { block_hash });
+    await this.#options.commands.ask(this.#rail, 'RecordSweep', `sweep:${id}`, body);
   }
 
   /** From one of our addresses to another. */
@@ -232,40 +209,5 @@ export class DepositBook {
     const stream = authorizationStream(this.#options.chain.key, payer, nonce.toLowerCase());
     const found = await readStream(this.#options.engine, stream);
     return (found?.state as unknown as AuthorizationState | undefined)?.principal || undefined;
-  }
-
-  async #find(id: string): Promise<Known> {
-    const found = await readStream(this.#options.engine, depositStream(id));
-    if (!found) return { ...deposit.initial, id, version: 0 };
-    return { ...(found.state as unknown as DepositState), version: found.version };
-  }
-
-  /** Newest first, page by page while `goesOn` says so. */
-  async #depositsOf(status: string, goesOn: (page: DepositState[]) => boolean): Promise<DepositState[]> {
-    const { engine, chain } = this.#options;
-    const found: DepositState[] = [];
-    for (let after: number | undefined; ; ) {
-      const from = after === undefined ? {} : { after };
-      const rows = await streamsOfStatus(engine, { kind: 'deposit', status, limit: PAGE_MAX, ...from });
-      const page = rows.map(({ state }) => state as unknown as DepositState).filter(({ rail }) => rail === chain.key);
-      found.push(...page);
-      after = rows.at(-1)?.createdPos;
-      if (rows.length < PAGE_MAX || after === undefined || !goesOn(page)) return found;
-    }
-  }
-
-  /** @errors rejects with Fault when so many commands wait that this one was not taken: it left no trace */
-  async #ask(stream: string, type: string, key: string, body: JsonObject): Promise<Outcome> {
-    const { engine } = this.#options;
-    const outcome = await engine.execute({
-      principal: 'platform',
-      key: `${stream}:${type}:${key}`,
-      fingerprint: ANY_BODY,
-      stream,
-      type,
-      body,
-    });
-    if (outcome.rejection === 'LIMITED') throw new Fault(`${type} of ${stream} was not taken: too many commands wait`);
-    return outcome;
   }
 }

@@ -2,7 +2,7 @@
  * Blocks that were looked through, by their hashes: how a watcher notices that the chain changed its mind.
  * Promise: bounded; the newest block that still stands is found without asking for more than it remembers.
  */
-import type { BlockRef, Chain } from '@tallystick/engine/adapters/chain';
+import { type BlockRef, type Chain, ChainFault } from '@tallystick/engine/adapters/chain';
 import type { RailState, ScanMark } from '@tallystick/treasury';
 
 /** How far back a change of the chain is looked for; one that goes deeper stops the watcher. */
@@ -46,18 +46,33 @@ export class Marks {
 
   /**
    * Forgets what the chain has forgotten. True when anything was.
-   * @errors rejects when no remembered block stands any more
+   * @errors rejects with ChainFault when the chain ends before what was looked through: that is an endpoint that is behind, and no other
+   * chain; with ChainRewritten when no remembered block stands any more
    */
-  async rewind(chain: Chain): Promise<boolean> {
-    const before = this.#marks.length;
-    for (let last = this.newest; last; last = this.newest) {
-      if ((await chain.header(last.number))?.hash === last.hash) return this.#marks.length < before;
-      this.#marks.pop();
-    }
-    if (before > 0)
-      throw new Error(
-        `the chain ${chain.key} changed deeper than ${REORG_BLOCKS_MAX} blocks: deposits wait for a human`,
+  async rewind(chain: Chain, head: BlockRef): Promise<boolean> {
+    const { newest } = this;
+    if (!newest) return false;
+    if (head.number < newest.number)
+      throw new ChainFault(
+        'disagreement',
+        `the chain ends at block ${head.number}, and ${newest.number} was looked through: an endpoint is behind`,
       );
-    return false;
+    for (let at = this.#marks.length - 1; at >= 0; at--) {
+      const { number, hash } = this.#marks[at]!;
+      if ((await chain.header(number))?.hash !== hash) continue;
+      const isChanged = at < this.#marks.length - 1;
+      this.#marks.length = at + 1;
+      return isChanged;
+    }
+    throw new ChainRewritten(chain.key, this.#marks[0]!.number);
+  }
+}
+
+/** The chain changed deeper than anybody looks back: what was credited is not believed anew by a program. */
+export class ChainRewritten extends Error {
+  constructor(rail: string, oldest: bigint) {
+    super(
+      `the chain ${rail} changed deeper than ${REORG_BLOCKS_MAX} blocks, block ${oldest} included: deposits wait for an administrator, who finds the last block that still stands and says: tally admin rescan --from-block BLOCK`,
+    );
   }
 }

@@ -15,7 +15,9 @@ import type { Logger } from 'pino';
 import type { Address } from 'viem';
 import { Addresses } from './addresses.ts';
 import { DepositBook } from './deposit-book.ts';
-import { Marks, type MarkWish } from './marks.ts';
+import { DepositCommands } from './deposit-commands.ts';
+import { LostDeposits } from './lost-deposits.ts';
+import { ChainRewritten, Marks, type MarkWish } from './marks.ts';
 import { Poke } from './poke.ts';
 import { ReserveCheck } from './reserve-check.ts';
 
@@ -42,27 +44,29 @@ export class Watcher {
   readonly #options: WatcherOptions;
   readonly #addresses: Addresses;
   readonly #book: DepositBook;
+  readonly #lost: LostDeposits;
   readonly #reserves: ReserveCheck;
   #marks: Marks | undefined;
   #recorded = -1n;
+  #rewinds = 0;
+  /** What was credited after the newest mark may stand no more. */
+  #isDoubtful = true;
   #rangeBlocks = RANGE_BLOCKS_MAX;
 
   constructor(options: WatcherOptions) {
     this.#options = options;
     this.#addresses = new Addresses(options.chain.key);
-    this.#book = new DepositBook({ ...options, addresses: this.#addresses });
+    const commands = new DepositCommands(options);
+    this.#lost = new LostDeposits({ ...options, commands });
+    this.#book = new DepositBook({ ...options, commands, lost: this.#lost, addresses: this.#addresses });
     this.#reserves = new ReserveCheck({ ...options, addresses: this.#addresses });
   }
 
   /** One look. @errors rejects with ChainFault or Fault: the next look goes on where this one stopped */
   async look(): Promise<void> {
-    const marks = await this.#begin();
     const { chain, confirmations, startBlock } = this.#options;
-    if (await marks.rewind(chain)) {
-      this.#options.log.warn({ standing: String(marks.newest?.number) }, 'the chain changed');
-      await this.#book.loseCredited(marks.newest);
-    }
     const head = await chain.head();
+    const marks = await this.#standing(head);
     await this.#addresses.refresh(this.#options.engine); // whoever was told an address pays after the head is read, or is known here
     const finalNumber = head.number - BigInt(confirmations) + 1n;
     const first = (marks.newest?.number ?? startBlock - 1n) + 1n;
@@ -86,15 +90,43 @@ export class Watcher {
   async #doubtCredited(): Promise<void> {
     const row = await readStream(this.#options.engine, railStream(this.#options.chain.key));
     const { reserves } = row!.state as unknown as RailState;
-    if (BigInt(reserves?.missing_micros ?? '0') > 0n) await this.#book.loseCredited(this.#marks!.anchor);
+    if (BigInt(reserves?.missing_micros ?? '0') > 0n) await this.#lost.loseCredited(this.#marks!.anchor);
   }
 
+  /** Where to go on: whoever begins, and whoever saw the chain change, looks again whether what was credited beyond still stands. */
+  async #standing(head: BlockRef): Promise<Marks> {
+    const marks = await this.#rewound(head);
+    if (this.#isDoubtful) await this.#lost.loseCredited(marks.newest);
+    this.#isDoubtful = false;
+    return marks;
+  }
+
+  async #rewound(head: BlockRef): Promise<Marks> {
+    const isFromRecord = this.#marks === undefined;
+    const marks = await this.#begin();
+    try {
+      if (!(await marks.rewind(this.#options.chain, head))) return marks;
+    } catch (fault) {
+      if (!(fault instanceof ChainRewritten)) throw fault;
+      this.#marks = undefined;
+      if (isFromRecord) throw fault;
+      return this.#rewound(head); // what is on record may reach further back than what is remembered
+    }
+    this.#options.log.warn({ standing: String(marks.newest?.number) }, 'the chain changed');
+    this.#isDoubtful = true;
+    return marks;
+  }
+
+  /** From what is recorded, at first and whenever somebody sent the watchers back. */
   async #begin(): Promise<Marks> {
-    if (this.#marks) return this.#marks;
     const { engine, chain } = this.#options;
-    await this.#book.open();
+    if (!this.#marks) await this.#book.open();
     const state = (await readStream(engine, railStream(chain.key)))!.state as unknown as RailState;
-    this.#recorded = BigInt(state.scanned.number);
+    const { rewinds = 0, scanned } = state;
+    if (this.#marks && rewinds === this.#rewinds) return this.#marks;
+    this.#recorded = BigInt(scanned.number);
+    this.#rewinds = rewinds;
+    this.#isDoubtful = true;
     this.#marks = new Marks(state);
     return this.#marks;
   }
@@ -130,14 +162,14 @@ export class Watcher {
   }
 
   async #record(marks: Marks, end: BlockRef): Promise<void> {
-    await this.#book.recordScan(end, marks.anchor!);
+    await this.#book.recordScan(end, marks.anchor!, this.#rewinds);
     this.#recorded = end.number;
   }
 
   async #showPending(from: bigint, to: bigint): Promise<void> {
     const transfers = from > to ? [] : await this.#options.chain.transfers(from, to, this.#payees());
     await inGroups(transfers, (transfer) => this.#book.see(transfer));
-    await this.#book.loseGone();
+    await this.#lost.loseGone();
   }
 
   #payees(): Address[] {

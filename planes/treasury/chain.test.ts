@@ -51,11 +51,19 @@ const command = (stream: string, type: string, body: JsonObject, principal = 'pl
 });
 const openRail = (treasury = TREASURY, principal = 'platform') =>
   command(railStream(RAIL), 'OpenRail', { token: '0x01', treasury, factory: '0x02' }, principal);
-const scan = (number: string) =>
+const scan = (number: string, change: JsonObject = {}) =>
   command(railStream(RAIL), 'RecordScan', {
     scanned: { number, hash: `0x${number}` },
     anchor: { number: '0', hash: '0x' },
+    ...change,
   });
+const rewind = (number: string, by = 'platform') =>
+  command(
+    railStream(RAIL),
+    'RewindScan',
+    { scanned: { number, hash: `0x${number}` }, by: ANN, reason: 'the chain was rewritten' },
+    by,
+  );
 const sweep = (amount: string, id = 'dep_s') =>
   command(railStream(RAIL), 'RecordSweep', { deposit_id: id, amount_micros: amount, tx: '0x5' });
 const openAccount = (who: string) => command(`account:${who}`, 'OpenAccount', {});
@@ -89,6 +97,8 @@ const credit = (who = ANN, amount = '700', id = 'dep_1') =>
 const gift = (amount: string, by = 'platform') =>
   command(`account:${ANN}`, 'RequestGift', { amount_micros: amount, reference: 'r' }, by);
 const lose = (hash = '0xb5', id = 'dep_1') => command(depositStream(id), 'LoseDeposit', { block_hash: hash });
+const move = (block_hash = '0xb6', id = 'dep_1') =>
+  command(depositStream(id), 'MoveDeposit', { block: '6', block_hash });
 const restore = (id = 'dep_1') => command(depositStream(id), 'RestoreDeposit', {});
 const claim = (by = ANN, who = by, id = 'dep_1') => command(`account:${who}`, 'ClaimDeposit', { deposit_id: id }, by);
 
@@ -108,6 +118,13 @@ const REFUSALS: [string, LawCommand[], string][] = [
   ['a rail is opened again', [openRail(), openRail()], 'NOTHING_TO_CHANGE'],
   ['a rail is opened for another treasury', [openRail(), openRail(MINE)], 'ALREADY_EXISTS'],
   ['blocks of no rail are scanned', [scan('1')], 'NOT_FOUND'],
+  ['a stranger sends watchers back', [openRail(), scan('9'), rewind('4', ANN)], 'NOT_FOUND'],
+  ['watchers are sent back to where they are', [openRail(), scan('9'), rewind('9')], 'NOTHING_TO_CHANGE'],
+  ['watchers are sent forward', [openRail(), scan('9'), rewind('10')], 'NOTHING_TO_CHANGE'],
+  ['one who was sent back records as if not', [openRail(), scan('9'), rewind('4'), scan('10')], 'NOTHING_TO_CHANGE'],
+  ['a pending deposit is moved', [...SETUP, see(), move()], 'NOTHING_TO_CHANGE'],
+  ['a deposit is moved to where it is', [...SETUP, see(), credit(), move('0xb5')], 'NOTHING_TO_CHANGE'],
+  ['an unseen deposit is moved', [...SETUP, move()], 'NOT_FOUND'],
   ['nothing is swept', [openRail(), sweep('0')], 'AMOUNT_NOT_POSITIVE'],
   ['a sweep is recorded again', [openRail(), sweep('1'), sweep('1')], 'ALREADY_EXISTS'],
   ['a stranger assigns an address', [assign(ANN, ANN)], 'NOT_FOUND'],
@@ -192,6 +209,20 @@ test('a rail remembers how far it was looked through', () => {
   assert.deepEqual((world.state(railStream(RAIL)) as RailState).scanned, { number: '9', hash: '0x9' });
 });
 
+test('an administrator sends those back who look, and they record anew from there', () => {
+  const { world, last } = run(openRail(), scan('9'), rewind('4'), scan('6', { rewinds: 1 }));
+  assert.equal(last.rejection, undefined);
+  const { scanned, rewinds } = world.state(railStream(RAIL)) as RailState;
+  assert.deepEqual([scanned.number, rewinds], ['6', 1]);
+});
+
+test('a credited deposit that stands in another block is moved there, and then lost only with that block', () => {
+  const { world } = run(...SETUP, see(), credit(), move('0xb6'), lose('0xb5'));
+  const { status, block, block_hash } = world.state(depositStream('dep_1')) as DepositState;
+  assert.deepEqual([status, block, block_hash], ['credited', '6', '0xb6']);
+  assert.equal(micros(world, reorgLossAccount(RAIL)), 0n);
+});
+
 const ids = fc.constantFrom('dep_1', 'dep_2');
 const amounts = fc.constantFrom('700', '5', '0');
 const people = fc.constantFrom(ANN, BOB, SUSPENSE);
@@ -210,6 +241,7 @@ const commands: fc.Arbitrary<LawCommand> = fc.oneof(
   fc.record({ who: people, amount: amounts, id: ids }).map(({ who, amount, id }) => credit(who, amount, id)),
   fc.record({ hash: hashes, id: ids }).map(({ hash, id }) => lose(hash, id)),
   ids.map((id) => restore(id)),
+  fc.record({ hash: hashes, id: ids }).map(({ hash, id }) => move(hash, id)),
   fc.record({ by: fc.constantFrom(ANN, BOB), id: ids }).map(({ by, id }) => claim(by, by, id)),
 );
 

@@ -88,6 +88,7 @@ export const deposit: Decider<DepositState> = {
     if (command.type === 'SeeDeposit') return see(state, command, seen);
     if (state.status === '') return { rejection: 'NOT_FOUND' };
     if (command.type === 'LoseDeposit') return lose(state, command);
+    if (command.type === 'MoveDeposit') return move(state, command);
     if (command.type === 'RestoreDeposit') return restore(state);
     if (command.type === 'SettleDeposit') return settle(state, command);
     if (command.type === 'AdoptDeposit') return adopt(state, command, seen);
@@ -116,6 +117,8 @@ function evolve(state: DepositState, { type, body }: { type: string; body: JsonO
     const [paid_as, principal] = [textIn(body, 'paid_as'), textIn(body, 'principal')];
     return { ...state, status: 'credited', paid_as, principal, is_paid_out: true };
   }
+  if (type === 'DepositMoved')
+    return { ...state, block: textIn(body, 'block'), block_hash: textIn(body, 'block_hash') };
   if (type === 'DepositLost') return { ...state, status: 'gone' };
   if (type === 'DepositReversed') return { ...state, status: 'reversed' };
   if (type === 'DepositRestored')
@@ -187,6 +190,17 @@ function lose(state: DepositState, { body }: Command): Decision {
   if (state.status !== 'credited' && state.status !== 'parked') return { rejection: 'NOTHING_TO_CHANGE' };
   const postings = [moving(state, reorgLossAccount(state.rail), chainAccount(state.rail, state.door))];
   return { events: [{ type: 'DepositReversed', body: told }], postings, rule: 'reorg_reserve' };
+}
+
+/** Its transaction stands in another block than the one it was credited in, and deep enough there: no money moved. */
+function move(state: DepositState, { body }: Command): Decision {
+  const [block, block_hash] = [textIn(body, 'block'), textIn(body, 'block_hash')];
+  const isThere = state.status === 'credited' || state.status === 'parked';
+  if (!isThere || state.block_hash === block_hash) return { rejection: 'NOTHING_TO_CHANGE' };
+  return {
+    events: [{ type: 'DepositMoved', body: { block, block_hash } }],
+    evidence: [{ tx: state.tx, block_hash }],
+  };
 }
 
 /** It was credited, taken back by the chain, and is there again. */

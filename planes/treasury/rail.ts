@@ -30,6 +30,8 @@ export type RailState = {
   scanned: ScanMark;
   /** An older block: when it is another one by now, the chain changed deeper than anybody looks back. */
   anchor: ScanMark;
+  /** How often an administrator sent those who look back; absent: never. */
+  rewinds?: number;
   /** What the chain held at the last recorded look; absent before the first. */
   reserves?: ReservesSeen;
   /** Money is missing there: nothing leaves. */
@@ -53,7 +55,8 @@ export const rail: Decider<RailState> = {
     if (command.principal !== 'platform') return { rejection: 'NOT_FOUND' };
     if (command.type === 'OpenRail') return openRail(state, command);
     if (state.rail === '') return { rejection: 'NOT_FOUND' };
-    if (command.type === 'RecordScan') return recordScan(command);
+    if (command.type === 'RecordScan') return recordScan(state, command);
+    if (command.type === 'RewindScan') return rewindScan(state, command);
     if (command.type === 'RecordSweep') return recordSweep(state, command, seen);
     if (command.type === 'RecordReserves') return recordReserves(state, command, seen);
     if (isOwnFundsCommand(command.type)) return decideOwnFunds(state, command, seen);
@@ -66,6 +69,10 @@ export const rail: Decider<RailState> = {
     }
     if (type === 'BlocksScanned')
       return { ...state, scanned: body['scanned'] as ScanMark, anchor: body['anchor'] as ScanMark };
+    if (type === 'ScanRewound') {
+      const scanned = body['scanned'] as ScanMark;
+      return { ...state, scanned, anchor: scanned, rewinds: (state.rewinds ?? 0) + 1 };
+    }
     if (type === 'ReservesChecked') return { ...state, ...(body as Partial<RailState>) };
     return isOwnFundsEvent(type) ? evolveOwnFunds(state, { type, body }) : state;
   },
@@ -94,9 +101,19 @@ function openRail(state: RailState, { stream, body }: Command): Decision {
   };
 }
 
-const recordScan = ({ body }: Command): Decision => ({
-  events: [{ type: 'BlocksScanned', body: { scanned: body['scanned']!, anchor: body['anchor']! } }],
-});
+/** Not by one who does not know yet that it was sent back. */
+function recordScan({ rewinds = 0 }: RailState, { body }: Command): Decision {
+  if ((body['rewinds'] ?? 0) !== rewinds) return { rejection: 'NOTHING_TO_CHANGE' };
+  return { events: [{ type: 'BlocksScanned', body: { scanned: body['scanned']!, anchor: body['anchor']! } }] };
+}
+
+/** Everything after `scanned`, a block that stands, is looked through anew; what was credited there and stands no more is taken back. */
+function rewindScan(state: RailState, { body }: Command): Decision {
+  const [scanned, by, reason] = [body['scanned'] as ScanMark, textIn(body, 'by'), textIn(body, 'reason')];
+  if (BigInt(scanned.number) >= BigInt(state.scanned.number)) return { rejection: 'NOTHING_TO_CHANGE' };
+  const answer = { scanned, before: state.scanned };
+  return { events: [{ type: 'ScanRewound', body: { ...answer, by, reason } }], answer };
+}
 
 /** From depositors' addresses to the treasury: ours before and after. */
 function recordSweep(state: RailState, { body }: Command, seen: Seen): Decision {

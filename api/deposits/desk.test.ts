@@ -1,0 +1,35 @@
+// Where callers are told to pay, on a real chain: nobody is sent to an address that no watcher looks at.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Engine, Outcome } from '@tallystick/engine';
+import { openChain } from '@tallystick/engine/adapters/chain';
+import { startTestChain } from '@tallystick/engine/adapters/chain/testing';
+import { newTestEngine } from '@tallystick/engine/testing';
+import { RULES } from '@tallystick/planes';
+import { ApiRefusal } from '@tallystick/surface';
+import { type Desk, depositAddressFor } from './desk.ts';
+
+const PRINCIPAL = `eip155:1:0x${'1'.repeat(40)}`;
+const NOT_TAKEN: Outcome = { rejection: 'LIMITED', replayed: false, pos: -1, receiptId: '', atUs: 0n };
+
+test('an address that could not be assigned is not told; asked again it is, and stays the same', async () => {
+  await using engine = await newTestEngine({ rules: RULES });
+  await using given = await startTestChain();
+  const chain = await openChain(given.config);
+  let left = 1;
+  const busy: Engine = new Proxy(engine, {
+    get(target, name) {
+      const member: unknown = Reflect.get(target, name);
+      if (name === 'execute')
+        return async (command: Parameters<Engine['execute']>[0]) => (left-- > 0 ? NOT_TAKEN : target.execute(command));
+      return typeof member === 'function' ? member.bind(target) : member;
+    },
+  });
+  const desk = { engine: busy, link: { chain: async () => chain } } as unknown as Desk;
+  await assert.rejects(depositAddressFor(desk, PRINCIPAL), (fault) => fault instanceof ApiRefusal);
+  const told = [await depositAddressFor(desk, PRINCIPAL), await depositAddressFor(desk, PRINCIPAL)];
+  assert.deepEqual(
+    told.map(({ address }) => address),
+    Array(2).fill(chain.depositAddress(PRINCIPAL).toLowerCase()),
+  );
+});
