@@ -21,6 +21,7 @@ import {
 import { type QuoteState, withdrawalStream } from '@tallystick/treasury';
 import fc from 'fast-check';
 import { pino } from 'pino';
+import type { Hex } from 'viem';
 import { type StepOf, send } from './charged-requests.ts';
 import { later, newPayers, type PayerStep, type Payers, payerSteps, takePayerStep } from './payer-steps.ts';
 import { allOf, assertLaws, assertReleased, type Purse } from './treasury-laws.ts';
@@ -28,7 +29,7 @@ import { allOf, assertLaws, assertReleased, type Purse } from './treasury-laws.t
 type HouseStep =
   | StepOf<'deposit' | 'forward' | 'withdraw', { who: number; cents: bigint }>
   | StepOf<'spend' | 'cancel' | 'withdraw-all', { who: number }>
-  | StepOf<'sweep' | 'look' | 'carry' | 'remember' | 'forget' | 'restart'>
+  | StepOf<'sweep' | 'look' | 'carry' | 'remember' | 'forget' | 'forget-and-pay-again' | 'restart'>
   | StepOf<'mine', { blocks: number }>
   | StepOf<'die-watching' | 'die-carrying', { point: number }>;
 
@@ -52,7 +53,17 @@ const who = fc.nat({ max: PEOPLE - 1 });
 const cents = fc.bigInt({ min: 1n, max: 400n });
 const moved = (what: 'deposit' | 'forward' | 'withdraw'): fc.Arbitrary<HouseStep> =>
   fc.record({ do: fc.constant(what), who, cents });
-const PLAIN = ['sweep', 'look', 'carry', 'look', 'carry', 'remember', 'forget', 'restart'] as const;
+const PLAIN = [
+  'sweep',
+  'look',
+  'carry',
+  'look',
+  'carry',
+  'remember',
+  'forget',
+  'forget-and-pay-again',
+  'restart',
+] as const;
 
 const houseSteps: fc.Arbitrary<HouseStep> = fc.oneof(
   { weight: 4, arbitrary: moved('deposit') },
@@ -60,7 +71,7 @@ const houseSteps: fc.Arbitrary<HouseStep> = fc.oneof(
   { weight: 4, arbitrary: moved('withdraw') },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('withdraw-all' as const), who }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constantFrom('spend' as const, 'cancel' as const), who }) },
-  { weight: 10, arbitrary: fc.record({ do: fc.constantFrom(...PLAIN) }) },
+  { weight: 11, arbitrary: fc.record({ do: fc.constantFrom(...PLAIN) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('mine' as const), blocks: fc.integer({ min: 1, max: 3 }) }) },
   {
     weight: 4,
@@ -95,8 +106,8 @@ interface History {
   /** Another meter on the same chain and database. */
   other: { watcher: Watcher; carrier: Broadcaster };
   withdrawals: string[];
-  /** Undoes what came after it, and how long the chain was. */
-  memory: { undo(): Promise<void>; height: bigint } | undefined;
+  /** Undoes what came after it, how long the chain was, and what people have sent to it since. */
+  memory: { undo(): Promise<void>; height: bigint; sent: Hex[] } | undefined;
 }
 
 /** One history from its beginning to its quiet end, with everything that must hold there. */
@@ -143,7 +154,7 @@ async function take(told: History, step: Step): Promise<void> {
   if (step.do === 'carry') return carrier.look();
   if (step.do === 'sweep') return new Sweeper({ ...world, minMicros: CENT, log }).look();
   if (step.do === 'remember') return remember(told);
-  if (step.do === 'forget') return forget(told);
+  if (step.do === 'forget' || step.do === 'forget-and-pay-again') return forget(told, step.do !== 'forget');
   if (step.do === 'restart') return restart(told);
   if (step.do === 'beside') return beside(told, step);
   return takePayerStep(told.payers, step);
@@ -151,7 +162,7 @@ async function take(told: History, step: Step): Promise<void> {
 
 async function beside(told: History, { other, step }: BesideStep): Promise<void> {
   const looking = otherLook(told, other);
-  await Promise.all([take(told, step), step.do === 'forget' ? looking.catch(sawItChange) : looking]);
+  await Promise.all([take(told, step), step.do.startsWith('forget') ? looking.catch(sawItChange) : looking]);
 }
 
 /** A chain that forgets while it is looked through is looked through again. @errors rejects with any other fault */
@@ -180,9 +191,11 @@ async function lookThrough(watcher: Watcher): Promise<void> {
   await watcher.checkReserves();
 }
 
-async function deposit({ world }: History, person: Person, step: { do: string; cents: bigint }): Promise<void> {
+async function deposit({ world, memory }: History, person: Person, step: { do: string; cents: bigint }): Promise<void> {
   const to = step.do === 'deposit' ? TREASURY : person.forwarder;
-  await world.test.pay(person.key, to, step.cents * CENT);
+  const raw = await world.test.signPayment(person.key, to, step.cents * CENT);
+  await world.test.send(raw);
+  memory?.sent.push(raw);
 }
 
 async function withdraw(told: History, person: Person, micros: bigint): Promise<void> {
@@ -209,17 +222,24 @@ async function cancel({ world, withdrawals }: History, { principal }: Person): P
 
 async function remember(told: History): Promise<void> {
   const { number: height } = await told.world.chain.head();
-  told.memory ??= { undo: await told.world.test.snapshot(), height };
+  told.memory ??= { undo: await told.world.test.snapshot(), height, sent: [] };
 }
 
-/** Other blocks win, more of them than were lost. */
-async function forget(told: History): Promise<void> {
+/** Other blocks win, more of them than were lost; what people had sent stands in them later, or never. */
+async function forget(told: History, isSentAgain: boolean): Promise<void> {
   const { memory, world } = told;
   if (!memory) return;
   told.memory = undefined;
   const lost = (await world.chain.head()).number - memory.height;
   await memory.undo();
-  await world.test.mine(Number(lost) + 1);
+  await world.test.mine(1);
+  if (isSentAgain) for (const raw of memory.sent) await world.test.send(raw).catch(refusedByChain);
+  await world.test.mine(Number(lost));
+}
+
+/** Another transaction of its sender was forgotten, too. @errors rejects with the fault unless the chain says so */
+function refusedByChain(fault: Error): void {
+  if (!/nonce/i.test(fault.message)) throw fault;
 }
 
 async function die({ world, confirmations }: History, how: 'die-watching' | 'die-carrying', point: number) {

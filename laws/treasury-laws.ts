@@ -16,6 +16,7 @@ import {
 } from '@tallystick/kernel';
 import type { Person, TreasuryWorld } from '@tallystick/meter/testing';
 import type { DepositState, QuoteState, WithdrawalState } from '@tallystick/treasury';
+import type { Address, Hex } from 'viem';
 import type { ChargedRequest } from './charged-requests.ts';
 
 /** A wallet, and what it had at the beginning. */
@@ -46,6 +47,7 @@ export async function assertLaws(world: TreasuryWorld, { people, purses, request
     await allOf<SandboxState>(world, 'sandbox'),
   ];
   assertCreditedOnce(deposits);
+  await assertTheyStand(world, deposits);
   await assertLosses(world, deposits);
   await assertPromises(world, quotes);
   assertQuotes(quotes, deposits);
@@ -58,6 +60,18 @@ async function assertReserves(world: TreasuryWorld): Promise<void> {
   const { chain, ledger } = await world.reserves();
   assert.deepEqual(ledger, chain, 'the ledger and the chain differ');
   assert.equal((await world.rail()).reserves!.is_equal, true);
+}
+
+/** What counts as held stands on the chain, in the block that the books name or in another. */
+async function assertTheyStand({ chain }: TreasuryWorld, deposits: readonly DepositState[]): Promise<void> {
+  for (const { id, status, tx, payee, ordinal } of deposits) {
+    if (status !== 'credited' && status !== 'parked') continue;
+    const there = await chain.transfersIn(tx as Hex, payee as Address);
+    assert.ok(
+      there.some((one) => String(one.ordinal) === ordinal),
+      `${id} stands on the chain`,
+    );
+  }
 }
 
 /** Whichever transactions carried it, in whichever blocks: an authorization is one deposit. */

@@ -151,6 +151,22 @@ const KNOWN: [what: string, confirmations: number, history: Step[]][] = [
     [{ do: 'remember' }, { do: 'deposit', who: 0, cents: 1n }, { do: 'die-watching', point: 29 }, { do: 'forget' }],
   ],
   [
+    'a meter dies between a credit and its mark, and other blocks hold the deposit',
+    1,
+    [
+      { do: 'deposit', who: 1, cents: 90n },
+      { do: 'look' },
+      { do: 'remember' },
+      { do: 'deposit', who: 0, cents: 30n },
+      { do: 'die-watching', point: 29 },
+      { do: 'forget-and-pay-again' },
+      { do: 'look' },
+      { do: 'withdraw', who: 1, cents: 90n },
+      { do: 'carry' },
+      { do: 'look' },
+    ],
+  ],
+  [
     'a payment of an earlier round is forgotten, and others wait behind its nonce',
     1,
     [
