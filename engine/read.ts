@@ -124,6 +124,28 @@ export async function streamsOfStatus(
   return (await engine.query<HeadRow>(STATEMENTS.streamsOfStatus, values)).map((row) => streamOf(engine.shard, row));
 }
 
+/** Streams of a status that are looked through for those with a content, at most. */
+export const LOOKED_THROUGH_MAX = 10_000;
+
+/** The same with what the state must contain; only the newest `lookMax` of the status are looked through, however many there are. */
+export async function streamsOfStatusWith(
+  engine: Engine,
+  {
+    kind,
+    status,
+    after,
+    limit,
+    filter,
+    lookMax = LOOKED_THROUGH_MAX,
+  }: StatusQuery & { filter: JsonObject; lookMax?: number },
+): Promise<StreamRow[]> {
+  const before = after ?? Number.MAX_SAFE_INTEGER;
+  const values = [engine.shard, kind, status, before, jcs(filter), lookMax, Math.min(limit, PAGE_MAX)];
+  return (await engine.query<HeadRow>(STATEMENTS.streamsOfStatusWith, values)).map((row) =>
+    streamOf(engine.shard, row),
+  );
+}
+
 /** Of one owner, newest first; costs what it finds, however many of its streams have another status. */
 export async function streamsOfOwner(
   engine: Engine,

@@ -43,6 +43,14 @@ const STREAMS_OF_STATUS = `select ${HEAD_COLUMNS} from engine.stream_head h
     and created_pos < $4::bigint
   order by created_pos desc limit $5::int`;
 
+const STREAMS_OF_STATUS_WITH = `select ${HEAD_COLUMNS} from (
+    select * from engine.stream_head
+    where shard = $1::smallint and kind = $2::text and status = $3::text and created_pos is not null
+      and created_pos < $4::bigint
+    order by created_pos desc limit $6::int) h
+  where h.state::jsonb @> $5::jsonb
+  order by h.created_pos desc limit $7::int`;
+
 const STREAMS_OF_OWNER = `select ${HEAD_COLUMNS} from engine.stream_head h
   where shard = $1::smallint and kind = $2::text and owner = $3::text and status = any($4::text[]) and created_pos is not null
   order by created_pos desc limit $5::int`;
@@ -88,6 +96,7 @@ export const STATEMENTS = {
       where shard = $1::smallint and stream = any($2::text[])`,
     listStreams: LIST_STREAMS,
     streamsOfStatus: STREAMS_OF_STATUS,
+    streamsOfStatusWith: STREAMS_OF_STATUS_WITH,
     oldestOfStatus: OLDEST_OF_STATUS,
     streamsOfOwner: STREAMS_OF_OWNER,
     readBalances: `select account, asset, no_overdraft, debits_posted, credits_posted, debits_pending, credits_pending
