@@ -68,8 +68,10 @@ export function createProgram(world: World): Command {
   return program;
 }
 
-/** Commander's own exits and prints, for the command and all below it. */
+/** Commander's own exits and prints, for the command and all below it; a group says what it is for, an option that it is needed. */
 function settle(command: Command, world: World): void {
+  if (command.description() === '') command.description(command.summary());
+  for (const option of command.options) if (option.mandatory) option.description += ' (required)';
   command.exitOverride();
   command.configureOutput({
     writeOut: (text) => void world.io.stdout.write(text),

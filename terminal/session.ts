@@ -118,9 +118,14 @@ export async function findApiKey(io: Io, address: Address): Promise<string | und
   if (io.env['TALLY_API_KEY']) return io.env['TALLY_API_KEY'];
   const settings = await readSettings(io);
   if (!settings?.api_key) return undefined;
-  const isOurs = address.source === 'login' || address.url === settings.url;
+  const hasMoved = address.file !== null && address.file === settings.url_file;
+  const isOurs = address.source === 'login' || address.url === settings.url || hasMoved;
   return isOurs ? settings.api_key : undefined;
 }
+
+/** How to have a key for this platform. */
+export const loginAdvice = ({ url }: Address): string =>
+  `Run: tally login --url ${url} (with --new to make a wallet first)`;
 
 /** What a connection has of payments. */
 export type Paying = (connection: Connection) => Pick<Connection, 'payer' | 'onPayment'>;
@@ -129,11 +134,7 @@ export type Paying = (connection: Connection) => Pick<Connection, 'payer' | 'onP
 export async function connectSaved(io: Io, urlOption?: string, paying?: Paying): Promise<Tally> {
   const address = await findAddress(io, urlOption);
   const apiKey = await findApiKey(io, address);
-  if (!apiKey)
-    throw new UsageError(
-      `There is no login for ${address.url}.`,
-      `Run: tally login --url ${address.url} (with --new to make a wallet first)`,
-    );
+  if (!apiKey) throw new UsageError(`There is no login for ${address.url}.`, loginAdvice(address));
   const connection = { baseUrl: address.url, apiKey, fetch: io.fetch };
   return connect({ ...connection, ...paying?.(connection) });
 }

@@ -86,7 +86,10 @@ function addLogin(program: Command, world: World): void {
     .option('--passphrase-file <file>', 'read the passphrase from this private file')
     .option('--label <name>', 'a name for the API key', 'tally')
     .option('--ttl <time>', 'how long the key lives (default: 30d)', duration)
-    .option('--scope <scope...>', `what the key may do (default: all but ${WITHDRAW_SCOPE} and platform:admin)`)
+    .option(
+      '--scope <scope...>',
+      `all that the key may do (default: everything but ${WITHDRAW_SCOPE} and platform:admin)`,
+    )
     .option('--withdraw', `the key may also send money out of the account: ${WITHDRAW_SCOPE}`);
   onRun<LoginOptions>(world, command, logIn);
 }

@@ -34,8 +34,16 @@ export function addPolicyCommands(program: Command, world: World): void {
   addProviderSwitch(admin, world, 'drain', 'open nothing new at a provider');
   addProviderSwitch(admin, world, 'resume', 'open a drained or killed provider again');
   addProviderSwitch(admin, world, 'kill', 'open nothing new at a provider, and stop what runs there');
-  addExplanation(admin, world, 'contribute', 'say that dollars on the chain beyond the ledger are the platform’s own');
-  addExplanation(admin, world, 'write-off', 'say that dollars missing on the chain were the platform’s own');
+  addExplanation(admin, world, {
+    name: 'contribute',
+    summary: 'say that dollars on the chain beyond the ledger are the platform’s own',
+    because: 'float for payouts, see ticket 7',
+  });
+  addExplanation(admin, world, {
+    name: 'write-off',
+    summary: 'say that dollars missing on the chain were the platform’s own',
+    because: 'taken with the old key, see ticket 9',
+  });
 }
 
 function addStanding(admin: Command, world: World): void {
@@ -112,11 +120,15 @@ function addProviderSwitch(admin: Command, world: World, name: 'drain' | 'resume
 }
 
 /** Of what `tally reserves` finds unexplained. */
-function addExplanation(admin: Command, world: World, name: 'contribute' | 'write-off', summary: string): void {
+function addExplanation(
+  admin: Command,
+  world: World,
+  { name, summary, because }: { name: 'contribute' | 'write-off'; summary: string; because: string },
+): void {
   const command = asked(admin, {
     usage: name,
     summary,
-    examples: [`tally admin ${name} '$250' --reason 'float for payouts, see ticket 7'`],
+    examples: [`tally admin ${name} '$250' --reason '${because}'`],
   }).addArgument(new Argument('<amount>', '$1.25, 1.25usd or 1250000micros'));
   const method = name === 'contribute' ? 'contributeFunds' : 'writeOffFunds';
   onRun<Because>(world, command, async ({ connect, out }, [amount], options) => {

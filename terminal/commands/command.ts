@@ -58,8 +58,11 @@ export function addCommand(parent: Command, { usage, summary, examples, exitCode
 
 /** A command that changes something on the platform can be repeated under the same key. */
 export const withKey = (command: Command): Command =>
-  command
-    .option('--key <key>', 'idempotency key; repeat with the same one to get the first answer (default: random)')
+  command.option('--key <key>', 'idempotency key; repeat with the same one to get the first answer (default: random)');
+
+/** A change that may be answered with an offer to pay for it. */
+export const withPayment = (command: Command): Command =>
+  withKey(command)
     .addOption(
       new Option(
         '--pay <when>',

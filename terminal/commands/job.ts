@@ -7,7 +7,18 @@ import { type ExtendOptions, JobSchema, type JobStatus, JobStatusSchema, plain }
 import { Argument, type Command } from 'commander';
 import type { Column } from '../output/render.ts';
 import { UsageError } from '../text/usage-error.ts';
-import { addCommand, amount, count, duration, given, idOf, onRun, type World, withKey } from './command.ts';
+import {
+  addCommand,
+  amount,
+  count,
+  duration,
+  given,
+  idOf,
+  onRun,
+  type World,
+  withKey,
+  withPayment,
+} from './command.ts';
 
 const JOB_ID = new Argument('<job>', 'id of the job: job_…').argParser(idOf('job'));
 const LIST_MAX_DEFAULT = 50;
@@ -71,7 +82,7 @@ function addCreate(job: Command, world: World): void {
     .option('--sandboxes <count>', 'how many may run at once', count(1, 10_000));
   onRun<CreateOptions>(
     world,
-    withKey(create),
+    withPayment(create),
     async ({ connect, out }, _, { budget, label, ttl, idle, sandboxes, key }) => {
       const limits = given({ label, ttlMs: ttl, idleTimeoutMs: idle, sandboxesMax: sandboxes, key });
       const made = await (await connect()).jobs.create({ maxTotalSpendMicros: budget, ...limits });

@@ -6,7 +6,7 @@ import { DepositSchema, plain, QuoteSchema } from '@tallystick/sdk';
 import { Argument, type Command } from 'commander';
 import { type Column, cellText, type PlainObject } from '../output/render.ts';
 import { parseAmount } from '../text/amount.ts';
-import { addCommand, given, idOf, onRun, type World, withKey } from './command.ts';
+import { addCommand, given, idOf, onRun, type World, withPayment } from './command.ts';
 
 const QUOTE_COLUMNS: Column[] = [
   { field: 'id', heading: 'QUOTE' },
@@ -23,7 +23,7 @@ export function addQuoteCommands(program: Command, world: World): void {
     summary: 'bring dollars from the wallet to the account, at least so many',
     examples: ["tally top-up '$1'", 'tally top-up 250000micros --key monday'],
   }).argument('<amount>', '$1.25, 1.25usd or 1250000micros');
-  onRun<{ key?: string }>(world, withKey(topUp), async ({ connect, out }, [text], { key }) => {
+  onRun<{ key?: string }>(world, withPayment(topUp), async ({ connect, out }, [text], { key }) => {
     const amountMicros = parseAmount(text!);
     await out.record(plain(DepositSchema, await (await connect()).topUp(amountMicros, given({ key }))));
   });

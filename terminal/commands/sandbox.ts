@@ -19,6 +19,7 @@ import {
   type Run,
   type World,
   withKey,
+  withPayment,
 } from './command.ts';
 import { addEgressCommand, type EgressOptions, egressOf, withEgress } from './egress.ts';
 import { extensionOf, take, withExtension } from './job.ts';
@@ -118,7 +119,8 @@ function addCreate(sandbox: Command, world: World): void {
       'length of one sold step, 1s to 60s (default: 60s)',
       durationWithin(QUANTUM_MS_MIN, QUANTUM_MS_MAX),
     );
-  onRun<CreateOptions & { job: string }>(world, withEgress(withKey(create)), async ({ connect, out }, _, options) => {
+  const whole = withEgress(withPayment(create));
+  onRun<CreateOptions & { job: string }>(world, whole, async ({ connect, out }, _, options) => {
     const { job, label, image, cpu, ram, disk, cap, ttl, idle, quantum, key } = options;
     const tally = await connect();
     const { snapshot: snapshotId, onEnd, imageDigest, isolation } = options;

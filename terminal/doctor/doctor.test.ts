@@ -52,4 +52,11 @@ test('doctor looks at the data folder that it is told, and says where it looked'
   assert.deepEqual([found['platform reachable']?.state, found['platform reachable']?.what], ['good', fake.url]);
   assert.equal(found['isolation level']?.what, 'sandboxes run at level ns');
   assert.equal(found['port']?.what, `the platform with its data in ${folder} has it`);
+  assert.match(JSON.stringify(found['login']), new RegExp(`no login for ${fake.url}.*tally login --url ${fake.url}`));
+  terminal.env['TALLY_DATA'] = folder;
+  delete terminal.env['TALLY_URL'];
+  assert.equal((await terminal.run('login', '--new')).code, 0);
+  const moved = fake.url.replace('127.0.0.1', 'localhost');
+  await writeFile(join(folder, 'run', 'api.json'), JSON.stringify({ url: moved, isolation: 'ns' }));
+  assert.equal((await told('--data', 'elsewhere'))['login']?.state, 'good', 'the login moves with the platform');
 });

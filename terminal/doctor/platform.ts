@@ -6,7 +6,7 @@
 import { join } from 'node:path';
 import { connect } from '@tallystick/sdk';
 import type { Io } from '../io.ts';
-import { type Address, findApiKey, homeFolder, walletFile } from '../session.ts';
+import { type Address, findApiKey, homeFolder, loginAdvice, walletFile } from '../session.ts';
 import { loosenessOf } from '../wallet/private-files.ts';
 import { bad, good, type Outcome, open, type Probe, probe } from './probe.ts';
 
@@ -54,7 +54,7 @@ export function platformProbes(io: Io, find: () => Promise<Address>): Probe[] {
     probe('login', 'Log in again: tally login.', async () => {
       const address = await find();
       const apiKey = await findApiKey(io, address);
-      if (!apiKey) return open(`no login for ${address.url}`, 'Run: tally login --new');
+      if (!apiKey) return open(`no login for ${address.url}`, loginAdvice(address));
       const { principal } = await connect({ baseUrl: address.url, apiKey, fetch: io.fetch }).balance();
       return good(principal);
     }),
