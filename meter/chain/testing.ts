@@ -111,7 +111,7 @@ export async function newPayoutWorld(): Promise<PayoutWorld> {
   };
 }
 
-/** A life that ends at its n-th point (0: the first). */
+/** A life that ends at its n-th point (0: the first), or when it comes to the point of that name. */
 export interface Mortality {
   fault: (point: string) => void;
   /** The same, with a point before and after everything that is asked of it. */
@@ -119,11 +119,11 @@ export interface Mortality {
   hasDied(): boolean;
 }
 
-export function mortality(point: number): Mortality {
-  let left = point;
+export function mortality(point: number | string): Mortality {
+  let left = typeof point === 'number' ? point : Number.POSITIVE_INFINITY;
   let isDead = false;
   const fault = (at: string): void => {
-    if (isDead || left === 0) {
+    if (isDead || left === 0 || at === point) {
       isDead = true;
       throw new Error(`died at ${at}`);
     }

@@ -6,7 +6,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { trialBalance } from '@tallystick/engine';
 import type { Chain } from '@tallystick/engine/adapters/chain';
-import { fresh, keyOf, mortality, TREASURY, untilTrue } from './testing.ts';
+import { withdrawalAccount, withdrawingAccount, withdrawnAccount } from '@tallystick/kernel';
+import { withdrawalStream } from '@tallystick/treasury';
+import { assertOneTransactionEach, throughStorm } from './storm.ts';
+import { fresh, keyOf, TREASURY, untilTrue } from './testing.ts';
 import { balanceOf, newTreasuryWorld, type Person, type TreasuryWorld } from './treasury-world.ts';
 
 const CENT = 10_000n;
@@ -34,11 +37,7 @@ async function assertBooks(world: TreasuryWorld): Promise<void> {
   for (const { sumMicros } of await trialBalance(world.engine)) assert.equal(sumMicros, 0n);
 }
 
-async function automine(world: TreasuryWorld, isOn: boolean): Promise<void> {
-  await world.test.chain.evm.request({ method: 'evm_setAutomine', params: [isOn] });
-}
-
-test('[I-38] twenty withdrawals with deaths, second submissions and replacements: each is paid once, and the books agree', async () => {
+test('[I-38] twenty withdrawals at once, through deaths, second submissions and replacements: each is paid once, and the books agree', async (context) => {
   await using world = await newTreasuryWorld();
   const people = await depositors(world, 5);
   const wanted = people.flatMap((who, p) =>
@@ -46,32 +45,18 @@ test('[I-38] twenty withdrawals with deaths, second submissions and replacements
   );
   const requested = await Promise.all(wanted.map(({ who, id, micros }) => world.withdraw(who, micros, id)));
   assert.deepEqual(new Set(requested.map(({ rejection }) => rejection)), new Set([undefined]));
-  for (let round = 0; round < 8; round++) {
-    await automine(world, round % 3 === 0);
-    const dying = [25 + round * 41, 60 + round * 31].map((point) => {
-      const { mortal, fault } = mortality(point);
-      const change = { engine: mortal(world.engine), chain: mortal(world.chain), fault };
-      return world.broadcaster({ ...change, bumpMs: round % 2 === 0 ? 0 : 60_000 });
-    });
-    const streams = wanted.map(({ id }) => `withdrawal:${id}`);
-    await Promise.allSettled(dying.flatMap((one) => [...streams, ...streams].map((stream) => one.carry(stream))));
-    await Promise.allSettled(dying.map((one) => one.look()));
-    if (round % 4 === 3) await world.test.mine(1);
-  }
-  await automine(world, true);
-  const last = world.broadcaster();
-  const isOver = async (): Promise<boolean> =>
-    (await Promise.all(wanted.map(({ id }) => statusOf(world, id)))).every((status) => status === 'final');
-  await untilTrue(isOver, async () => {
-    await last.look();
-    await world.test.mine(1);
-  });
+  const streams = wanted.map(({ id }) => withdrawalStream(id));
+  const storm = await throughStorm(world, streams);
+  context.diagnostic(JSON.stringify(storm));
+  await assertOneTransactionEach(world, streams);
   const sum = 46n * CENT;
   for (const one of people) {
     assert.equal(await world.chain.balanceOf(one.key.address), sum);
     assert.equal(await balanceOf(world, one), DEPOSIT_MICROS - sum);
+    assert.equal(await world.balance(withdrawnAccount(one.principal)), sum);
+    assert.equal(await world.balance(withdrawingAccount(one.principal)), 0n);
   }
-  assert.equal(await world.chain.transactionCount(TREASURY), 20n);
+  for (const { id } of wanted) assert.equal(await world.balance(withdrawalAccount(id)), 0n);
   await assertBooks(world);
 });
 
