@@ -83,7 +83,9 @@ export { type Login, type LoginOptions, login } from './login.ts';
 export { type ExecEnd, type ExecOutcome, type ExecResult, OUTPUT_KEPT_BYTES_MAX, type OutputChunk } from './output.ts';
 export type { OwnWallet } from './own-wallet.ts';
 export type { ReadOptions, SandboxFiles } from './paths.ts';
-export { approvePayment, isOfferOpen } from './payments/approve.ts';
+export { type ApproveOptions, approvePayment, isOfferOpen } from './payments/approve.ts';
+export type { CallName } from './payments/call.ts';
+export type { Holds } from './payments/cover.ts';
 export { fileIntents, IntentsFault } from './payments/file-intents.ts';
 export {
   type Change,

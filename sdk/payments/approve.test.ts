@@ -5,6 +5,7 @@ import type { PaymentOption } from '@tallystick/surface/client';
 import {
   ApiError,
   approvePayment,
+  type Holds,
   isOfferOpen,
   memoryIntents,
   newPrivateKey,
@@ -38,7 +39,7 @@ function scene() {
     return fault;
   };
   const idOf = async (asked: Promise<unknown>): Promise<string> => String((await refused(asked)).problem['payment_id']);
-  const approve = (id: string) => approvePayment(intents, id, signer, nowMs);
+  const approve = (id: string, holds?: Holds) => approvePayment(intents, id, signer, { holds, nowMs });
   return { clock, intents, pay, refused, idOf, approve };
 }
 
@@ -50,6 +51,38 @@ test('while the offer stands it is signed, and the repeat needs no wallet', asyn
   assert.deepEqual([status, what], ['signed', 'POST http://platform/v1/jobs']);
   clock.nowMs += 44_999;
   assert.equal(await pay(option(9n), noSigner), header);
+});
+
+test('[I-44] what the wallet does not hold is neither signed nor allowed, and leaves the day as it was', async () => {
+  const { pay, idOf, approve, intents, refused } = scene();
+  const id = await idOf(pay(option(9n)));
+  const before = await intents.read();
+  const asked: [string, bigint][] = [];
+  const holding = (heldMicros: bigint | undefined) => async (address: string, option: PaymentOption) => {
+    asked.push([address, option.amountMicros]);
+    return heldMicros;
+  };
+  const { code, problem } = await refused(approve(id, holding(8n)));
+  assert.equal(code, 'payment_declined');
+  assert.deepEqual([problem['payment_id'], problem['asked_micros'], problem['idempotency_key']], [id, 9, 'mine']);
+  assert.match(
+    String(problem['cause']),
+    /^the wallet holds \$0\.000008, and \$0\.000009 is asked: put dollars of 0xa+/,
+  );
+  assert.match(problem.suggestion, new RegExp(`allow ${id} again`));
+  assert.deepEqual(await intents.read(), before);
+  assert.equal((await approve(id, holding(9n))).status, 'signed');
+  assert.deepEqual(asked, Array(2).fill([signer.address, 9n]));
+});
+
+test('where nobody knows what the wallet holds a person’s word is enough; an offer that is over asks nobody', async () => {
+  const one = scene();
+  const id = await one.idOf(one.pay(option(9n)));
+  assert.equal((await one.approve(id, async () => undefined)).status, 'signed');
+  const other = scene();
+  const late = await other.idOf(other.pay(option(9n)));
+  other.clock.nowMs += 60_000;
+  assert.equal((await other.approve(late, () => assert.fail('asked'))).status, 'approved');
 });
 
 test('an offer stands as long as its platform says, also longer than its payment', async () => {

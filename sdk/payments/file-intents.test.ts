@@ -18,7 +18,19 @@ const newFolder = (): string => join(root, `f${++folders}`, 'payments');
 const intent = (id: string): PaymentIntent => ({
   id,
   status: 'signed',
-  ...{ key: id, turn: 1, call: '', quote_id: '', nonce: id, network: '', asset: '', pay_to: '', label: '' },
+  ...{
+    origin: 'http://platform',
+    account: '',
+    key: id,
+    turn: 1,
+    call: '',
+    quote_id: '',
+    nonce: id,
+    network: '',
+    asset: '',
+    pay_to: '',
+    label: '',
+  },
   ...{ amount_micros: '1', offer: {}, approved_micros: '0', at_ms: Date.now(), expires_at_ms: 0, valid_before_s: 0 },
   ...{ cause: '', from: '', header: id, tx: '' },
 });
@@ -43,6 +55,18 @@ test('what somebody who died had not linked yet is no book', async () => {
   writeFileSync(join(folder, '0123456789ab.tmp'), '{"gener', { mode: 0o600 });
   assert.deepEqual(await fileIntents(folder).read(), []);
   assert.equal(await put(folder, 'a'), 'a');
+});
+
+test('a book of an earlier version is read: its calls are those of their urls, of whichever account', async () => {
+  const folder = newFolder();
+  const { origin: _, account: __, ...old } = { ...intent('old'), call: 'POST https://platform.example:8443/v1/jobs' };
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const book = JSON.stringify({ generation: 7, intents: [old] });
+  writeFileSync(join(folder, 'book-000000000007.json'), book, { mode: 0o600 });
+  const [read] = await fileIntents(folder).read();
+  assert.deepEqual(read, { ...old, origin: 'https://platform.example:8443', account: '' });
+  await put(folder, 'new');
+  assert.deepEqual((await fileIntents(folder).read())[0], read);
 });
 
 test('a decision that puts nothing writes nothing', async () => {

@@ -7,6 +7,7 @@ import { randomBytes } from 'node:crypto';
 import { chmod, link, mkdir, open, readdir, readFile, stat, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { type CallName, originOf } from './call.ts';
 import { type IntentStore, type PaymentIntent, withPut } from './intents.ts';
 
 const FILE_MODE = 0o600;
@@ -86,13 +87,19 @@ async function readNewest(folder: string): Promise<Book> {
 
 function parseBook(path: string, text: string): PaymentIntent[] {
   try {
-    const { intents } = JSON.parse(text) as { intents: PaymentIntent[] };
-    if (Array.isArray(intents)) return intents;
+    const { intents } = JSON.parse(text) as { intents: StoredIntent[] };
+    if (Array.isArray(intents)) return intents.map(named);
   } catch (cause) {
     throw new IntentsFault(`${path} is not JSON`, { cause });
   }
   throw new IntentsFault(`${path} holds no intents`);
 }
+
+/** Earlier versions knew calls by their key, and kept the url only for people. */
+type StoredIntent = Omit<PaymentIntent, keyof CallName> & Partial<CallName> & Pick<PaymentIntent, 'key' | 'call'>;
+
+const named = (stored: StoredIntent): PaymentIntent =>
+  ({ account: '', origin: originOf(stored.call.replace(/^\S+ /, '')), ...stored }) as PaymentIntent;
 
 async function refuseLoose(folder: string): Promise<void> {
   if (process.getuid === undefined) return;

@@ -3,6 +3,7 @@
  * Promise: an intent is written before its payment can leave; whoever decides sees every earlier one, of all processes.
  */
 import type { JsonObject } from '@tallystick/kernel';
+import type { CallName } from './call.ts';
 
 /**
  * `refused`: above the limits, waits for a person; `approved`: a person allowed it, not signed yet; `signed`: the authorization
@@ -11,15 +12,16 @@ import type { JsonObject } from '@tallystick/kernel';
 export type IntentStatus = 'refused' | 'approved' | 'signed' | 'bound' | 'settled';
 
 /** One payment. Amounts in micros as decimal text, times in milliseconds since 1970 unless the name says seconds. */
-export interface PaymentIntent extends JsonObject {
+export interface PaymentIntent extends JsonObject, CallName {
   /** `pay_` and 32 hex digits. */
   id: string;
   status: IntentStatus;
-  /** Idempotency key of the call. */
+  origin: string;
+  account: string;
   key: string;
-  /** Counts the payments of one key. */
+  /** Counts the payments of one call. */
   turn: number;
-  /** `POST https://…/v1/jobs`. */
+  /** `POST https://…/v1/jobs`, for people. */
   call: string;
   quote_id: string;
   nonce: string;

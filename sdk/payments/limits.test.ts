@@ -20,6 +20,7 @@ import { judge, PAYMENTS_PER_DAY_MAX } from './limits.ts';
 const NOW_MS = 1_790_000_000_000;
 const PAYEE = { network: 'eip155:8453', asset: `0x${'a'.repeat(40)}`, payTo: `0x${'b'.repeat(40)}` };
 const LIMITS: SpendLimits = { perPaymentMicros: 1_000n, perDayMicros: 2_500n, allow: [PAYEE] };
+const CALL = { origin: 'http://platform', account: 'ours', key: 'mine' };
 const nonce = (n: number): string => `0x${String(n).padStart(64, '0')}`;
 
 function option(amountMicros: bigint, change: Partial<PaymentOption> = {}, n = 1): PaymentOption {
@@ -43,7 +44,7 @@ function intent(change: Partial<PaymentIntent> & { status: IntentStatus }): Paym
     tx: '',
     header: 'signed',
   };
-  return { id: 'pay_9', key: 'other', turn: 1, amount_micros: '1000', ...offered, ...at, ...rest, ...change };
+  return { id: 'pay_9', ...CALL, key: 'other', turn: 1, amount_micros: '1000', ...offered, ...at, ...rest, ...change };
 }
 
 /** For the first offer, usable for so long. */
@@ -226,6 +227,65 @@ const ROWS: Row[] = [
     earlier: [intent({ status: 'approved', amount_micros: '9000' })],
     gives: ['above', 'per_payment', 1_000n, 1_000n],
   },
+  {
+    rule: 'nor for the same key at another platform',
+    required: offer(option(9_000n)),
+    earlier: [intent({ status: 'approved', key: 'mine', origin: 'http://elsewhere' })],
+    gives: ['above', 'per_payment', 1_000n, 1_000n],
+  },
+  {
+    rule: 'nor for the same key of another account',
+    required: offer(option(9_000n)),
+    earlier: [intent({ status: 'approved', key: 'mine', account: 'theirs' })],
+    gives: ['above', 'per_payment', 1_000n, 1_000n],
+  },
+  {
+    rule: 'an account that was not known then may be this one',
+    required: offer(option(9_000n)),
+    earlier: [intent({ status: 'approved', key: 'mine', account: '' })],
+    gives: ['pay', 9_000n],
+  },
+  {
+    rule: 'a payment under way at another platform does not hold up this one',
+    required: offer(option(1n)),
+    earlier: [
+      intent({ status: 'signed', key: 'mine', origin: 'http://elsewhere', valid_before_s: NOW_MS / 1000 + 99 }),
+    ],
+    gives: ['pay', 1n],
+  },
+  {
+    rule: 'a nonce that was signed for the same key at another platform is refused',
+    required: offer(option(1n)),
+    earlier: [{ ...sameOffer('signed', 99), origin: 'http://elsewhere' }],
+    gives: ['payment_offer_invalid', undefined],
+  },
+  {
+    rule: 'who wants to be asked is asked within the limits: they hold what is left of the day',
+    required: offer(option(1n)),
+    limits: { askAlways: true },
+    earlier: [signedAt(NOW_MS - 1, '2000', 8)],
+    gives: ['above', 'ask_always', 1_000n, 500n],
+  },
+  {
+    rule: 'or one payment',
+    required: offer(option(1_000n)),
+    limits: { askAlways: true },
+    gives: ['above', 'ask_always', 1_000n, 1_000n],
+  },
+  {
+    rule: 'and hears of the limit that is in the way, where one is',
+    required: offer(option(501n)),
+    limits: { askAlways: true },
+    earlier: [signedAt(NOW_MS - 1, '2000', 8)],
+    gives: ['above', 'per_day', 2_500n, 500n],
+  },
+  {
+    rule: 'but not about what a person allowed',
+    required: offer(option(9_000n)),
+    limits: { askAlways: true },
+    earlier: [intent({ status: 'approved', key: 'mine' })],
+    gives: ['pay', 9_000n],
+  },
   { rule: 'the smallest is taken', required: offer(option(600n), option(100n)), gives: ['pay', 100n] },
   {
     rule: 'the preferred is taken when the limits hold it',
@@ -250,10 +310,12 @@ const ROWS: Row[] = [
 
 function outcome({ required, limits, earlier = [] }: Row): unknown[] {
   try {
-    const verdict = judge(earlier, { required, key: 'mine', limits: { ...LIMITS, ...limits }, nowMs: NOW_MS });
+    const verdict = judge(earlier, { required, call: CALL, limits: { ...LIMITS, ...limits }, nowMs: NOW_MS });
     if (verdict.kind === 'again') return ['again', verdict.intent.header];
     if (verdict.kind === 'pay') return ['pay', verdict.option.amountMicros];
-    const { cap, capMicros, availableMicros } = verdict.above;
+    const { cap, capMicros, availableMicros, perPaymentMicros, perDayMicros } = verdict.above;
+    const { perPaymentMicros: one, perDayMicros: day } = { ...LIMITS, ...limits };
+    assert.deepEqual([perPaymentMicros, perDayMicros], [one, day], 'the limits are told as they are');
     return ['above', cap, capMicros, availableMicros];
   } catch (fault) {
     assert.ok(fault instanceof ApiError, String(fault));
@@ -291,13 +353,10 @@ test('[I-44] whatever is asked for, dies, settles or comes at once, no 24 hours 
         const call = { idempotencyKey: `key ${key}`, method: 'POST', url: 'http://platform/', signal: undefined };
         const header = await guard.pay(required, call).catch(() => undefined);
         if (header !== undefined && !dies && settles)
-          await guard.settled!({
-            transaction: '',
-            network: '',
-            payer: '',
-            amountMicros: micros,
-            idempotencyKey: call.idempotencyKey,
-          });
+          await guard.settled!(
+            { transaction: '', network: '', payer: '', amountMicros: micros, idempotencyKey: call.idempotencyKey },
+            call,
+          );
         for (const one of await intents.read()) if (isSpent(one)) all.set(one.id, one);
       };
       for (let at = 0; at < asked.length; at += 3) await Promise.all(asked.slice(at, at + 3).map(ask));

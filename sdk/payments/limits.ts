@@ -1,9 +1,10 @@
 /**
  * What a wallet may pay by itself.
- * Promise: pure; the order of the checks is: signed before, payee, nonce, earlier payments, one payment, a day.
+ * Promise: pure; the order of the checks is: payee, signed before, nonce, earlier payments, one payment, a day, the wish to be asked.
  */
 import type { Reserves } from '@tallystick/proto';
 import { type PaymentOption, type PaymentRequired, refuseHere } from '@tallystick/surface/client';
+import { type CallName, isSameCall } from './call.ts';
 import { DAY_MS, deadAtMs, isSpent, type PaymentIntent } from './intents.ts';
 
 /** Where to a wallet pays, and with which token. Compared without regard to case. */
@@ -24,8 +25,13 @@ export const payeeOf = ({ network, token, treasury }: Pick<Reserves, 'network' |
 export interface SpendLimits {
   /** The most in one payment; 0: nothing without being asked. */
   perPaymentMicros: bigint;
-  /** The most in any 24 hours, what people allowed included; 0: nothing without being asked. */
+  /**
+   * The most in any 24 hours, what people allowed included; 0: nothing without being asked. What was signed counts for its 24 hours also
+   * when it was never used: only its platform could say that, and a wallet that took its word could be made to sign without end.
+   */
   perDayMicros: bigint;
+  /** Nothing without being asked, also what both limits hold. */
+  askAlways?: boolean | undefined;
   allow: readonly Payee[];
   /** Whose account a payment must be credited to, as the offer says it; absent: whoever's. */
   account?: string | undefined;
@@ -45,11 +51,18 @@ const MS_PER_S = 1_000;
 export const isUsable = (intent: PaymentIntent, nowMs: number): boolean =>
   isSpent(intent) && intent.header !== '' && intent.valid_before_s * MS_PER_S - nowMs > USABLE_MS_MIN;
 
-/** The limit that is in the way. */
+/** What is in the way, and all that the limits say. */
 export interface Above {
-  cap: 'per_payment' | 'per_day' | 'payments_per_day';
+  /** `ask_always`: no limit, only the wish to be asked. */
+  cap: 'per_payment' | 'per_day' | 'payments_per_day' | 'ask_always';
+  /** Of `ask_always`: of one payment. */
   capMicros: bigint;
+  /** Of `ask_always`: what both limits hold. */
   availableMicros: bigint;
+  perPaymentMicros: bigint;
+  perDayMicros: bigint;
+  /** What is not spent of the last 24 hours' limit. */
+  leftOfDayMicros: bigint;
 }
 
 export type Verdict =
@@ -60,7 +73,7 @@ export type Verdict =
 
 export interface Case {
   required: PaymentRequired;
-  key: string;
+  call: CallName;
   limits: SpendLimits;
   nowMs: number;
   /** A person has just allowed so much. */
@@ -72,13 +85,13 @@ export interface Case {
  * @errors throws ApiError `payment_payee_refused`, `payment_offer_invalid` or `payment_unresolved`
  */
 export function judge(intents: readonly PaymentIntent[], given: Case): Verdict {
-  const { required, key, limits, nowMs } = given;
+  const { required, call, limits, nowMs } = given;
   const options = allowedOptions(required, limits);
   const nonces = new Set(options.map(nonceOf));
-  const mine = intents.filter((intent) => intent.key === key);
+  const mine = intents.filter((intent) => isSameCall(intent, call));
   const again = mine.find((intent) => nonces.has(intent.nonce) && isUsable(intent, nowMs));
   if (again) return { kind: 'again', intent: again };
-  refuseUsedNonce(intents, options, key);
+  refuseUsedNonce(intents, options, call);
   refuseUnresolved(mine, nonces, nowMs);
   const open = mine.find((intent) => !isSpent(intent));
   const freeMicros = given.allowedMicros ?? BigInt(open?.approved_micros ?? '0');
@@ -114,7 +127,7 @@ export function nonceOf({ extra }: PaymentOption): string {
 export const quoteIdOf = ({ extra }: PaymentOption): string => String(extra['quoteId'] ?? '');
 
 /** A nonce is good for one payment: offered for another call it would make two quotes out of one payment. */
-function refuseUsedNonce(intents: readonly PaymentIntent[], options: readonly PaymentOption[], key: string): void {
+function refuseUsedNonce(intents: readonly PaymentIntent[], options: readonly PaymentOption[], call: CallName): void {
   const used = intents.find(
     (intent) =>
       isSpent(intent) && options.some((option) => nonceOf(option) === intent.nonce && isOther(intent, option)),
@@ -124,7 +137,7 @@ function refuseUsedNonce(intents: readonly PaymentIntent[], options: readonly Pa
   throw refuseHere('PAYMENT_OFFER_INVALID', { facts: { cause } });
 
   function isOther(intent: PaymentIntent, option: PaymentOption): boolean {
-    return intent.key !== key || intent.quote_id !== quoteIdOf(option) || intent.status === 'settled';
+    return !isSameCall(intent, call) || intent.quote_id !== quoteIdOf(option) || intent.status === 'settled';
   }
 }
 
@@ -167,15 +180,19 @@ function choose(options: readonly PaymentOption[], limits: SpendLimits, purse: P
 }
 
 function inTheWay({ amountMicros }: PaymentOption, limits: SpendLimits, purse: Purse): Above | undefined {
+  const { perPaymentMicros, perDayMicros, askAlways = false } = limits;
   const recent = purse.intents.filter((intent) => isSpent(intent) && intent.at_ms > purse.nowMs - DAY_MS);
-  if (recent.length >= PAYMENTS_PER_DAY_MAX)
-    return { cap: 'payments_per_day', capMicros: limits.perDayMicros, availableMicros: 0n };
-  if (amountMicros <= purse.freeMicros) return undefined;
-  const { perPaymentMicros, perDayMicros } = limits;
-  if (amountMicros > perPaymentMicros)
-    return { cap: 'per_payment', capMicros: perPaymentMicros, availableMicros: perPaymentMicros };
   const spentMicros = recent.reduce((sum, intent) => sum + BigInt(intent.amount_micros), 0n);
-  const leftMicros = perDayMicros > spentMicros ? perDayMicros - spentMicros : 0n;
-  if (amountMicros > leftMicros) return { cap: 'per_day', capMicros: perDayMicros, availableMicros: leftMicros };
-  return undefined;
+  const leftOfDayMicros = perDayMicros > spentMicros ? perDayMicros - spentMicros : 0n;
+  const all = { perPaymentMicros, perDayMicros, leftOfDayMicros };
+  if (recent.length >= PAYMENTS_PER_DAY_MAX)
+    return { cap: 'payments_per_day', capMicros: perDayMicros, availableMicros: 0n, ...all };
+  if (amountMicros <= purse.freeMicros) return undefined;
+  if (amountMicros > perPaymentMicros)
+    return { cap: 'per_payment', capMicros: perPaymentMicros, availableMicros: perPaymentMicros, ...all };
+  if (amountMicros > leftOfDayMicros)
+    return { cap: 'per_day', capMicros: perDayMicros, availableMicros: leftOfDayMicros, ...all };
+  if (!askAlways) return undefined;
+  const availableMicros = perPaymentMicros < leftOfDayMicros ? perPaymentMicros : leftOfDayMicros;
+  return { cap: 'ask_always', capMicros: perPaymentMicros, availableMicros, ...all };
 }

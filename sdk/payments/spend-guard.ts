@@ -3,7 +3,6 @@
  * Promise: checked, then signed, then written down, and only then let out; a repeat of a call gets the payment that it had.
  */
 import { createHash } from 'node:crypto';
-import { formatUsd } from '@tallystick/kernel';
 import {
   type PaidCall,
   type Payer,
@@ -12,6 +11,8 @@ import {
   refuseHere,
 } from '@tallystick/surface/client';
 import type { Signer } from '../wallet.ts';
+import { accountOf, type CallName, isSameCall, originOf } from './call.ts';
+import { type Holds, lackOf } from './cover.ts';
 import {
   type Change,
   type IntentStatus,
@@ -29,7 +30,7 @@ const MS_PER_S = 1_000;
 /** What a person is asked. */
 export interface PaymentQuestion {
   amountMicros: bigint;
-  /** The limit that is in the way. */
+  /** What is in the way. */
   above: Above;
   option: PaymentOption;
   call: PaidCall;
@@ -40,8 +41,8 @@ export interface SpendGuardOptions extends SpendLimits {
   signer: Signer | (() => Promise<Signer>);
   /** Absent: kept as long as the process, and so are the limits of a day. */
   intents?: IntentStore;
-  /** What a wallet holds of the token that is asked, in micros; less than is asked, and nothing is signed. Undefined where it is not known. */
-  holds?: ((address: string, option: PaymentOption) => Promise<bigint | undefined>) | undefined;
+  /** Less than is asked, and nothing is signed. */
+  holds?: Holds | undefined;
   /** Asks a person about a payment above the limits; absent: it is refused. */
   ask?: ((question: PaymentQuestion) => Promise<boolean>) | undefined;
   /** Ends the sentence that refuses: how a person allows the payment. */
@@ -67,22 +68,32 @@ export function spendGuard(options: SpendGuardOptions): Payer {
   const guard: Guard = { ...options, nowMs, intents: options.intents ?? memoryIntents(nowMs) };
   return {
     pay: (required, call) => pay(guard, required, call),
-    accepted: ({ idempotencyKey: key }) => mark(guard, { key, status: 'bound', tx: '', payer: '' }),
-    settled: ({ idempotencyKey: key, transaction: tx, payer }) => mark(guard, { key, status: 'settled', tx, payer }),
+    accepted: (call) => mark(guard, call, { status: 'bound', tx: '', payer: '' }),
+    settled: ({ transaction: tx, payer }, call) => mark(guard, call, { status: 'settled', tx, payer }),
   };
 }
 
+const nameOf = ({ idempotencyKey: key, url }: PaidCall, account: string): CallName => ({
+  origin: originOf(url),
+  account,
+  key,
+});
+
 /** A call, and how long the offer for it stands. */
-type Asked = PaidCall & Pick<PaymentRequired, 'expiresAtMs'>;
+interface Asked extends Pick<PaymentRequired, 'expiresAtMs'> {
+  name: CallName;
+  paid: PaidCall;
+}
 
 const expiryOf = ({ maxTimeoutS }: PaymentOption, { expiresAtMs }: Asked, nowMs: number): number =>
   expiresAtMs ?? nowMs + maxTimeoutS * MS_PER_S;
 
 async function pay(guard: Guard, required: PaymentRequired, paid: PaidCall): Promise<string> {
-  const call: Asked = { ...paid, expiresAtMs: required.expiresAtMs };
+  const name = nameOf(paid, accountOf(required, guard.account));
+  const call: Asked = { name, paid, expiresAtMs: required.expiresAtMs };
   const { intents, nowMs } = guard;
   const caseOf = (allowedMicros?: bigint) => {
-    const given = { required, key: call.idempotencyKey, limits: guard, nowMs: nowMs() };
+    const given = { required, call: name, limits: guard, nowMs: nowMs() };
     return allowedMicros === undefined ? given : { ...given, allowedMicros };
   };
   const first = judge(await intents.read(), caseOf());
@@ -113,7 +124,7 @@ async function askedFor(guard: Guard, verdict: Unsigned & { kind: 'above' }, cal
   const { option, above } = verdict;
   const { amountMicros } = option;
   if (guard.ask === undefined) throw aboveLimit(guard, above, await refused(guard, option, call, above.cap));
-  if (await guard.ask({ amountMicros, above, option, call })) return amountMicros;
+  if (await guard.ask({ amountMicros, above, option, call: call.paid })) return amountMicros;
   throw declined(guard, await refused(guard, option, call, 'declined'), 'it was declined');
 }
 
@@ -126,12 +137,9 @@ async function openSigner(guard: Guard, { option }: Unsigned, call: Asked): Prom
   }
 }
 
-/** A payment that the token would refuse is not signed: what is signed counts against the limits, whatever becomes of it. */
 async function assertCovered(guard: Guard, { address }: Signer, { option }: Unsigned, call: Asked): Promise<void> {
-  const held = await guard.holds?.(address, option);
-  if (held === undefined || held >= option.amountMicros) return;
-  const money = `${formatUsd(held)}, and ${formatUsd(option.amountMicros)} is asked`;
-  const cause = `the wallet holds ${money}: put dollars of ${option.asset} on ${option.network} into ${address}`;
+  const cause = await lackOf(guard.holds, address, option);
+  if (cause === undefined) return;
   const intent = await refused(guard, option, call, cause);
   throw declined({ ...guard, wayOut: () => `Then repeat the call with the same key: ${intent.key}` }, intent, cause);
 }
@@ -152,7 +160,7 @@ function kept(
   { call, cause, nowMs }: Refused,
 ): Change<PaymentIntent> {
   const nonce = nonceOf(option);
-  const signed = all.find((one) => one.key === call.idempotencyKey && one.nonce === nonce && isUsable(one, nowMs));
+  const signed = all.find((one) => isSameCall(one, call.name) && one.nonce === nonce && isUsable(one, nowMs));
   if (signed) return { put: [], answer: signed };
   const open = openIntent(all, option, call, nowMs);
   const status: IntentStatus = option.amountMicros <= BigInt(open.approved_micros) ? 'approved' : 'refused';
@@ -164,18 +172,22 @@ function kept(
 function openIntent(
   all: readonly PaymentIntent[],
   option: PaymentOption,
-  { idempotencyKey: key, method, url }: PaidCall,
+  { name, paid: { method, url } }: Asked,
   nowMs: number,
 ): PaymentIntent {
-  const mine = all.filter((intent) => intent.key === key);
+  const mine = all.filter((intent) => isSameCall(intent, name));
   const open = mine.find((intent) => !isSpent(intent));
-  if (open) return { ...open, ...offerOf(option) };
+  if (open) return { ...open, ...name, account: name.account || open.account, ...offerOf(option) };
   const turn = 1 + Math.max(0, ...mine.map((intent) => intent.turn));
-  const id = `pay_${createHash('sha256').update(`${key}\n${turn}`).digest('hex').slice(0, ID_HEX_CHARS)}`;
   const call = `${method} ${url.replace(/[?#].*$/, '')}`;
-  const named = { id, status: 'refused', key, turn, call } as const;
+  const named = { id: idOf(name, turn), status: 'refused', ...name, turn, call } as const;
   const unsigned = { from: '', valid_before_s: 0, header: '', tx: '', approved_micros: '0', cause: '' };
   return { ...named, ...offerOf(option), ...unsigned, at_ms: nowMs, expires_at_ms: 0 };
+}
+
+function idOf({ origin, account, key }: CallName, turn: number): string {
+  const named = JSON.stringify([origin, account, key, turn]);
+  return `pay_${createHash('sha256').update(named).digest('hex').slice(0, ID_HEX_CHARS)}`;
 }
 
 const offerOf = (option: PaymentOption) => ({
@@ -192,11 +204,16 @@ const offerOf = (option: PaymentOption) => ({
 const wayOutOf = ({ wayOut }: Guard, intent: PaymentIntent): { suggestion: string } | undefined =>
   wayOut && { suggestion: wayOut(intent) };
 
-function aboveLimit(guard: Guard, { cap, capMicros, availableMicros }: Above, intent: PaymentIntent): Error {
+function aboveLimit(guard: Guard, above: Above, intent: PaymentIntent): Error {
   const { id: payment_id, quote_id, key: idempotency_key, amount_micros } = intent;
-  const [cap_micros, available_micros] = [Number(capMicros), Number(availableMicros)];
-  const money = { cap, cap_micros, asked_micros: Number(amount_micros), available_micros };
-  const facts = { ...money, payment_id, quote_id, idempotency_key };
+  const limits = {
+    per_payment_micros: Number(above.perPaymentMicros),
+    per_day_micros: Number(above.perDayMicros),
+    left_of_day_micros: Number(above.leftOfDayMicros),
+  };
+  const [cap_micros, available_micros] = [Number(above.capMicros), Number(above.availableMicros)];
+  const money = { cap: above.cap, cap_micros, asked_micros: Number(amount_micros), available_micros };
+  const facts = { ...money, ...limits, payment_id, quote_id, idempotency_key };
   return refuseHere('PAYMENT_ABOVE_LIMIT', { facts, ...wayOutOf(guard, intent) });
 }
 
@@ -207,7 +224,6 @@ function declined(guard: Guard, intent: PaymentIntent, cause: string): Error {
 }
 
 interface Mark {
-  key: string;
   status: 'bound' | 'settled';
   tx: string;
   /** Empty: whoever's. */
@@ -215,10 +231,11 @@ interface Mark {
 }
 
 /** The newest payment of this call that is not taken yet. What somebody else paid says nothing of ours. */
-const mark = ({ intents }: Guard, { key, status, tx, payer }: Mark): Promise<void> =>
+const mark = ({ intents, account = '' }: Guard, call: PaidCall, { status, tx, payer }: Mark): Promise<void> =>
   intents.change((all) => {
+    const name = nameOf(call, account);
     const isOurs = ({ from }: PaymentIntent): boolean => payer === '' || from.toLowerCase() === payer.toLowerCase();
-    const mine = all.filter((one) => one.key === key && isSpent(one) && one.status !== 'settled' && isOurs(one));
+    const mine = all.filter((one) => isSameCall(one, name) && isSpent(one) && one.status !== 'settled' && isOurs(one));
     const newest = mine.sort((a, b) => a.turn - b.turn).at(-1);
     if (!newest || newest.status === status) return { put: [], answer: undefined };
     return { put: [{ ...newest, status, tx: tx || newest.tx }], answer: undefined };

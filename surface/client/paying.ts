@@ -38,8 +38,8 @@ export interface Payer {
   pay(required: PaymentRequired, call: PaidCall): Promise<string>;
   /** The platform carries the payment of this call. */
   accepted?(call: PaidCall): Promise<void>;
-  /** The platform took the payment of a call. */
-  settled?(payment: Payment): Promise<void>;
+  /** The platform took the payment of this call. */
+  settled?(payment: Payment, call: PaidCall): Promise<void>;
 }
 
 export interface PayingOptions extends PaidCall {
@@ -78,9 +78,9 @@ export async function withPayments<T>(call: () => Promise<T>, options: PayingOpt
 }
 
 /** An earlier payment was taken and is too little by now. */
-async function noteTaken({ headers }: ApiError, { payer, idempotencyKey }: PayingOptions): Promise<void> {
-  const taken = readPaymentResponse(headers?.get(PAYMENT_RESPONSE_HEADER) ?? null, idempotencyKey);
-  if (taken) await payer?.settled?.(taken);
+async function noteTaken({ headers }: ApiError, options: PayingOptions): Promise<void> {
+  const taken = readPaymentResponse(headers?.get(PAYMENT_RESPONSE_HEADER) ?? null, options.idempotencyKey);
+  if (taken) await options.payer?.settled?.(taken, options);
 }
 
 export const isSettling = ({ code }: ApiError): boolean => code === 'payment_settling';

@@ -18,7 +18,7 @@ import type { Json, JsonObject } from '@tallystick/kernel';
 import { type Operation, type Route, readOperations } from '../contract.ts';
 import { readMessage } from '../message-reader.ts';
 import { readProblem } from './api-error.ts';
-import { type Payer, withPayments } from './paying.ts';
+import { type PaidCall, type Payer, withPayments } from './paying.ts';
 import { PAYMENT_RESPONSE_HEADER, PAYMENT_SIGNATURE_HEADER, type Payment, readPaymentResponse } from './payment.ts';
 import { type RetryOptions, withRetries } from './retry.ts';
 
@@ -184,14 +184,18 @@ async function exchange<T>(prepared: Prepared, read: (response: Response) => T |
   const isFollowed = attemptsMax !== 1;
   const paid = { idempotencyKey, method, url, signal: options.signal, payer, carry, isFollowed };
   const answer = await withPayments(call, paid);
-  await tellPayment(readPaymentResponse(taken, idempotencyKey), client);
+  await tellPayment(readPaymentResponse(taken, idempotencyKey), paid, client);
   return answer;
 }
 
 /** The call is done: who could not take note of its payment does not undo it. */
-async function tellPayment(payment: Payment | undefined, { payer, onPayment }: RestClientOptions): Promise<void> {
+async function tellPayment(
+  payment: Payment | undefined,
+  call: PaidCall,
+  { payer, onPayment }: RestClientOptions,
+): Promise<void> {
   if (!payment) return;
-  await payer?.settled?.(payment).catch(() => undefined);
+  await payer?.settled?.(payment, call).catch(() => undefined);
   onPayment?.(payment);
 }
 

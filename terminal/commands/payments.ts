@@ -6,7 +6,9 @@ import {
   approvePayment,
   fileIntents,
   formatUsd,
+  type Holds,
   isOfferOpen,
+  isSpent,
   type PaymentIntent,
   payeeOf,
   plain,
@@ -17,8 +19,8 @@ import { Argument, type Command, Option } from 'commander';
 import { askYes } from '../ask-yes.ts';
 import { type Column, type PlainObject, printable } from '../output/render.ts';
 import { changeLimits, limitsOf, parsePayee, paymentsFolder, pinPayee, readLimits } from '../payments/limits-file.ts';
-import { payingWallet } from '../payments/payer.ts';
-import { findAddress } from '../session.ts';
+import { holdsOf, payingWallet } from '../payments/payer.ts';
+import { findAddress, findApiKey } from '../session.ts';
 import { parseAmount } from '../text/amount.ts';
 import { formatDuration } from '../text/duration.ts';
 import { UsageError } from '../text/usage-error.ts';
@@ -40,6 +42,8 @@ const PREFERENCES = ['smallest', '6h', '24h', 'floor'];
 /** Of development dollars: plenty for a first afternoon. */
 const FUND_MICROS_DEFAULT = 10_000_000n;
 const CLOCK_MARGIN_MS = 60_000;
+const NOT_KNOWN =
+  'Signed without knowing what the wallet holds: its platform was not heard. It counts for the day’s limit all the same.';
 const MS_PER_S = 1_000;
 
 export function addPaymentCommands(program: Command, wallet: Command, world: World): void {
@@ -206,8 +210,10 @@ async function approve({ io, out }: Run, [id]: string[], options: ApproveOptions
   if (!options.yes && !(await isMeant(io, intent))) return out.note('nothing was allowed').then(() => 1);
   const file = await payingWallet(io, options.wallet);
   const { signer } = await openWallet(file, await readPassphrase(io, options.passphraseFile, false));
-  const approved = await approvePayment(intents, intent.id, signer, io.nowMs);
+  const { holds, wasHeard } = await holdsAt(io, intent);
+  const approved = await approvePayment(intents, intent.id, signer, { holds, nowMs: io.nowMs });
   await out.record(shownPayment(approved, io.nowMs()));
+  if (!wasHeard() && !isSpent(intent) && approved.status === 'signed') await out.note(NOT_KNOWN);
   if (approved.status === 'signed')
     await out.note(
       `Repeat the call with the same key within ${timeLeft(approved, io.nowMs())}: ${printable(approved.key)}`,
@@ -215,6 +221,20 @@ async function approve({ io, out }: Run, [id]: string[], options: ApproveOptions
   if (!isOpen)
     await out.note('The offer is over: the repeated call gets a new one, and may take that up to this amount.');
   return 0;
+}
+
+/** Asked of the platform that asks for the payment, by whoever is logged in there: no other gets to see the key. */
+async function holdsAt(io: Run['io'], { origin }: PaymentIntent): Promise<{ holds: Holds; wasHeard: () => boolean }> {
+  const address = await findAddress(io).catch(() => undefined);
+  const apiKey = address?.url === origin ? await findApiKey(io, address) : undefined;
+  const ask = apiKey === undefined ? undefined : holdsOf({ baseUrl: origin, apiKey, fetch: io.fetch });
+  let isKnown = false;
+  const holds: Holds = async (wallet, option) => {
+    const held = await ask?.(wallet, option);
+    isKnown = held !== undefined;
+    return held;
+  };
+  return { holds, wasHeard: () => isKnown };
 }
 
 /** Whole seconds that the payment can be used. */

@@ -7,10 +7,10 @@ import {
   connect,
   fileIntents,
   formatUsd,
+  type Holds,
   type Payer,
   type Payment,
   type PaymentIntent,
-  type PaymentOption,
   type PaymentQuestion,
   refuseHere,
   type Signer,
@@ -23,6 +23,9 @@ import { type Paying, readSettings, walletFile } from '../session.ts';
 import { readPassphrase } from '../wallet/passphrase.ts';
 import { openWallet } from '../wallet/wallet.ts';
 import { limitsOf, paymentsFolder, readLimits } from './limits-file.ts';
+
+/** A platform that takes longer to say what a wallet holds has not said it. */
+const HOLDS_MS_MAX = 5_000;
 
 /** What whoever runs a command says about its payments. */
 export interface PayWish {
@@ -56,16 +59,17 @@ function payerOf(terms: PayingTerms, connection: Connection): Payer {
   return {
     pay: async (required, call) => (await guard()).pay(required, call),
     accepted: async (call) => (await guard()).accepted!(call),
-    settled: async (payment) => (await guard()).settled!(payment),
+    settled: async (payment, call) => (await guard()).settled!(payment, call),
   };
 }
 
 /** As the platform sees it on its chain; only of the wallet whose account this is. */
-const holdsOf =
-  ({ baseUrl, apiKey = '', fetch }: Connection) =>
-  async (address: string, { network, asset }: PaymentOption): Promise<bigint | undefined> => {
+export const holdsOf =
+  ({ baseUrl, apiKey = '', fetch }: Connection): Holds =>
+  async (address, { network, asset }) => {
     const { services } = connect({ baseUrl, apiKey, attemptsMax: 1, ...(fetch ? { fetch } : {}) });
-    const wallet = await services.wallet.getWallet({}).catch(() => undefined);
+    const signal = AbortSignal.timeout(HOLDS_MS_MAX);
+    const wallet = await services.wallet.getWallet({}, { signal }).catch(() => undefined);
     const isIt =
       wallet?.address === address.toLowerCase() && wallet.network === network && wallet.token === asset.toLowerCase();
     return isIt ? wallet.balanceMicros : undefined;
@@ -77,8 +81,7 @@ async function limitsHere({ io, wish }: PayingTerms, connection: Connection) {
   if (limits.allow.length === 0) throw unknownPlatform(baseUrl);
   const settings = await readSettings(io);
   const account = settings && settings.api_key === apiKey ? settings.principal : undefined;
-  const isAsked = wish.pay === 'ask' ? { perPaymentMicros: 0n } : {};
-  return { ...limits, ...isAsked, account };
+  return { ...limits, askAlways: wish.pay === 'ask', account };
 }
 
 /** Whoever names a platform's address for us must not name its payee, too. */
@@ -128,16 +131,29 @@ function upTo(amountMicros: bigint, maxPay: bigint | undefined): bigint {
   });
 }
 
-const LIMIT_WORDS = { per_payment: 'one payment', per_day: 'a day', payments_per_day: 'payments of a day' } as const;
+const WHY_WORDS = {
+  per_payment: 'above the limit for one payment',
+  per_day: 'above what is left of the day',
+  payments_per_day: 'as many payments as a day may have',
+  ask_always: 'within the limits; you asked to be asked',
+} as const;
 
 function questionOf({ amountMicros, above, option: { payTo, network }, call }: PaymentQuestion): string {
-  const limit = `limit for ${LIMIT_WORDS[above.cap]} ${formatUsd(above.capMicros)}, left ${formatUsd(above.availableMicros)}`;
+  const [one, day] = [formatUsd(above.perPaymentMicros), formatUsd(above.perDayMicros)];
+  const limits = `one payment ${one}, a day ${day}, left of it ${formatUsd(above.leftOfDayMicros)}`;
   const path = call.url.replace(/^[a-z]+:\/\/[^/]+/, '').replace(/[?#].*$/, '');
   const what = `${call.method} ${path} needs ${formatUsd(amountMicros)} from your wallet, to ${payTo} on ${network}`;
-  return printable(`${what} (${limit}).\nPay it? [y/N] `);
+  return printable(`${what} (${WHY_WORDS[above.cap]}: ${limits}).\nPay it? [y/N] `);
 }
 
 /** How a person allows what was refused. */
-const wayOut = ({ id, key }: PaymentIntent): string =>
-  `Whoever owns the wallet allows it by: tally payments approve ${id} (or raises the limits: tally wallet limits --help). ` +
-  `Then repeat the call with the same key: ${key}`;
+function wayOut({ id, key, cause }: PaymentIntent): string {
+  const other =
+    cause === 'ask_always'
+      ? 'leaves out --pay ask: the limits hold it'
+      : 'raises the limits: tally wallet limits --help';
+  return (
+    `Whoever owns the wallet allows it by: tally payments approve ${id} (or ${other}). ` +
+    `Then repeat the call with the same key: ${key}`
+  );
+}

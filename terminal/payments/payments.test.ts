@@ -108,6 +108,43 @@ test('without limits nothing is paid where nobody can be asked; the refusal says
   assert.deepEqual([taken(s), (await listed(s))[0]?.['status']], [[PRICE], 'settled']);
 });
 
+test('[I-44] nobody allows by mistake what the wallet does not hold: nothing is signed, and the day has as much left as before', async () => {
+  await using s = await scene();
+  s.fake.till.priceMicros = 50_000_000n;
+  const id = String(factsOf((await s.say(...BUY, '--key', 'mine')).value)['payment_id']);
+  const { code, value } = await s.say('payments', 'approve', id, '--yes');
+  assert.deepEqual([code, value['code']], [1, 'payment_declined']);
+  assert.match(String(factsOf(value)['cause']), /^the wallet holds \$10\.00, and \$50\.00 is asked: put dollars of/);
+  assert.match(String(value['suggestion']), new RegExp(`allow ${id} again`));
+  assert.deepEqual(
+    (await listed(s)).map(({ status }) => status),
+    ['refused'],
+  );
+  await s.say('wallet', 'fund', '--amount', '$40');
+  const { err } = await s.terminal.run('payments', 'approve', id, '--yes');
+  assert.doesNotMatch(err, /without knowing/);
+  assert.equal((await s.say(...BUY, '--key', 'mine')).code, 0);
+  assert.deepEqual(taken(s), [50_000_000n]);
+});
+
+test('where the platform does not say what the wallet holds, a payment is signed on a person’s word, and that is told', async () => {
+  await using s = await scene();
+  const idOf = async (key: string) =>
+    String(factsOf((await s.say(...BUY, '--pay', 'ask', '--key', key)).value)['payment_id']);
+  const [first, second] = [await idOf('first'), await idOf('second')];
+  const { TALLY_URL = '' } = s.terminal.env;
+  s.terminal.env['TALLY_URL'] = 'http://127.0.0.1:9'; // another platform: it gets to see no question and no key
+  const elsewhere = await s.terminal.run('payments', 'approve', first, '--yes');
+  s.terminal.env['TALLY_URL'] = TALLY_URL;
+  await s.fake[Symbol.asyncDispose]();
+  for (const said of [elsewhere, await s.terminal.run('payments', 'approve', second, '--yes')]) {
+    assert.equal(said.code, 0, said.err);
+    assert.match(said.err, /^Signed without knowing what the wallet holds: its platform was not heard\./m);
+  }
+  const again = await s.terminal.run('payments', 'approve', first, '--yes');
+  assert.doesNotMatch(again.err, /without knowing/, 'it was signed before');
+});
+
 /** A keyboard on which somebody types this. */
 function keyboard(text: string): Readable & { isTTY: boolean } {
   const typed = Object.assign(new PassThrough(), { isTTY: true });
@@ -125,6 +162,10 @@ for (const [typed, code] of [
     const said = await s.terminal.runWith({ stdin: keyboard(typed) }, ...BUY);
     assert.equal(said.code, code, said.err);
     assert.match(said.err, /POST \/v1\/jobs needs \$0\.001 from your wallet, to 0xb{40} on eip155:31337/);
+    assert.match(
+      said.err,
+      /\(above the limit for one payment: one payment \$0\.00, a day \$0\.00, left of it \$0\.00\)/,
+    );
     assert.deepEqual(taken(s), code === 0 ? [PRICE] : []);
     if (code === 1) assert.match(said.err, /payment_declined/);
   });
@@ -160,6 +201,29 @@ test('--pay ask and --pay no hold within the limits too', async () => {
   assert.equal((await s.say(...BUY, '--pay', 'no')).value['code'], 'insufficient_funds');
   assert.equal((await s.say(...BUY, '--pay', 'ask')).value['code'], 'payment_above_limit');
   assert.deepEqual(taken(s), []);
+});
+
+test('--pay ask tells the limits as they are, and which of them is in the way, if one is', async () => {
+  await using s = await scene();
+  await s.say('wallet', 'limits', '--per-payment', '$0.20', '--per-day', '$0.0015');
+  const asked = await s.say(...BUY, '--pay', 'ask', '--key', 'first');
+  const money = { asked_micros: 1_000, per_payment_micros: 200_000, per_day_micros: 1_500 };
+  const told = ({ payment_id: _, quote_id: __, idempotency_key: ___, ...facts }: Structured) => facts;
+  assert.deepEqual(told(factsOf(asked.value)), {
+    ...{ cap: 'ask_always', cap_micros: 200_000, available_micros: 1_500, left_of_day_micros: 1_500, ...money },
+  });
+  assert.match(
+    String(asked.value['suggestion']),
+    /\(or leaves out --pay ask: the limits hold it\)\. Then repeat .* first$/,
+  );
+  const person = await s.terminal.runWith({ stdin: keyboard('y\n') }, ...BUY, '--pay', 'ask');
+  assert.equal(person.code, 0, person.err);
+  const limits = 'one payment \\$0\\.20, a day \\$0\\.0015, left of it \\$0\\.0015';
+  assert.match(person.err, new RegExp(`\\(within the limits; you asked to be asked: ${limits}\\)`));
+  const second = await s.say(...BUY, '--pay', 'ask', '--key', 'second');
+  assert.deepEqual(told(factsOf(second.value)), {
+    ...{ cap: 'per_day', cap_micros: 1_500, available_micros: 500, left_of_day_micros: 500, ...money },
+  });
 });
 
 test('a platform that wants its money elsewhere one day is refused until its owner says so', async () => {
