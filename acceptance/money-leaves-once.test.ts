@@ -247,4 +247,24 @@ describe('money leaves once', { concurrency: 1 }, () => {
     assert.deepEqual(await bookProblems(platform.folder), []);
     await assertBalance();
   });
+
+  test('[I-14] watchers that are sent back look through the chain again, and credit nothing twice', async () => {
+    const key = await login({ baseUrl: platform.url, signer: admin, chainId: 1, scopes: ['platform:admin'] });
+    const { funds } = connect({ baseUrl: platform.url, apiKey: key.secret }).services;
+    const because = { reason: 'a drill' };
+    await assert.rejects(tally.services.funds.rescanDeposits({ fromBlock: 2n, ...because }), { code: 'scope_missing' });
+    await assert.rejects(funds.rescanDeposits({ fromBlock: 1_000_000n, ...because }), { code: 'not_found' });
+    const { beforeBlock } = await funds.rescanDeposits({ fromBlock: 2n, ...because });
+    await until('everything was looked through again', async () => {
+      const { answer } = await funds.rescanDeposits({ fromBlock: beforeBlock, ...because }).then(
+        (answer) => ({ answer }),
+        () => ({ answer: undefined }),
+      );
+      return answer !== undefined;
+    });
+    const { lastCheck } = await tally.deposits.reserves();
+    assert.equal(lastCheck!.missingMicros, 0n);
+    assert.deepEqual(await bookProblems(platform.folder), []);
+    await assertBalance();
+  });
 });

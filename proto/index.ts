@@ -228,6 +228,8 @@ export {
   type TouchSandboxRequest,
   TouchSandboxRequestSchema,
   type TouchSandboxRequestValid,
+  WaitingFor,
+  WaitingForSchema,
 } from './gen/tallystick/hosting/v1/sandbox_pb.ts';
 export {
   type Attestation,
@@ -511,6 +513,12 @@ export {
   type OwnFunds,
   OwnFundsSchema,
   type OwnFundsValid,
+  type Rescan,
+  type RescanDepositsRequest,
+  RescanDepositsRequestSchema,
+  type RescanDepositsRequestValid,
+  RescanSchema,
+  type RescanValid,
   type WriteOffFundsRequest,
   WriteOffFundsRequestSchema,
   type WriteOffFundsRequestValid,

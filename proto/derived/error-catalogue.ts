@@ -85,6 +85,7 @@ export type ErrorCodeName =
   | 'NO_CHAIN'
   | 'CHAIN_UNREACHABLE'
   | 'DEPOSIT_PENDING'
+  | 'DEPOSIT_NOT_PARKED'
   | 'NONCE_TAKEN'
   | 'SWEEP_UNDER_WAY'
   | 'PAYMENT_INVALID'
@@ -100,6 +101,7 @@ export type ErrorCodeName =
   | 'PAYOUT_PROOF_REFUSED'
   | 'RESERVES_DISAGREE'
   | 'FUNDS_NOT_UNEXPLAINED'
+  | 'SANDBOX_UNFUNDED'
   | 'WITHDRAWALS_OFF'
   | 'WITHDRAWAL_UNDER_WAY'
   | 'PAYMENT_ABOVE_LIMIT'
@@ -186,10 +188,11 @@ export const ERROR_CATALOGUE: Readonly<Record<ErrorCodeName, ErrorEntry>> = {
   EGRESS_REFUSED: {"family":"REFUSED","httpStatus":422,"sentence":"The machine did not take the new policy for ways out.","suggestion":"See cause; it is receipted and is carried there again until the machine takes it or ends.","facts":["cause"]},
   NO_CHAIN: {"family":"REFUSED","httpStatus":422,"sentence":"This platform is connected to no chain.","suggestion":"Its operator sets CHAIN_RPC_URL to connect it.","facts":[]},
   CHAIN_UNREACHABLE: {"family":"UNAVAILABLE","httpStatus":503,"sentence":"The chain does not answer, or its endpoints contradict each other.","suggestion":"Ask again with the same idempotency key.","facts":["retry_after_ms"]},
-  DEPOSIT_PENDING: {"family":"UNAVAILABLE","httpStatus":503,"sentence":"The transfer is on the chain and not credited yet.","suggestion":"Ask again with the same idempotency key: nothing is transferred twice.","facts":["tx","retry_after_ms"]},
+  DEPOSIT_PENDING: {"family":"UNAVAILABLE","httpStatus":503,"sentence":"The transfer is on the chain and not credited yet.","suggestion":"See it among the deposits (`tally deposits list`): it is credited when confirmations_needed blocks stand on it. Asked again with the same idempotency key, nothing is transferred twice.","facts":["tx","confirmations","confirmations_needed","retry_after_ms"]},
+  DEPOSIT_NOT_PARKED: {"family":"CONFLICT","httpStatus":409,"sentence":"The deposit is not parked: there is nothing to claim.","suggestion":"credited: it is yours already; seen: claim it when it is parked; gone, reversed: the chain took it back.","facts":["id","status"]},
   NONCE_TAKEN: {"family":"CONFLICT","httpStatus":409,"sentence":"Another transaction of the same key has this nonce, or one before it is missing.","suggestion":"Sign with the next nonce.","facts":["nonce"]},
   SWEEP_UNDER_WAY: {"family":"CONFLICT","httpStatus":409,"sentence":"The sweep before this one is not over.","suggestion":"Plan the next one after it.","facts":["id"]},
-  PAYMENT_INVALID: {"family":"INVALID","httpStatus":400,"sentence":"The payment cannot be taken; nothing of it was used.","suggestion":"Repeat without the payment header to be told what can be paid, and sign that.","facts":["field","cause"]},
+  PAYMENT_INVALID: {"family":"INVALID","httpStatus":400,"sentence":"The payment cannot be taken; nothing of it was used.","suggestion":"Put right what the cause names (a wallet that holds too little: fill it) and repeat with the same key. Who writes the payment header by hand repeats without it to be told what can be paid, and signs that.","facts":["field","cause"]},
   PAYMENT_SETTLING: {"family":"UNAVAILABLE","httpStatus":503,"sentence":"A payment for this request is under way.","suggestion":"Do not pay again; repeat with the same idempotency key.","facts":["quote_id","tx","retry_after_ms"]},
   QUOTES_OFF: {"family":"REFUSED","httpStatus":422,"sentence":"This platform takes no payments for requests.","suggestion":"Deposit on its chain; its operator sets CHAIN_RELAYER_KEY_FILE to take payments.","facts":[]},
   WITHDRAWAL_TOO_SMALL: {"family":"REFUSED","httpStatus":422,"sentence":"The withdrawal is smaller than what is worth sending.","suggestion":"Withdraw at least the cap, or more at once.","facts":["cap","cap_micros","asked_micros"]},
@@ -202,9 +205,10 @@ export const ERROR_CATALOGUE: Readonly<Record<ErrorCodeName, ErrorEntry>> = {
   PAYOUT_PROOF_REFUSED: {"family":"REFUSED","httpStatus":422,"sentence":"The address is not proven by this signature.","suggestion":"Ask for a new text; sign exactly that with the key of the address, and with the key that owns the account.","facts":["cause"]},
   RESERVES_DISAGREE: {"family":"REFUSED","httpStatus":422,"sentence":"Nothing can be withdrawn while the chain holds less than the ledger says.","suggestion":"Ask again later with a new idempotency key; your balance stays what it is. The operator of the platform has been told.","facts":["missing_micros","ledger_micros","chain_micros","since"]},
   FUNDS_NOT_UNEXPLAINED: {"family":"REFUSED","httpStatus":422,"sentence":"No more can be explained than the last look at the chain found, and no more written off than is the platform's own.","suggestion":"Look at the reserves; ask for no more than available_micros.","facts":["asked_micros","available_micros","own_micros"]},
+  SANDBOX_UNFUNDED: {"family":"PAYMENT_REQUIRED","httpStatus":402,"sentence":"The sandbox stands still because the account does not cover its next minute.","suggestion":"Bring at least the shortfall before ends_at, by a deposit, `tally top-up` or one of the options: it goes on at once with all that runs in it. Then repeat with the same key.","facts":["sandbox","ends_at","required_micros","available_micros","shortfall_micros","quote_id","expires_at","options"]},
   WITHDRAWALS_OFF: {"family":"REFUSED","httpStatus":422,"sentence":"This platform sends nothing to its chain.","suggestion":"Its operator sets CHAIN_TREASURY_KEY_FILE to let money out.","facts":[]},
   WITHDRAWAL_UNDER_WAY: {"family":"REFUSED","httpStatus":422,"sentence":"The withdrawal is signed or over, and cannot be taken back.","suggestion":"Read it again: it becomes final, or comes back by itself.","facts":["status"]},
-  PAYMENT_ABOVE_LIMIT: {"family":"FORBIDDEN","httpStatus":403,"sentence":"A payment that the call needs is above what this wallet may pay by itself.","suggestion":"Ask whoever owns the wallet to allow it, then repeat with the same key.","facts":["cap","cap_micros","asked_micros","available_micros","payment_id","quote_id","idempotency_key"]},
+  PAYMENT_ABOVE_LIMIT: {"family":"FORBIDDEN","httpStatus":403,"sentence":"A payment that the call needs is above what this wallet may pay by itself.","suggestion":"Ask whoever owns the wallet to allow it, then repeat with the same key.","facts":["cap","cap_micros","asked_micros","available_micros","per_payment_micros","per_day_micros","left_of_day_micros","payment_id","quote_id","idempotency_key"]},
   PAYMENT_PAYEE_REFUSED: {"family":"FORBIDDEN","httpStatus":403,"sentence":"The payment would go where this wallet does not pay to.","suggestion":"Nothing was paid. If the platform's address has changed and you know why, allow the new one.","facts":["cap","asked","available"]},
   PAYMENT_UNRESOLVED: {"family":"REFUSED","httpStatus":422,"sentence":"An earlier payment for the same call may still be taken.","suggestion":"Repeat with the same key after the time named: only then is the earlier payment surely dead.","facts":["payment_id","quote_id","retry_after_ms"]},
   PAYMENT_OFFER_INVALID: {"family":"REFUSED","httpStatus":422,"sentence":"The platform's request for a payment cannot be trusted.","suggestion":"Nothing was paid. Report it to the operator of the platform.","facts":["cause"]},

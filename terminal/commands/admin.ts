@@ -2,13 +2,20 @@
  * `tally policy` and `tally admin`: what applies to this account, and the switches of the platform.
  * Promise: every switch asks for a reason, which the receipt keeps and whoever is refused is told.
  */
-import { OwnFundsSchema, PolicyViewSchema, ProviderSwitchSchema, StandingSchema, Tier } from '@tallystick/proto';
+import {
+  OwnFundsSchema,
+  PolicyViewSchema,
+  ProviderSwitchSchema,
+  RescanSchema,
+  StandingSchema,
+  Tier,
+} from '@tallystick/proto';
 import { plain, type Services } from '@tallystick/sdk';
 import { Argument, type Command } from 'commander';
 import { policyText } from '../output/policy.ts';
 import { parseAmount } from '../text/amount.ts';
 import { UsageError } from '../text/usage-error.ts';
-import { addCommand, onRun, type Run, type Spec, type World, withKey } from './command.ts';
+import { addCommand, onRun, type Run, type Spec, told, type World, withKey } from './command.ts';
 
 const TIERS: Record<string, Tier> = { new: Tier.NEW, standard: Tier.STANDARD, trusted: Tier.TRUSTED };
 const PRINCIPAL = /^eip155:[1-9][0-9]{0,15}:0x[0-9a-fA-F]{40}$/;
@@ -44,6 +51,7 @@ export function addPolicyCommands(program: Command, world: World): void {
     summary: 'say that dollars missing on the chain were the platform’s own',
     because: 'taken with the old key, see ticket 9',
   });
+  addRescan(admin, world);
 }
 
 function addStanding(admin: Command, world: World): void {
@@ -136,4 +144,28 @@ function addExplanation(
     const request = { amountMicros: parseAmount(amount!), reason: options.reason };
     await out.record(plain(OwnFundsSchema, await funds[method](request, underKey(options))));
   });
+}
+
+function addRescan(admin: Command, world: World): void {
+  const command = asked(admin, {
+    usage: 'rescan',
+    summary:
+      'look through the chain for deposits again, from a block on: after it was rewritten, or for money nobody saw',
+    examples: ["tally admin rescan --from-block 18200431 --reason 'the chain was rewritten from there'"],
+  }).requiredOption(
+    '--from-block <number>',
+    'first block to look through again; the one before it must stand',
+    told(blockNumber),
+  );
+  onRun<Because & { fromBlock: bigint }>(world, command, async ({ connect, out }, _, options) => {
+    const { funds } = (await connect()).services;
+    const request = { fromBlock: options.fromBlock, reason: options.reason };
+    await out.record(plain(RescanSchema, await funds.rescanDeposits(request, underKey(options))));
+  });
+}
+
+/** @errors UsageError */
+function blockNumber(text: string): bigint {
+  if (/^[1-9][0-9]{0,15}$/.test(text) && BigInt(text) <= BigInt(Number.MAX_SAFE_INTEGER)) return BigInt(text);
+  throw new UsageError(`${text} is no block to begin at.`, 'Write its number, 1 or more.');
 }

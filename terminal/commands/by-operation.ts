@@ -35,6 +35,7 @@ export const COMMAND_BY_OPERATION: Readonly<Record<string, string>> = {
   'FileService.ListFiles': 'ls',
   'FileService.UploadFile': 'cp',
   'FundsService.ContributeFunds': 'admin contribute',
+  'FundsService.RescanDeposits': 'admin rescan',
   'FundsService.WriteOffFunds': 'admin write-off',
   'JobService.CreateJob': 'job create',
   'JobService.ExtendJob': 'job extend',

@@ -17,7 +17,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file tallystick/treasury/v1/billing.proto.
  */
 export const file_tallystick_treasury_v1_billing: GenFile = /*@__PURE__*/
-  fileDesc("CiR0YWxseXN0aWNrL3RyZWFzdXJ5L3YxL2JpbGxpbmcucHJvdG8SFnRhbGx5c3RpY2sudHJlYXN1cnkudjEiEwoRR2V0QmFsYW5jZVJlcXVlc3QiyQEKB0JhbGFuY2USEQoJcHJpbmNpcGFsGAEgASgJEhYKDmJhbGFuY2VfbWljcm9zGAIgASgDEhMKC2hlbGRfbWljcm9zGAMgASgDEhgKEGF2YWlsYWJsZV9taWNyb3MYBCABKAMSGAoQZGVwb3NpdGVkX21pY3JvcxgFIAEoAxIUCgxzcGVudF9taWNyb3MYBiABKAMSGAoQd2l0aGRyYXduX21pY3JvcxgHIAEoAxIaChJ3aXRoZHJhd2luZ19taWNyb3MYCCABKAMiSgofQ3JlYXRlRGV2ZWxvcG1lbnREZXBvc2l0UmVxdWVzdBInCg1hbW91bnRfbWljcm9zGAEgASgDQhC6SA0iCxj/////////DyAAIqwBCgdEZXBvc2l0EgoKAmlkGAEgASgJEhEKCXByaW5jaXBhbBgCIAEoCRIVCg1hbW91bnRfbWljcm9zGAMgASgDEg4KBnNvdXJjZRgEIAEoCRIvCgtjcmVkaXRlZF9hdBgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFgoOYmFsYW5jZV9taWNyb3MYBiABKAMSEgoKcmVjZWlwdF9pZBgHIAEoCTL+AgoOQmlsbGluZ1NlcnZpY2USnwEKCkdldEJhbGFuY2USKS50YWxseXN0aWNrLnRyZWFzdXJ5LnYxLkdldEJhbGFuY2VSZXF1ZXN0Gh8udGFsbHlzdGljay50cmVhc3VyeS52MS5CYWxhbmNlIkWQAgGquxgOEgxiaWxsaW5nOnJlYWSyuxgRCg9iaWxsaW5nX2JhbGFuY2WC0+STAhUSEy92MS9iaWxsaW5nL2JhbGFuY2USyQEKGENyZWF0ZURldmVsb3BtZW50RGVwb3NpdBI3LnRhbGx5c3RpY2sudHJlYXN1cnkudjEuQ3JlYXRlRGV2ZWxvcG1lbnREZXBvc2l0UmVxdWVzdBofLnRhbGx5c3RpY2sudHJlYXN1cnkudjEuRGVwb3NpdCJTqrsYDxINYmlsbGluZzp3cml0ZbK7GBEKD2JpbGxpbmdfZGVwb3NpdILT5JMCJToBKiIgL3YxL2JpbGxpbmcvZGV2ZWxvcG1lbnQtZGVwb3NpdHNiBnByb3RvMw", [file_buf_validate_validate, file_google_api_annotations, file_google_protobuf_timestamp, file_tallystick_options_v1_options]);
+  fileDesc("CiR0YWxseXN0aWNrL3RyZWFzdXJ5L3YxL2JpbGxpbmcucHJvdG8SFnRhbGx5c3RpY2sudHJlYXN1cnkudjEiEwoRR2V0QmFsYW5jZVJlcXVlc3QisQIKB0JhbGFuY2USEQoJcHJpbmNpcGFsGAEgASgJEhYKDmJhbGFuY2VfbWljcm9zGAIgASgDEhMKC2hlbGRfbWljcm9zGAMgASgDEhgKEGF2YWlsYWJsZV9taWNyb3MYBCABKAMSGAoQZGVwb3NpdGVkX21pY3JvcxgFIAEoAxIUCgxzcGVudF9taWNyb3MYBiABKAMSGAoQd2l0aGRyYXduX21pY3JvcxgHIAEoAxIaChJ3aXRoZHJhd2luZ19taWNyb3MYCCABKAMSHAoUYnVybl9taWNyb3NfcGVyX2hvdXIYCSABKAMSMAoMZnVuZGVkX3VudGlsGAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIWCg5wZW5kaW5nX21pY3JvcxgLIAEoAyJKCh9DcmVhdGVEZXZlbG9wbWVudERlcG9zaXRSZXF1ZXN0EicKDWFtb3VudF9taWNyb3MYASABKANCELpIDSILGP////////8PIAAirAEKB0RlcG9zaXQSCgoCaWQYASABKAkSEQoJcHJpbmNpcGFsGAIgASgJEhUKDWFtb3VudF9taWNyb3MYAyABKAMSDgoGc291cmNlGAQgASgJEi8KC2NyZWRpdGVkX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIWCg5iYWxhbmNlX21pY3JvcxgGIAEoAxISCgpyZWNlaXB0X2lkGAcgASgJMv4CCg5CaWxsaW5nU2VydmljZRKfAQoKR2V0QmFsYW5jZRIpLnRhbGx5c3RpY2sudHJlYXN1cnkudjEuR2V0QmFsYW5jZVJlcXVlc3QaHy50YWxseXN0aWNrLnRyZWFzdXJ5LnYxLkJhbGFuY2UiRZACAaq7GA4SDGJpbGxpbmc6cmVhZLK7GBEKD2JpbGxpbmdfYmFsYW5jZYLT5JMCFRITL3YxL2JpbGxpbmcvYmFsYW5jZRLJAQoYQ3JlYXRlRGV2ZWxvcG1lbnREZXBvc2l0EjcudGFsbHlzdGljay50cmVhc3VyeS52MS5DcmVhdGVEZXZlbG9wbWVudERlcG9zaXRSZXF1ZXN0Gh8udGFsbHlzdGljay50cmVhc3VyeS52MS5EZXBvc2l0IlOquxgPEg1iaWxsaW5nOndyaXRlsrsYEQoPYmlsbGluZ19kZXBvc2l0gtPkkwIlOgEqIiAvdjEvYmlsbGluZy9kZXZlbG9wbWVudC1kZXBvc2l0c2IGcHJvdG8z", [file_buf_validate_validate, file_google_api_annotations, file_google_protobuf_timestamp, file_tallystick_options_v1_options]);
 
 /**
  * Asks for the caller's balance.
@@ -97,6 +97,27 @@ export type Balance = Message<"tallystick.treasury.v1.Balance"> & {
    * @generated from field: int64 withdrawing_micros = 8;
    */
   withdrawingMicros: bigint;
+
+  /**
+   * What an hour of the caller's machines costs: of all that start, run or stand still and would go on with money, up to the newest 256.
+   *
+   * @generated from field: int64 burn_micros_per_hour = 9;
+   */
+  burnMicrosPerHour: bigint;
+
+  /**
+   * How long the paid minutes and what is available last at that; unset when nothing costs anything.
+   *
+   * @generated from field: google.protobuf.Timestamp funded_until = 10;
+   */
+  fundedUntil?: Timestamp | undefined;
+
+  /**
+   * Seen on the chain and not credited yet, of the newest 256 such deposits; not part of the balance.
+   *
+   * @generated from field: int64 pending_micros = 11;
+   */
+  pendingMicros: bigint;
 };
 
 export type BalanceValid = Balance;

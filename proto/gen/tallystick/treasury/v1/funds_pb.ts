@@ -15,7 +15,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file tallystick/treasury/v1/funds.proto.
  */
 export const file_tallystick_treasury_v1_funds: GenFile = /*@__PURE__*/
-  fileDesc("CiJ0YWxseXN0aWNrL3RyZWFzdXJ5L3YxL2Z1bmRzLnByb3RvEhZ0YWxseXN0aWNrLnRyZWFzdXJ5LnYxIl0KFkNvbnRyaWJ1dGVGdW5kc1JlcXVlc3QSJwoNYW1vdW50X21pY3JvcxgBIAEoA0IQukgNIgsYgICapuqv4wEgABIaCgZyZWFzb24YAiABKAlCCrpIB3IFEAEYgAIiWwoUV3JpdGVPZmZGdW5kc1JlcXVlc3QSJwoNYW1vdW50X21pY3JvcxgBIAEoA0IQukgNIgsYgICapuqv4wEgABIaCgZyZWFzb24YAiABKAlCCrpIB3IFEAEYgAIiXwoIT3duRnVuZHMSDwoHYWNjb3VudBgBIAEoCRISCgpvd25fbWljcm9zGAIgASgDEhoKEnVuZXhwbGFpbmVkX21pY3JvcxgDIAEoAxISCgpyZWNlaXB0X2lkGAQgASgJMoQDCgxGdW5kc1NlcnZpY2USugEKD0NvbnRyaWJ1dGVGdW5kcxIuLnRhbGx5c3RpY2sudHJlYXN1cnkudjEuQ29udHJpYnV0ZUZ1bmRzUmVxdWVzdBogLnRhbGx5c3RpY2sudHJlYXN1cnkudjEuT3duRnVuZHMiVaq7GBASDnBsYXRmb3JtOmFkbWlusrsYGAoWYWRtaW5fY29udHJpYnV0ZV9mdW5kc4LT5JMCHzoBKiIaL3YxL2FkbWluL2Z1bmRzL2NvbnRyaWJ1dGUStgEKDVdyaXRlT2ZmRnVuZHMSLC50YWxseXN0aWNrLnRyZWFzdXJ5LnYxLldyaXRlT2ZmRnVuZHNSZXF1ZXN0GiAudGFsbHlzdGljay50cmVhc3VyeS52MS5Pd25GdW5kcyJVqrsYEBIOcGxhdGZvcm06YWRtaW6yuxgZChVhZG1pbl93cml0ZV9vZmZfZnVuZHMQAYLT5JMCHjoBKiIZL3YxL2FkbWluL2Z1bmRzL3dyaXRlLW9mZmIGcHJvdG8z", [file_buf_validate_validate, file_google_api_annotations, file_tallystick_options_v1_options]);
+  fileDesc("CiJ0YWxseXN0aWNrL3RyZWFzdXJ5L3YxL2Z1bmRzLnByb3RvEhZ0YWxseXN0aWNrLnRyZWFzdXJ5LnYxIl0KFkNvbnRyaWJ1dGVGdW5kc1JlcXVlc3QSJwoNYW1vdW50X21pY3JvcxgBIAEoA0IQukgNIgsYgICapuqv4wEgABIaCgZyZWFzb24YAiABKAlCCrpIB3IFEAEYgAIiWwoUV3JpdGVPZmZGdW5kc1JlcXVlc3QSJwoNYW1vdW50X21pY3JvcxgBIAEoA0IQukgNIgsYgICapuqv4wEgABIaCgZyZWFzb24YAiABKAlCCrpIB3IFEAEYgAIiXwoIT3duRnVuZHMSDwoHYWNjb3VudBgBIAEoCRISCgpvd25fbWljcm9zGAIgASgDEhoKEnVuZXhwbGFpbmVkX21pY3JvcxgDIAEoAxISCgpyZWNlaXB0X2lkGAQgASgJIlkKFVJlc2NhbkRlcG9zaXRzUmVxdWVzdBIkCgpmcm9tX2Jsb2NrGAEgASgDQhC6SA0iCxj/////////DyAAEhoKBnJlYXNvbhgCIAEoCUIKukgHcgUQARiAAiJdCgZSZXNjYW4SEgoKZnJvbV9ibG9jaxgBIAEoAxIVCg1zdGFuZGluZ19oYXNoGAIgASgJEhQKDGJlZm9yZV9ibG9jaxgDIAEoAxISCgpyZWNlaXB0X2lkGAQgASgJMrsECgxGdW5kc1NlcnZpY2USugEKD0NvbnRyaWJ1dGVGdW5kcxIuLnRhbGx5c3RpY2sudHJlYXN1cnkudjEuQ29udHJpYnV0ZUZ1bmRzUmVxdWVzdBogLnRhbGx5c3RpY2sudHJlYXN1cnkudjEuT3duRnVuZHMiVaq7GBASDnBsYXRmb3JtOmFkbWlusrsYGAoWYWRtaW5fY29udHJpYnV0ZV9mdW5kc4LT5JMCHzoBKiIaL3YxL2FkbWluL2Z1bmRzL2NvbnRyaWJ1dGUStgEKDVdyaXRlT2ZmRnVuZHMSLC50YWxseXN0aWNrLnRyZWFzdXJ5LnYxLldyaXRlT2ZmRnVuZHNSZXF1ZXN0GiAudGFsbHlzdGljay50cmVhc3VyeS52MS5Pd25GdW5kcyJVqrsYEBIOcGxhdGZvcm06YWRtaW6yuxgZChVhZG1pbl93cml0ZV9vZmZfZnVuZHMQAYLT5JMCHjoBKiIZL3YxL2FkbWluL2Z1bmRzL3dyaXRlLW9mZhK0AQoOUmVzY2FuRGVwb3NpdHMSLS50YWxseXN0aWNrLnRyZWFzdXJ5LnYxLlJlc2NhbkRlcG9zaXRzUmVxdWVzdBoeLnRhbGx5c3RpY2sudHJlYXN1cnkudjEuUmVzY2FuIlOquxgQEg5wbGF0Zm9ybTphZG1pbrK7GBcKFWFkbWluX3Jlc2Nhbl9kZXBvc2l0c4LT5JMCHjoBKiIZL3YxL2FkbWluL2RlcG9zaXRzL3Jlc2NhbmIGcHJvdG8z", [file_buf_validate_validate, file_google_api_annotations, file_tallystick_options_v1_options]);
 
 /**
  * Asks to put what is unexplained to the platform's own account.
@@ -122,6 +122,80 @@ export const OwnFundsSchema: GenMessage<OwnFunds, {validType: OwnFundsValid}> = 
   messageDesc(file_tallystick_treasury_v1_funds, 2);
 
 /**
+ * Asks to look through the chain anew.
+ *
+ * @generated from message tallystick.treasury.v1.RescanDepositsRequest
+ */
+export type RescanDepositsRequest = Message<"tallystick.treasury.v1.RescanDepositsRequest"> & {
+  /**
+   * The first block to look through again; not above what was looked through. The block before it must stand on the chain.
+   *
+   * @generated from field: int64 from_block = 1;
+   */
+  fromBlock: bigint;
+
+  /**
+   * Why.
+   *
+   * @generated from field: string reason = 2;
+   */
+  reason: string;
+};
+
+export type RescanDepositsRequestValid = RescanDepositsRequest;
+
+/**
+ * Describes the message tallystick.treasury.v1.RescanDepositsRequest.
+ * Use `create(RescanDepositsRequestSchema)` to create a new message.
+ */
+export const RescanDepositsRequestSchema: GenMessage<RescanDepositsRequest, {validType: RescanDepositsRequestValid}> = /*@__PURE__*/
+  messageDesc(file_tallystick_treasury_v1_funds, 3);
+
+/**
+ * Where watchers were sent back to.
+ *
+ * @generated from message tallystick.treasury.v1.Rescan
+ */
+export type Rescan = Message<"tallystick.treasury.v1.Rescan"> & {
+  /**
+   * The first block that is looked through again.
+   *
+   * @generated from field: int64 from_block = 1;
+   */
+  fromBlock: bigint;
+
+  /**
+   * Hash of the block before it, which stands.
+   *
+   * @generated from field: string standing_hash = 2;
+   */
+  standingHash: string;
+
+  /**
+   * Up to which block everything had been looked through before.
+   *
+   * @generated from field: int64 before_block = 3;
+   */
+  beforeBlock: bigint;
+
+  /**
+   * Receipt of this.
+   *
+   * @generated from field: string receipt_id = 4;
+   */
+  receiptId: string;
+};
+
+export type RescanValid = Rescan;
+
+/**
+ * Describes the message tallystick.treasury.v1.Rescan.
+ * Use `create(RescanSchema)` to create a new message.
+ */
+export const RescanSchema: GenMessage<Rescan, {validType: RescanValid}> = /*@__PURE__*/
+  messageDesc(file_tallystick_treasury_v1_funds, 4);
+
+/**
  * For the platform's administrators. Every explanation is a receipt that names who gave it, and why.
  *
  * @generated from service tallystick.treasury.v1.FundsService
@@ -147,6 +221,18 @@ export const FundsService: GenService<{
     methodKind: "unary";
     input: typeof WriteOffFundsRequestSchema;
     output: typeof OwnFundsSchema;
+  },
+  /**
+   * Send those who watch for deposits back to an earlier block: everything from there on is looked through anew, what is credited
+   * already stays so, and what stands on the chain no more is taken back at the platform's cost. For a chain that was rewritten
+   * deeper than programs believe by themselves, and for money that arrived where nobody looked yet.
+   *
+   * @generated from rpc tallystick.treasury.v1.FundsService.RescanDeposits
+   */
+  rescanDeposits: {
+    methodKind: "unary";
+    input: typeof RescanDepositsRequestSchema;
+    output: typeof RescanSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_tallystick_treasury_v1_funds, 0);
