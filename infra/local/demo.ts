@@ -4,7 +4,7 @@
  */
 import { writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { parseArgs } from 'node:util';
+import { argumentsOf, exitCodeOf, isolationOf } from './arguments.ts';
 import { liveOneLife } from './demo/life.ts';
 import { narrator } from './demo/narrator.ts';
 import { budgetOption, quantumOption } from './demo/options.ts';
@@ -26,20 +26,20 @@ One agent's life: wallet, login, money, job, machine, real work, the end of its 
 
 const ROOT = join(import.meta.dirname, '..', '..');
 
-const { values } = parseArgs({
-  options: {
+const readArguments = () =>
+  argumentsOf('npm run demo', {
     budget: { type: 'string' },
     quantum: { type: 'string', default: '3s' },
     input: { type: 'string', default: join(ROOT, 'node_modules') },
     json: { type: 'string' },
     data: { type: 'string', default: process.env['TALLY_DATA'] ?? join(ROOT, '.tally') },
-    isolation: { type: 'string', default: process.env['TALLY_ISOLATION'] ?? 'auto' },
+    isolation: { type: 'string' },
     'allow-lite': { type: 'boolean', default: false },
     help: { type: 'boolean', short: 'h' },
-  },
-});
+  });
 
 async function main(): Promise<number> {
+  const values = readArguments();
   if (values.help) {
     console.log(HELP);
     return 0;
@@ -54,7 +54,7 @@ async function main(): Promise<number> {
     port: 0,
     development: true,
     allowLite: values['allow-lite'],
-    isolation: values.isolation,
+    ...isolationOf(values.isolation),
     onProgress: say.line,
   });
   const life = await liveOneLife({
@@ -73,5 +73,5 @@ async function main(): Promise<number> {
 
 process.exitCode = await main().catch((fault: Error) => {
   console.error(`\nThe demo could not be finished: ${fault.message}`);
-  return 1;
+  return exitCodeOf(fault);
 });

@@ -27,15 +27,19 @@ function run(main: string, words: string[], env: Record<string, string>) {
   return { status, stderr };
 }
 
-const ARGUMENTS: [words: string[], env: Record<string, string>, says: RegExp][] = [
-  [['--nonsense'], {}, /Unknown option '--nonsense'.*--help/],
-  [[], { TALLY_PORT: '65536' }, /the setting TALLY_PORT is 65536; it must be a whole number from 0 to 65535/],
-  [['--isolation', 'jail'], {}, /--isolation is jail; it must be auto, gvisor, ns, ns-lite/],
+const START = 'infra/local/up.ts';
+const DEMO = 'infra/local/demo.ts';
+const ARGUMENTS: [main: string, words: string[], env: Record<string, string>, says: RegExp][] = [
+  [START, ['--nonsense'], {}, /Unknown option '--nonsense'.*npm start -- --help/],
+  [DEMO, ['--nonsense'], {}, /Unknown option '--nonsense'.*npm run demo -- --help/],
+  [DEMO, ['--quantum', '1h'], {}, /--quantum 1h: write 1s to 60s/],
+  [START, [], { TALLY_PORT: '65536' }, /the setting TALLY_PORT is 65536; it must be a whole number from 0 to 65535/],
+  [START, ['--isolation', 'jail'], {}, /--isolation is jail; it must be auto, gvisor, ns, ns-lite/],
 ];
-for (const [words, env, says] of ARGUMENTS)
-  test(`npm start refuses ${JSON.stringify(words)} ${JSON.stringify(env)} before anything starts`, () =>
+for (const [main, words, env, says] of ARGUMENTS)
+  test(`${main} refuses ${JSON.stringify(words)} ${JSON.stringify(env)} before anything starts`, () =>
     inFolder((folder) => {
-      const { status, stderr } = run('infra/local/up.ts', words, { ...env, TALLY_DATA: folder });
+      const { status, stderr } = run(main, words, { ...env, TALLY_DATA: folder });
       assert.equal(status, 2, stderr);
       assert.match(stderr, says);
       assert.ok(stderr.split('\n    at ').length === 1, stderr);

@@ -3,8 +3,8 @@
  * Promise: prints every address it listens on; what it started it stops, and nothing else. A wrong setting is told in one line.
  */
 import { join, resolve } from 'node:path';
-import { parseArgs } from 'node:util';
-import { EXIT_SETTING, SettingError, untilStopped } from '@tallystick/engine/program';
+import { SettingError, untilStopped } from '@tallystick/engine/program';
+import { argumentsOf, exitCodeOf, isolationOf } from './arguments.ts';
 import { greeting } from './greeting.ts';
 import { startPlatform } from './platform.ts';
 
@@ -26,21 +26,14 @@ const DEFAULT_FOLDER = join(import.meta.dirname, '..', '..', '.tally');
 const PORT_MAX = 65_535;
 const QUANTUM_MS_MAX = 60_000;
 const GRACE_MS_MAX = 3_600_000;
-const LEVELS = ['auto', 'gvisor', 'ns', 'ns-lite'];
 
 type Values = ReturnType<typeof readArguments>;
 
-/** @errors throws SettingError naming the option that is none */
 function readArguments() {
   const text = { type: 'string' } as const;
   const flag = { type: 'boolean' } as const;
-  const named = { data: text, host: text, port: text, quantum: text, grace: text, isolation: text } as const;
-  const options = { ...named, 'allow-lite': flag, production: flag, help: { ...flag, short: 'h' } } as const;
-  try {
-    return parseArgs({ options }).values;
-  } catch (fault) {
-    throw new SettingError(`${(fault as Error).message}; npm start -- --help lists the options`);
-  }
+  const named = { data: text, host: text, port: text, quantum: text, grace: text, isolation: text };
+  return argumentsOf('npm start', { ...named, 'allow-lite': flag, production: flag, help: { ...flag, short: 'h' } });
 }
 
 /** An option as it was given, or the setting in its place. @errors throws SettingError naming it and its range */
@@ -53,17 +46,6 @@ function wholeNumber(name: string, text: string, max: number): number {
 function portOf({ port }: Values): { port?: number } {
   const [name, text] = port === undefined ? ['the setting TALLY_PORT', process.env['TALLY_PORT']] : ['--port', port];
   return text ? { port: wholeNumber(name, text, PORT_MAX) } : {};
-}
-
-/** @errors throws SettingError for a level that is none */
-function isolationOf({ isolation }: Values): { isolation?: string } {
-  const [name, level] =
-    isolation === undefined
-      ? ['the setting TALLY_ISOLATION', process.env['TALLY_ISOLATION']]
-      : ['--isolation', isolation];
-  if (!level) return {};
-  if (LEVELS.includes(level)) return { isolation: level };
-  throw new SettingError(`${name} is ${level}; it must be ${LEVELS.join(', ')}`);
 }
 
 async function main(): Promise<void> {
@@ -79,7 +61,7 @@ async function main(): Promise<void> {
     ...(values.host === undefined ? {} : { host: values.host }),
     ...(values.quantum === undefined ? {} : { quantumMs: wholeNumber('--quantum', values.quantum, QUANTUM_MS_MAX) }),
     ...(values.grace === undefined ? {} : { graceMs: wholeNumber('--grace', values.grace, GRACE_MS_MAX) }),
-    ...isolationOf(values),
+    ...isolationOf(values.isolation),
     ...(values['allow-lite'] === undefined ? {} : { allowLite: values['allow-lite'] }),
     onProgress: (line) => console.log(`  ${line}`),
   });
@@ -89,5 +71,5 @@ async function main(): Promise<void> {
 
 await main().catch((fault: Error) => {
   console.error(`Tallystick could not be started: ${fault.message}`);
-  process.exitCode = fault instanceof SettingError ? EXIT_SETTING : 1;
+  process.exitCode = exitCodeOf(fault);
 });
