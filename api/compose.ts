@@ -191,6 +191,7 @@ function implementations(settings: ApiSettings, parts: Parts) {
       desk,
       sends: settings.withdrawals,
       minMicros: settings.withdrawalMinMicros,
+      reserveMicros: settings.withdrawalReserveMicros,
       siteOf: siteRule(settings.host, settings.publicUrl),
     }),
     jobHandlers(engine),
@@ -204,7 +205,10 @@ function implementations(settings: ApiSettings, parts: Parts) {
     egressHandlers({ engine, provider, watching }),
     snapshotHandlers(engine),
     receiptHandlers({ engine, leaseKeys }),
-    policyHandlers(engine, settings.withdrawalMinMicros),
+    policyHandlers(engine, {
+      minMicros: settings.withdrawalMinMicros,
+      reserveMicros: settings.withdrawalReserveMicros,
+    }),
     adminHandlers(engine),
     fundsHandlers(desk),
   ];

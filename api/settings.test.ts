@@ -17,6 +17,10 @@ const WRONG: [env: Record<string, string>, says: RegExp][] = [
   [{ TALLY_DEVELOPMENT: 'perhaps' }, /^the setting TALLY_DEVELOPMENT is perhaps; it must be 1 or 0$/],
   [{ TALLY_DEVELOPMENT: '1', TALLY_HOST: '0.0.0.0' }, /^TALLY_DEVELOPMENT is on .* loopback only/],
   [{ CHAIN_RPC_URL: 'ws://x' }, /^the setting CHAIN_RPC_URL holds ws:\/\/x; it must be URLs that begin with http:/],
+  [
+    { CHAIN_WITHDRAWAL_RESERVE_MICROS: '-1' },
+    /^the setting CHAIN_WITHDRAWAL_RESERVE_MICROS is -1; it must be a whole number/,
+  ],
   [{ CHAIN_RELAYER: '0x1' }, /^the setting CHAIN_RELAYER is 0x1; it must be 0x and 40 hex digits$/],
 ];
 

@@ -19,6 +19,7 @@ import { isLoopbackAddress } from './site.ts';
 /** On a real chain; 1 USD. */
 const WITHDRAWAL_MIN_MICROS_DEFAULT = 1_000_000;
 const WITHDRAWAL_MIN_MICROS_MAX = 1_000_000_000;
+const WITHDRAWAL_RESERVE_MICROS_MAX = 1_000_000_000_000;
 const PORT_MAX = 65_535;
 const HOUR_MS = 3_600_000;
 const QUANTUM_MS_DEFAULT = 60_000;
@@ -57,6 +58,8 @@ export interface ApiSettings {
   withdrawals: boolean;
   /** Less is not sent to the chain: its gas would cost more than it is. */
   withdrawalMinMicros: bigint;
+  /** What a withdrawal leaves in its account, whatever the tier. */
+  withdrawalReserveMicros: bigint;
   /** Under which URL callers reach the api; needed when it does not listen on loopback. */
   publicUrl: string | undefined;
   /** The listener for the ports of sandboxes; `publicUrl` is the one above all of theirs. */
@@ -105,6 +108,13 @@ function readAll(env: Environment): ApiSettings {
         fallback: WITHDRAWAL_MIN_MICROS_DEFAULT,
         min: 1,
         max: WITHDRAWAL_MIN_MICROS_MAX,
+      }),
+    ),
+    withdrawalReserveMicros: BigInt(
+      integerSetting(env, 'CHAIN_WITHDRAWAL_RESERVE_MICROS', {
+        fallback: 0,
+        min: 0,
+        max: WITHDRAWAL_RESERVE_MICROS_MAX,
       }),
     ),
     publicUrl: urlSetting(env, 'TALLY_PUBLIC_URL', WEB),

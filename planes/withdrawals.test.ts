@@ -177,6 +177,31 @@ const REQUESTS: Row[] = [
       reserve_micros: low.withdraw_reserve_micros,
     },
   ],
+  [
+    'of what the platform wants to stay, which is more than its tier does',
+    (b) => {
+      b.deposit('1500000', BOB);
+      b.ask('platform', standingStream(BOB), 'SetTier', { ...SAID, tier: 'new' });
+    },
+    (b) => b.withdraw('300001', { to: BOB.slice(-ADDRESS_CHARS), reserve_micros: '1200000' }, 'wdr_1', BOB),
+    'WITHDRAWAL_RESERVE',
+    { cap: 'withdraw_reserve_micros', asked_micros: '300001', available_micros: '300000', reserve_micros: '1200000' },
+  ],
+  [
+    'of the tier’s reserve, which is more than the platform wants to stay',
+    (b) => {
+      b.deposit('1500000', BOB);
+      b.ask('platform', standingStream(BOB), 'SetTier', { ...SAID, tier: 'new' });
+    },
+    (b) => b.withdraw('500001', { to: BOB.slice(-ADDRESS_CHARS), reserve_micros: '1' }, 'wdr_1', BOB),
+    'WITHDRAWAL_RESERVE',
+    {
+      cap: 'withdraw_reserve_micros',
+      asked_micros: '500001',
+      available_micros: '500000',
+      reserve_micros: low.withdraw_reserve_micros,
+    },
+  ],
 ];
 
 for (const [what, scene, act, rejection, facts] of REQUESTS)

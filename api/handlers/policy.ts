@@ -23,8 +23,13 @@ import { implement } from '@tallystick/surface';
 import { PAYOUT_POLICY, payoutAllowanceOf } from '@tallystick/treasury';
 import { tierOf } from '../views/tier.ts';
 
-/** `withdrawMinMicros` as the chain's settings have it. */
-export const policyHandlers = (engine: Engine, withdrawMinMicros: bigint) =>
+/** Of withdrawals, as the chain's settings have it. */
+export interface PayoutTerms {
+  minMicros: bigint;
+  reserveMicros: bigint;
+}
+
+export const policyHandlers = (engine: Engine, terms: PayoutTerms) =>
   implement(PolicyService, {
     async getPolicy(_request, call) {
       const principal = call.principal!.id;
@@ -38,7 +43,7 @@ export const policyHandlers = (engine: Engine, withdrawMinMicros: bigint) =>
         tier: tierOf(allowance.tierName),
         suspended: allowance.suspendedFor !== undefined,
         reason: allowance.suspendedFor ?? '',
-        caps: { ...capsOf(allowance.tier), ...payoutCapsOf(stands, withdrawMinMicros) },
+        caps: { ...capsOf(allowance.tier), ...payoutCapsOf(stands, terms) },
         use: { ...(await useOf(engine, principal, allowance)), ...(await payoutUseOf(engine, principal, stands)) },
       };
     },
@@ -64,18 +69,19 @@ const capsOf = (tier: Tier) => ({
   snapshotTtlMsMax: BigInt(tier.snapshot_ttl_ms_max),
 });
 
-const payoutCapsOf = (stands: Standing, leastMicros: bigint) => {
+const payoutCapsOf = (stands: Standing, { minMicros, reserveMicros }: PayoutTerms) => {
   const { tier } = payoutAllowanceOf(stands);
-  const ofPolicy = BigInt(PAYOUT_POLICY.withdraw_micros_min);
   return {
     withdrawMicrosPerMonthMax: BigInt(tier.withdraw_micros_per_month_max),
-    withdrawReserveMicros: BigInt(tier.withdraw_reserve_micros),
-    withdrawMicrosMin: leastMicros > ofPolicy ? leastMicros : ofPolicy,
+    withdrawReserveMicros: greater(BigInt(tier.withdraw_reserve_micros), reserveMicros),
+    withdrawMicrosMin: greater(BigInt(PAYOUT_POLICY.withdraw_micros_min), minMicros),
     withdrawalsOpenMax: tier.withdrawals_open_max,
     withdrawalsPerDayMax: tier.withdrawals_per_day_max,
     payoutAddressDelayMs: BigInt(PAYOUT_POLICY.payout_address_delay_ms),
   };
 };
+
+const greater = (a: bigint, b: bigint): bigint => (a > b ? a : b);
 
 async function payoutUseOf(engine: Engine, principal: string, stands: Standing) {
   const month = monthOf(engine.nowUs());

@@ -46,10 +46,12 @@ export interface WithdrawalOptions {
   sends: boolean;
   /** Smaller ones are refused, whatever the policy says. */
   minMicros: bigint;
+  /** So much stays, whatever the policy says. */
+  reserveMicros: bigint;
   siteOf: SiteOf;
 }
 
-export function withdrawalHandlers({ engine, desk, sends, minMicros, siteOf }: WithdrawalOptions) {
+export function withdrawalHandlers({ engine, desk, sends, minMicros, reserveMicros, siteOf }: WithdrawalOptions) {
   const judge = desk && signatureJudge(desk.link);
   return implement(WithdrawalService, {
     async createWithdrawal({ amountMicros, address }, call) {
@@ -61,7 +63,8 @@ export function withdrawalHandlers({ engine, desk, sends, minMicros, siteOf }: W
         rail: (await link.chain()).key,
         to,
         amount_micros: String(amountMicros),
-        ...{ month: monthOf(engine.nowUs()), day: dayOf(engine.nowUs()), min_micros: String(minMicros) },
+        ...{ month: monthOf(engine.nowUs()), day: dayOf(engine.nowUs()) },
+        ...{ min_micros: String(minMicros), reserve_micros: String(reserveMicros) },
       };
       const id = withdrawalIdOf(principal, call.idempotencyKey);
       const target = { stream: withdrawalStream(id), type: 'RequestWithdrawal', body };

@@ -15,7 +15,7 @@ import {
 export type PayoutTier = {
   /** Per UTC month, net of what came back. */
   withdraw_micros_per_month_max: string;
-  /** What a withdrawal leaves in the account, so that what runs there goes on for a while. */
+  /** What a withdrawal leaves in the account, so that what runs there goes on for a while; a request may bring more (CHAIN_WITHDRAWAL_RESERVE_MICROS). */
   withdraw_reserve_micros: string;
   /** On their way at once: each costs the platform gas. */
   withdrawals_open_max: number;

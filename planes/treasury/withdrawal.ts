@@ -155,7 +155,7 @@ function request(state: WithdrawalState, command: Command, seen: Seen): Decision
     ownAddressRefusal(seen, rail, to) ??
     payoutRefusal(seen, principal, rail, to) ??
     monthRefusal(allowance, quota, amountMicros, month) ??
-    balanceRefusal(allowance, available, amountMicros);
+    balanceRefusal(reserveOf(allowance, body), available, amountMicros);
   if (refused) return refused;
   const counted = countedOne(seen, principal, allowance);
   if ('rejection' in counted) return counted;
@@ -215,20 +215,25 @@ function monthRefusal(
   return { rejection: 'WITHDRAWAL_CAP_EXCEEDED', facts };
 }
 
-function balanceRefusal({ tier }: PayoutAllowance, available: bigint, amountMicros: bigint): Rejection | undefined {
+/** What stays in any case: the tier's, or more where the platform asks for more. */
+function reserveOf({ tier }: PayoutAllowance, body: JsonObject): bigint {
+  const [ofTier, asked] = [BigInt(tier.withdraw_reserve_micros), optionalIn(body, 'reserve_micros', microsIn) ?? 0n];
+  return ofTier > asked ? ofTier : asked;
+}
+
+function balanceRefusal(reserve: bigint, available: bigint, amountMicros: bigint): Rejection | undefined {
   const asked_micros = String(amountMicros);
   if (amountMicros > available)
     return {
       rejection: 'WITHDRAWAL_OVER_BALANCE',
       facts: { cap: 'available_micros', asked_micros, available_micros: String(available) },
     };
-  const reserve_micros = tier.withdraw_reserve_micros;
-  const spare = available - BigInt(reserve_micros);
+  const spare = available - reserve;
   if (amountMicros <= spare) return undefined;
   const available_micros = String(spare > 0n ? spare : 0n);
   return {
     rejection: 'WITHDRAWAL_RESERVE',
-    facts: { cap: 'withdraw_reserve_micros', asked_micros, available_micros, reserve_micros },
+    facts: { cap: 'withdraw_reserve_micros', asked_micros, available_micros, reserve_micros: String(reserve) },
   };
 }
 
