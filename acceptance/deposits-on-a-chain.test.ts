@@ -4,8 +4,10 @@
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { DepositStatus, type Tally } from '@tallystick/sdk';
+import { type ChainDeposit, connect, DepositStatus, login, signerOfPrivateKey, type Tally } from '@tallystick/sdk';
+import { generatePrivateKey, privateKeyToAccount } from 'viem/accounts';
 import { bookProblems } from './harness/books.ts';
+import { type ChainHand, chainOf } from './harness/chain.ts';
 import { newcomer } from './harness/newcomer.ts';
 import { type Platform, startPlatform } from './harness/platform.ts';
 import { until } from './harness/until.ts';
@@ -55,6 +57,29 @@ describe('deposits on a chain', { concurrency: 1 }, () => {
     await assert.rejects(tally.depositDevelopment(7n, { key: 'gift' }), { code: 'idempotency_key_reused' });
   });
 
+  test('[I-14] what a wallet sent to the treasury before it had an account is found and claimed by its login, once', async () => {
+    const privateKey = generatePrivateKey();
+    const wallet = privateKeyToAccount(privateKey);
+    const chain = chainOf(platform);
+    await chain.fund(wallet.address, GIFT_MICROS);
+    const inLedger = async () =>
+      (await tally.deposits.reserves()).reserves.reduce((sum, { ledgerMicros }) => sum + ledgerMicros, 0n);
+    const [{ treasury }, before] = [await tally.deposits.reserves(), await inLedger()];
+    const tx = await chain.pay(wallet, treasury, GIFT_MICROS);
+    await until('it is in the ledger', async () => (await inLedger()) === before + GIFT_MICROS);
+    const { secret } = await login({ baseUrl: platform.url, signer: signerOfPrivateKey(privateKey) });
+    const mine = connect({ baseUrl: platform.url, apiKey: secret });
+    const told = async () => (await Array.fromAsync(mine.deposits.list())).map((one) => [one.tx, one.status]);
+    assert.deepEqual(await told(), [[tx, DepositStatus.PARKED]]);
+    assert.ok(!(await Array.fromAsync(tally.deposits.list())).some((one) => one.tx === tx), 'others see nothing of it');
+    const { id, balanceMicros } = await mine.deposits.claim(tx);
+    assert.equal(balanceMicros, GIFT_MICROS);
+    for (const named of [tx, id]) await assert.rejects(mine.deposits.claim(named), { code: 'deposit_not_parked' });
+    await assert.rejects(tally.deposits.claim(id), { code: 'not_found' });
+    assert.equal((await mine.balance()).balanceMicros, GIFT_MICROS);
+    await until('it is shown as credited', async () => (await told())[0]![1] === DepositStatus.CREDITED);
+  });
+
   test('[I-14] [I-17] under kills of the chain, the meter, the api and the database each gift is credited once', async () => {
     const { tally: other } = await newcomer(platform.url, { attemptsMax: 40 });
     const give = (key: string) => other.depositDevelopment(GIFT_MICROS, { key }).catch(() => undefined);
@@ -70,5 +95,42 @@ describe('deposits on a chain', { concurrency: 1 }, () => {
     assert.equal((await other.balance()).balanceMicros, BigInt(GIFTS) * GIFT_MICROS);
     await reservesAgree();
     assert.deepEqual(await bookProblems(platform.folder), []);
+  });
+});
+
+describe('deposits on a chain, three blocks deep', { concurrency: 1 }, () => {
+  let platform: Platform;
+  let chain: ChainHand;
+  before(async () => {
+    platform = await startPlatform({ env: { CHAIN_CONFIRMATIONS: '3' } });
+    chain = chainOf(platform);
+  });
+  after(() => platform[Symbol.asyncDispose]());
+
+  test('what waits is shown with its depth, block by block, and is money only when it is deep enough', async () => {
+    const { tally } = await newcomer(platform.url);
+    const { address, confirmationsNeeded } = await tally.deposits.address();
+    assert.equal(confirmationsNeeded, 3);
+    await chain.fund(address, GIFT_MICROS);
+    const look = async (): Promise<ChainDeposit | undefined> => {
+      const { balanceMicros } = await tally.balance();
+      const [found] = await Array.fromAsync(tally.deposits.list());
+      if (found?.status !== DepositStatus.CREDITED) assert.equal(balanceMicros, 0n, 'it was no money yet a moment ago');
+      return found;
+    };
+    for (const depth of [1n, 2n]) {
+      const found = await until(`${depth} of 3`, async () => {
+        const one = await look();
+        return one?.confirmations === depth && one;
+      });
+      assert.deepEqual([found.status, found.confirmationsNeeded], [DepositStatus.SEEN, 3]);
+      await chain.mine();
+    }
+    const credited = await until('it is credited', async () => {
+      const one = await look();
+      return one?.status === DepositStatus.CREDITED && one;
+    });
+    assert.ok(credited.confirmations! >= 3n);
+    assert.equal((await tally.balance()).balanceMicros, GIFT_MICROS);
   });
 });

@@ -23,7 +23,10 @@ import { type Platform, ROOT } from './platform.ts';
 export const CHAIN_ID = 31_337;
 /** The first contract of the development chain's giver: the same on every one of them. */
 const TOKEN: Address = '0xfA693bA2eb36050160eAD27C898f91bA6BB9698a';
-const TOKEN_ABI = parseAbi(['function balanceOf(address account) view returns (uint256)']);
+const TOKEN_ABI = parseAbi([
+  'function balanceOf(address account) view returns (uint256)',
+  'function transfer(address to, uint256 value) returns (bool)',
+]);
 const ARTIFACTS = join(ROOT, 'engine', 'adapters', 'chain', 'derived', 'artifacts.json');
 
 export interface Artifact {
@@ -48,6 +51,10 @@ export interface ChainHand {
   deploy(from: PrivateKeyAccount, contract: Artifact): Promise<Address>;
   /** Calls a contract in a transaction of its own. */
   send(from: PrivateKeyAccount, to: Address, data: Hex): Promise<void>;
+  /** Sends tokens from a wallet that has them and money for transactions. Hash of the transaction. */
+  pay(from: PrivateKeyAccount, to: string, micros: bigint): Promise<Hex>;
+  /** One empty block. */
+  mine(): Promise<void>;
 }
 
 /** @errors throws when the platform brought no chain of its own */
@@ -60,11 +67,14 @@ export function chainOf(platform: Platform): ChainHand {
   const client = createPublicClient({ transport: http(url), pollingInterval: 50 });
   const writer = (account: PrivateKeyAccount): WalletClient =>
     createWalletClient({ account, chain, transport: http(url) });
-  const fund: ChainHand['fund'] = async (address, micros) => {
-    const gift = { to: address, micros: String(micros), reference: `fund ${address} ${micros}`, with_gas: true };
-    const body = JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'tally_fund', params: [gift] });
+  const ask = async (method: string, params: unknown[]): Promise<void> => {
+    const body = JSON.stringify({ jsonrpc: '2.0', id: 1, method, params });
     const answer = (await (await fetch(url, { method: 'POST', body })).json()) as { error?: { message: string } };
     if (answer.error) throw new Error(answer.error.message);
+  };
+  const fund: ChainHand['fund'] = (address, micros) => {
+    const gift = { to: address, micros: String(micros), reference: `fund ${address} ${micros}`, with_gas: true };
+    return ask('tally_fund', [gift]);
   };
   return {
     url,
@@ -86,5 +96,12 @@ export function chainOf(platform: Platform): ChainHand {
       const hash = await writer(account).sendTransaction({ account, chain, to, data });
       await client.waitForTransactionReceipt({ hash });
     },
+    async pay(account, to, micros) {
+      const call = { address: TOKEN, abi: TOKEN_ABI, functionName: 'transfer', args: [to as Address, micros] } as const;
+      const hash = await writer(account).writeContract({ account, chain, ...call });
+      await client.waitForTransactionReceipt({ hash });
+      return hash;
+    },
+    mine: () => ask('evm_mine', []),
   };
 }

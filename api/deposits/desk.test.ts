@@ -7,7 +7,7 @@ import { startTestChain } from '@tallystick/engine/adapters/chain/testing';
 import { newTestEngine } from '@tallystick/engine/testing';
 import { RULES } from '@tallystick/planes';
 import { ApiRefusal } from '@tallystick/surface';
-import { type Desk, depositAddressFor } from './desk.ts';
+import { type Desk, depositAddressFor, giveDevelopmentMoney } from './desk.ts';
 
 const PRINCIPAL = `eip155:1:0x${'1'.repeat(40)}`;
 const NOT_TAKEN: Outcome = { rejection: 'LIMITED', replayed: false, pos: -1, receiptId: '', atUs: 0n };
@@ -32,4 +32,22 @@ test('an address that could not be assigned is not told; asked again it is, and 
     told.map(({ address }) => address),
     Array(2).fill(chain.depositAddress(PRINCIPAL).toLowerCase()),
   );
+});
+
+test('money that waits for blocks is told with its depth, and no client waits for them by itself', async () => {
+  await using engine = await newTestEngine({ rules: RULES });
+  await using given = await startTestChain();
+  const chain = await openChain(given.config);
+  const pendingAt = async (confirmations: number) => {
+    const desk = { engine, link: { chain: async () => chain }, settings: { config: given.config, confirmations } };
+    const gift = { principal: PRINCIPAL, micros: 5n, reference: 'once' };
+    const fault = await giveDevelopmentMoney(desk as unknown as Desk, gift, 0).catch((found: unknown) => found);
+    assert.ok(fault instanceof ApiRefusal && fault.code === 'DEPOSIT_PENDING', String(fault));
+    return fault.facts;
+  };
+  const { tx, ...waiting } = await pendingAt(3);
+  assert.match(String(tx), /^0x[0-9a-f]{64}$/);
+  assert.deepEqual(waiting, { confirmations: 1, confirmations_needed: 3, retry_after_ms: 60_000 });
+  const deep = await pendingAt(1);
+  assert.deepEqual(deep, { tx, confirmations: 1, confirmations_needed: 1, retry_after_ms: 1_000 });
 });

@@ -13,6 +13,8 @@ import { accepted } from '../outcome.ts';
 const CREDIT_MS_MAX = 15_000;
 const LOOK_EVERY_MS = 50;
 const RETRY_AFTER_MS = 1_000;
+/** Beyond what clients wait for by themselves. */
+const RETRY_WITH_BLOCKS_MS = 60_000;
 const RECEIPTS_PER_LOOK = 100;
 
 export interface Desk {
@@ -53,22 +55,36 @@ export interface Gift {
   reference: string;
 }
 
-/** From the faucet to the caller's address, credited by the watcher like anybody's. @errors refuses when it is not credited in time */
-export async function giveDevelopmentMoney(desk: Desk, { principal, micros, reference }: Gift): Promise<DepositState> {
+/**
+ * From the faucet to the caller's address, credited by the watcher like anybody's.
+ * @errors refuses with how far it is when it is not credited in time
+ */
+export async function giveDevelopmentMoney(
+  desk: Desk,
+  { principal, micros, reference }: Gift,
+  creditMsMax = CREDIT_MS_MAX,
+): Promise<DepositState> {
   const { chain, address } = await depositAddressFor(desk, principal);
   const tx = await askFaucet(desk.settings.config.rpcUrls[0]!, { to: address, micros, reference });
   const [transfer] = await chain.transfersIn(tx, address);
   if (!transfer) throw refuse('DEPOSIT_PENDING', { tx, retry_after_ms: RETRY_AFTER_MS });
   const stream = depositStream(depositIdOf(chain.key, transfer));
-  for (
-    const giveUpAtMs = performance.now() + CREDIT_MS_MAX;
-    performance.now() < giveUpAtMs;
-    await sleep(LOOK_EVERY_MS)
-  ) {
+  for (const giveUpAtMs = performance.now() + creditMsMax; performance.now() < giveUpAtMs; await sleep(LOOK_EVERY_MS)) {
     const state = (await readStream(desk.engine, stream))?.state as unknown as DepositState | undefined;
     if (state?.status === 'credited') return state;
   }
-  throw refuse('DEPOSIT_PENDING', { tx, retry_after_ms: RETRY_AFTER_MS });
+  throw refuse('DEPOSIT_PENDING', { tx, ...(await depthOf(desk, chain, transfer.block.number)) });
+}
+
+/** When the next block comes nobody knows: a client that repeats by itself should not wait for it. */
+async function depthOf({ settings }: Desk, chain: Chain, block: bigint) {
+  const confirmations = Number((await chain.head()).number - block) + 1;
+  const isDeep = confirmations >= settings.confirmations;
+  return {
+    confirmations,
+    confirmations_needed: settings.confirmations,
+    retry_after_ms: isDeep ? RETRY_AFTER_MS : RETRY_WITH_BLOCKS_MS,
+  };
 }
 
 export interface Credit {

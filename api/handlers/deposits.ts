@@ -2,12 +2,13 @@
  * Deposits on a chain: where to, which, and what the platform holds.
  * Promise: figures of the chain and of the ledger are told side by side, never one for the other.
  */
-import { listStreams, type StreamRow } from '@tallystick/engine';
+import type { StreamRow } from '@tallystick/engine';
 import type { Chain, ChainFault } from '@tallystick/engine/adapters/chain';
 import { DepositService, DepositStatus } from '@tallystick/proto';
 import { implement } from '@tallystick/surface';
 import type { DepositState } from '@tallystick/treasury';
 import { connected, type Desk, depositAddressFor } from '../deposits/desk.ts';
+import { depositMeant, listOwnDeposits } from '../deposits/own.ts';
 import { reservesReader } from '../deposits/reserves.ts';
 import { commandFrom, executeFor } from '../outcome.ts';
 import { nextToken, pageOf } from '../page.ts';
@@ -37,19 +38,19 @@ export const depositHandlers = (desk: Desk | undefined) =>
       return { address, network: networkOf(chain), token: chain.config.token, confirmationsNeeded, principal };
     },
     async listDeposits(request, call) {
-      const { engine } = connected(desk);
+      const { engine, settings } = connected(desk);
       const page = pageOf(request, DEPOSITS_PER_PAGE);
-      const owner = call.principal!.id;
       const [rows, head] = await Promise.all([
-        listStreams(engine, { kind: 'deposit', owner, ...page, filter: {} }),
+        listOwnDeposits(engine, call.principal!.id, page),
         headNumber(connected(desk)),
       ]);
-      const deposits = rows.map((row) => chainDeposit(row, head));
+      const deposits = rows.map((row) => chainDeposit(row, { head, confirmationsNeeded: settings.confirmations }));
       return { deposits, nextPageToken: nextToken(page, rows.length, rows.at(-1)?.createdPos) };
     },
     async claimDeposit({ id }, call) {
       const principal = call.principal!.id;
-      const target = { stream: `account:${principal}`, type: 'ClaimDeposit', body: { deposit_id: id } };
+      const body = { deposit_id: await depositMeant(desk, principal, id) };
+      const target = { stream: `account:${principal}`, type: 'ClaimDeposit', body };
       const { answer, receiptId } = await executeFor(connected(desk).engine, call, commandFrom(call, target));
       return { ...depositMessage(answer, principal), receiptId };
     },
@@ -82,7 +83,12 @@ async function headNumber({ link }: Desk): Promise<bigint | undefined> {
     );
 }
 
-function chainDeposit({ state, receiptId }: StreamRow, head: bigint | undefined) {
+interface Depth {
+  head: bigint | undefined;
+  confirmationsNeeded: number;
+}
+
+function chainDeposit({ state, receiptId }: StreamRow, { head, confirmationsNeeded }: Depth) {
   const deposit = state as unknown as DepositState;
   const block = BigInt(deposit.block);
   const status = STATUSES[deposit.status] ?? DepositStatus.UNSPECIFIED;
@@ -98,6 +104,7 @@ function chainDeposit({ state, receiptId }: StreamRow, head: bigint | undefined)
     payee: deposit.payee,
     block,
     ...(head === undefined || !isOnChain || head < block ? {} : { confirmations: head - block + 1n }),
+    confirmationsNeeded,
     seenAt: timestampFromUs(deposit.seen_at_us),
     receiptId,
   };

@@ -24,6 +24,7 @@ import {
   userAccount,
   WORLD_DEPOSITS,
 } from '@tallystick/kernel';
+import { claimRefusal, mayClaim } from './claim.ts';
 import { type DepositState, depositStream } from './deposit.ts';
 
 export type AccountState = {
@@ -197,12 +198,12 @@ function quotedOf({ body }: Command, seen: Seen): JsonObject {
 function claimDeposit(state: AccountState, command: Command, seen: Seen): Decision {
   const id = textIn(command.body, 'deposit_id');
   const found = seen.state(depositStream(id)) as DepositState;
-  const isTheirs = command.principal === principalOf(command) && command.principal.endsWith(`:${found.payer}`);
-  if (!state.is_open || found.status !== 'parked' || !isTheirs) return { rejection: 'NOT_FOUND' };
+  const isCallers = state.is_open && command.principal === state.principal && mayClaim(state.principal, found);
+  if (!isCallers) return { rejection: 'NOT_FOUND' };
   const marker = claimAccount(id);
-  if (seen.availableMicros(marker) !== undefined) return { rejection: 'ALREADY_EXISTS', facts: { id } };
   const amountMicros = BigInt(found.amount_micros);
-  const refusal = amountRefusal(state, amountMicros);
+  const isTaken = seen.availableMicros(marker) !== undefined;
+  const refusal = claimRefusal(found, isTaken) ?? amountRefusal(state, amountMicros);
   if (refusal) return refusal;
   const [debit, credit] = [userAccount(SUSPENSE), userAccount(state.principal)];
   const claimed = { deposit_id: id, amount_micros: String(amountMicros), source: found.rail };

@@ -15,6 +15,7 @@ import {
 } from '@tallystick/kernel';
 import { deciderLaws, type LawCommand } from '@tallystick/kernel/laws';
 import fc from 'fast-check';
+import { claimRefusal } from './claim.ts';
 import {
   type AccountState,
   account,
@@ -104,6 +105,8 @@ const claim = (by = ANN, who = by, id = 'dep_1') => command(`account:${who}`, 'C
 
 const SETUP = [openRail(), openAccount(ANN), openAccount(BOB), openAccount(SUSPENSE)];
 const parked = [...SETUP, see({ principal: SUSPENSE }), credit(SUSPENSE)];
+/** By Ann, to an address of Bob's. */
+const given = see({ payee: MINE, principal: BOB });
 
 function run(...commands: LawCommand[]) {
   const world = memoryWorld(RULES);
@@ -154,8 +157,15 @@ const REFUSALS: [string, LawCommand[], string][] = [
   ['an unseen deposit is lost', [...SETUP, lose()], 'NOT_FOUND'],
   ['somebody else claims', [...parked, claim(BOB)], 'NOT_FOUND'],
   ['somebody claims into another account', [...parked, claim(ANN, BOB)], 'NOT_FOUND'],
-  ['what is not parked is claimed', [...SETUP, see(), credit(), claim()], 'NOT_FOUND'],
-  ['it is claimed twice', [...parked, claim(), claim()], 'NOT_FOUND'],
+  ['nothing that is known is claimed', [...SETUP, claim()], 'NOT_FOUND'],
+  [
+    'what its payer gave to somebody else is claimed',
+    [...SETUP, assign(BOB), given, credit(BOB), claim()],
+    'NOT_FOUND',
+  ],
+  ['what they have already is claimed', [...SETUP, see(), credit(), claim()], 'DEPOSIT_NOT_PARKED'],
+  ['what waits for blocks is claimed', [...SETUP, see({ principal: SUSPENSE }), claim()], 'DEPOSIT_NOT_PARKED'],
+  ['it is claimed twice', [...parked, claim(), claim()], 'DEPOSIT_NOT_PARKED'],
 ];
 
 for (const [what, commands, rejection] of REFUSALS)
@@ -188,6 +198,21 @@ test('a deposit of nobody known is parked, and goes to whoever proves to be its 
   assert.deepEqual([stateOf(world).status, stateOf(world).principal], ['credited', ANN]);
   assert.deepEqual([micros(world, userAccount(ANN)), micros(world, userAccount(SUSPENSE))], [700n, 0n]);
   assert.equal((world.state(`account:${ANN}`) as AccountState).deposited_micros, '700');
+});
+
+test('a claim that comes too early, again or too late is told how far the deposit has come', () => {
+  const waiting = see({ principal: SUSPENSE });
+  const told = (...commands: LawCommand[]) => run(...SETUP, ...commands, claim()).last.facts;
+  assert.deepEqual(
+    [told(waiting), told(waiting, credit(SUSPENSE), claim()), told(waiting, lose())].map((facts) => facts?.['status']),
+    ['seen', 'credited', 'gone'],
+  );
+  const claimed = claimRefusal({ ...deposit.initial, id: 'dep_1', status: 'parked' }, true);
+  assert.deepEqual(
+    claimed?.facts,
+    { id: 'dep_1', status: 'credited' },
+    'a claim that the deposit has not heard of yet',
+  );
 });
 
 test('the chain takes a credited deposit back: the platform bears it, and has it back when it is mined again', () => {

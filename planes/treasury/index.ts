@@ -17,6 +17,7 @@ export {
   isBroadcastEvent,
   NO_BROADCAST,
 } from './broadcast.ts';
+export { mayClaim } from './claim.ts';
 export { type DepositState, type DepositStatus, type Door, deposit, depositIdOf, depositStream } from './deposit.ts';
 export { type LedgerState, ledger } from './ledger.ts';
 export {

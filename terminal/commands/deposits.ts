@@ -14,8 +14,9 @@ import {
   ReservesSchema,
 } from '@tallystick/sdk';
 import { Argument, type Command } from 'commander';
-import type { Column } from '../output/render.ts';
-import { addCommand, given, idOf, onRun, type World, withKey } from './command.ts';
+import type { Column, PlainObject } from '../output/render.ts';
+import { UsageError } from '../text/usage-error.ts';
+import { addCommand, given, onRun, told, type World, withKey } from './command.ts';
 
 const DEPOSIT_COLUMNS: Column[] = [
   { field: 'id', heading: 'DEPOSIT' },
@@ -56,25 +57,46 @@ function addAddress(deposits: Command, world: World): void {
 function addList(deposits: Command, world: World): void {
   const command = addCommand(deposits, {
     usage: 'list',
-    summary: 'deposits, newest first, with those that wait for confirmations',
+    summary: 'deposits, newest first, with those that wait for confirmations or to be claimed',
     examples: ['tally deposits list', 'tally deposits list --json'],
   });
   onRun(world, command, async ({ connect, out }) => {
     const found = await Array.fromAsync((await connect()).deposits.list(), (one) => plain(ChainDepositSchema, one));
-    await out.list('deposits', found, DEPOSIT_COLUMNS);
+    await out.list('deposits', out.isJson ? found : found.map(withDepth), DEPOSIT_COLUMNS);
+    const parked = found.find(({ status }) => status === 'parked');
+    if (parked && !out.isJson)
+      await out.note(
+        `parked: sent by this wallet before it had an account; yours with: tally deposits claim ${parked['id']}`,
+      );
   });
 }
+
+/** While it waits: how many blocks stand on it, of how many. */
+const withDepth = (deposit: PlainObject): PlainObject =>
+  deposit['status'] === 'seen'
+    ? { ...deposit, confirmations: `${deposit['confirmations'] ?? '?'} of ${deposit['confirmations_needed']}` }
+    : deposit;
 
 function addClaim(deposits: Command, world: World): void {
   const command = addCommand(deposits, {
     usage: 'claim',
     summary: 'take a deposit that you sent before the platform knew your address',
-    examples: ['tally deposits claim dep_0192…'],
-  }).addArgument(new Argument('<deposit-id>', 'id of the deposit: dep_…').argParser(idOf('dep')));
+    examples: ['tally deposits claim dep_0192…', 'tally deposits claim 0x5af1…'],
+  }).addArgument(
+    new Argument('<deposit>', 'id of the deposit (dep_…), or hash of the transaction that brought it').argParser(named),
+  );
   onRun<{ key?: string }>(world, withKey(command), async ({ connect, out }, [id], { key }) =>
     out.record(plain(DepositSchema, await (await connect()).deposits.claim(id!, given({ key })))),
   );
 }
+
+const named = told((text: string): string => {
+  if (/^(dep_[0-9a-f]{32}|0x[0-9a-fA-F]{64})$/.test(text)) return text;
+  throw new UsageError(
+    `${text} is neither the id of a deposit nor the hash of a transaction.`,
+    'Write dep_ and 32 hex digits, or 0x and 64.',
+  );
+});
 
 function addReserves(program: Command, world: World): void {
   const command = addCommand(program, {
