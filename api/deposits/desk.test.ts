@@ -1,5 +1,7 @@
 // Where callers are told to pay, on a real chain: nobody is sent to an address that no watcher looks at.
 import assert from 'node:assert/strict';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
 import type { Engine, Outcome } from '@tallystick/engine';
 import { openChain } from '@tallystick/engine/adapters/chain';
@@ -7,7 +9,7 @@ import { startTestChain } from '@tallystick/engine/adapters/chain/testing';
 import { newTestEngine } from '@tallystick/engine/testing';
 import { RULES } from '@tallystick/planes';
 import { ApiRefusal } from '@tallystick/surface';
-import { type Desk, depositAddressFor, giveDevelopmentMoney } from './desk.ts';
+import { askGift, type Desk, depositAddressFor, giveDevelopmentMoney } from './desk.ts';
 
 const PRINCIPAL = `eip155:1:0x${'1'.repeat(40)}`;
 const NOT_TAKEN: Outcome = { rejection: 'LIMITED', replayed: false, pos: -1, receiptId: '', atUs: 0n };
@@ -51,3 +53,19 @@ test('money that waits for blocks is told with its depth, and no client waits fo
   const deep = await pendingAt(1);
   assert.deepEqual(deep, { tx, confirmations: 1, confirmations_needed: 1, retry_after_ms: 1_000 });
 });
+
+const WITHOUT_FAUCET: [code: number, message: string][] = [
+  [-32_601, 'the method tally_fund does not exist/is not available'],
+  [-32_600, 'Unsupported method: tally_fund'],
+];
+for (const [code, message] of WITHOUT_FAUCET)
+  test(`a chain that says "${message}" gives no development money: refused, not asked again`, async () => {
+    const server = createServer((_request, response) => response.end(JSON.stringify({ error: { code, message } })));
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const rpcUrls = [`http://127.0.0.1:${(server.address() as AddressInfo).port}`];
+    const gift = { to: `0x${'1'.repeat(40)}`, micros: 1n, reference: 'once' } as const;
+    const asked = askGift({ settings: { config: { rpcUrls } } } as unknown as Desk, gift);
+    await assert.rejects(asked, (fault) => fault instanceof ApiRefusal && fault.code === 'DEVELOPMENT_ONLY');
+    server.close();
+    server.closeAllConnections();
+  });

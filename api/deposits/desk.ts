@@ -4,7 +4,13 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Engine, FROM_START, readReceipts, readStream } from '@tallystick/engine';
-import { askFaucet, type Chain, type ChainLink, type ChainSettings } from '@tallystick/engine/adapters/chain';
+import {
+  askFaucet,
+  type Chain,
+  type ChainLink,
+  type ChainSettings,
+  type FaucetGift,
+} from '@tallystick/engine/adapters/chain';
 import { microsIn, parseStrict, type Receipt, receiptIdOf } from '@tallystick/kernel';
 import { refuse } from '@tallystick/surface';
 import { addressStream, type DepositState, depositIdOf, depositStream } from '@tallystick/treasury';
@@ -48,6 +54,17 @@ export async function depositAddressFor(
   return { chain, address };
 }
 
+/** Development dollars for an address: the hash of their transaction. @errors refuses where the chain has no faucet */
+export async function askGift({ settings }: Desk, gift: FaucetGift): Promise<`0x${string}`> {
+  const tx = await askFaucet(settings.config.rpcUrls[0]!, gift);
+  if (tx !== undefined) return tx;
+  throw refuse(
+    'DEVELOPMENT_ONLY',
+    {},
+    'the chain of this platform has no faucet: dollars are sent to the deposit address',
+  );
+}
+
 export interface Gift {
   principal: string;
   micros: bigint;
@@ -65,7 +82,7 @@ export async function giveDevelopmentMoney(
   creditMsMax = CREDIT_MS_MAX,
 ): Promise<DepositState> {
   const { chain, address } = await depositAddressFor(desk, principal);
-  const tx = await askFaucet(desk.settings.config.rpcUrls[0]!, { to: address, micros, reference });
+  const tx = await askGift(desk, { to: address, micros, reference });
   const [transfer] = await chain.transfersIn(tx, address);
   if (!transfer) throw refuse('DEPOSIT_PENDING', { tx, retry_after_ms: RETRY_AFTER_MS });
   const stream = depositStream(depositIdOf(chain.key, transfer));

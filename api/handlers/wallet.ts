@@ -2,10 +2,10 @@
  * The caller's own wallet on the platform's chain, and development dollars to pay with.
  * Promise: what it holds is read from the chain; nothing here touches the caller's account but the receipt of the gift.
  */
-import { askFaucet, type Chain } from '@tallystick/engine/adapters/chain';
+import type { Chain } from '@tallystick/engine/adapters/chain';
 import { WalletService } from '@tallystick/proto';
 import { implement, refuse } from '@tallystick/surface';
-import { connected, type Desk } from '../deposits/desk.ts';
+import { askGift, connected, type Desk } from '../deposits/desk.ts';
 import { executeFor } from '../outcome.ts';
 import { networkOf } from './deposits.ts';
 
@@ -22,10 +22,10 @@ export const walletHandlers = ({ development, desk }: WalletOptions) =>
     },
     async fundWallet({ amountMicros }, call) {
       if (!development || !call.remoteIsLoopback) throw refuse('DEVELOPMENT_ONLY');
-      const { engine, link, settings } = connected(desk);
+      const own = connected(desk);
       const principal = call.principal!.id;
       const reference = `wallet ${principal} ${call.idempotencyKey}`;
-      await executeFor(engine, call, {
+      await executeFor(own.engine, call, {
         principal: 'platform',
         key: `gift:${reference}`,
         fingerprint: call.fingerprint,
@@ -35,8 +35,8 @@ export const walletHandlers = ({ development, desk }: WalletOptions) =>
         body: { amount_micros: String(amountMicros), reference },
       });
       const to = addressOf(principal);
-      await askFaucet(settings.config.rpcUrls[0]!, { to, micros: amountMicros, reference });
-      return walletOf(await link.chain(), principal);
+      await askGift(own, { to, micros: amountMicros, reference });
+      return walletOf(await own.link.chain(), principal);
     },
   });
 
