@@ -58,5 +58,9 @@ test('doctor looks at the data folder that it is told, and says where it looked'
   assert.equal((await terminal.run('login', '--new')).code, 0);
   const moved = fake.url.replace('127.0.0.1', 'localhost');
   await writeFile(join(folder, 'run', 'api.json'), JSON.stringify({ url: moved, isolation: 'ns' }));
-  assert.equal((await told('--data', 'elsewhere', '--no-host'))['login']?.state, 'good', 'the login moves with the platform');
+  assert.equal(
+    (await told('--data', 'elsewhere', '--no-host'))['login']?.state,
+    'good',
+    'the login moves with the platform',
+  );
 });
