@@ -133,7 +133,7 @@ test('[I-40] a stranger carries it first, before or after it is bound: one credi
   }
 });
 
-test('[I-14] a meter dies at any point between the binding and the credit: one transfer, one credit', async () => {
+test('[I-14] a meter dies at one point after another between the binding and the credit: one transfer, one credit', async () => {
   await using all = await newWorld();
   const { world, watcher, payer } = all;
   let isThrough = false;

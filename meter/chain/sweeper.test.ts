@@ -4,17 +4,24 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type Engine, listStreams, readBalances } from '@tallystick/engine';
+import { type Engine, listStreams, readBalances, readStream } from '@tallystick/engine';
 import { chainAccount, userAccount } from '@tallystick/kernel';
-import { addressStream, type SweepState, signerStream } from '@tallystick/treasury';
+import { addressStream, type SweepState, signerStream, sweepStream } from '@tallystick/treasury';
 import { pino } from 'pino';
+import type { Address } from 'viem';
+import type { Broadcaster } from './broadcaster.ts';
 import { Sweeper } from './sweeper.ts';
-import { FLOAT_MICROS, fresh, keyOf, newPayoutWorld, type PayoutWorld } from './testing.ts';
+import { FLOAT_MICROS, fresh, keyOf, mortality, newPayoutWorld, type PayoutWorld, untilTrue } from './testing.ts';
+import { newTreasuryWorld } from './treasury-world.ts';
 import { Watcher } from './watcher.ts';
 
 const log = pino({ level: 'silent' });
 const MIN_MICROS = 100n;
-const RELAYER = keyOf('relayer').address.toLowerCase();
+const RELAYER = keyOf('relayer').address.toLowerCase() as Address;
+const PURSE_MICROS = 1_000_000n;
+const POINTS_MAX = 400;
+/** One point in so many; each takes a whole sweep. `TALLY_CRASH_STEP=1` tries all. */
+const POINT_STEP = Number(process.env['TALLY_CRASH_STEP'] ?? 11);
 
 async function depositors(world: PayoutWorld, micros: readonly bigint[]): Promise<string[]> {
   const { chain, test: given } = world;
@@ -202,6 +209,40 @@ test('many payouts at once are signed as far as the dollars reach, and none come
   const held = await Promise.all(to.map((one) => world.chain.balanceOf(one)));
   assert.equal(held.filter((micros) => micros === 150_000n).length, count('final'));
   assert.deepEqual([count('final'), count('held')], [6, 4]);
+});
+
+test('[I-38] a meter dies at one point after another between the plan of a sweep and its end: swept once, and the books agree', async () => {
+  await using world = await newTreasuryWorld();
+  const { engine, chain } = world;
+  const [ann, watcher] = [await world.person(PURSE_MICROS), world.watcher()];
+  const sweeping = async (sweeper: Sweeper, broadcaster: Broadcaster): Promise<void> => {
+    await sweeper.look();
+    for (let look = 0; look < 3; look++) await broadcaster.look(); // signed, final, and nothing left
+  };
+  let [isThrough, sweeps, point] = [false, 0n, 0];
+  for (; !isThrough; point += POINT_STEP) {
+    assert.ok(point < POINTS_MAX, 'it never comes through');
+    await world.test.pay(ann.key, ann.forwarder, MIN_MICROS);
+    await watcher.look();
+    sweeps += 1n;
+    const { mortal, fault, hasDied } = mortality(point);
+    const parts = { engine: mortal(engine), chain: mortal(chain) };
+    const dying = new Sweeper({ ...parts, minMicros: MIN_MICROS, log });
+    await sweeping(dying, world.broadcaster({ ...parts, fault })).catch(() => undefined);
+    isThrough = !hasDied();
+    const [sweeper, broadcaster] = [new Sweeper({ engine, chain, minMicros: MIN_MICROS, log }), world.broadcaster()];
+    const stream = sweepStream(chain.key, String(sweeps));
+    const isFinal = async () => (await readStream(engine, stream))?.state['status'] === 'final';
+    await untilTrue(isFinal, () => sweeping(sweeper, broadcaster));
+    await watcher.look();
+    await sweeping(sweeper, broadcaster);
+    const told = `after a death at point ${point}`;
+    const { chain: there, ledger } = await world.reserves();
+    assert.deepEqual([there, ledger], [[sweeps * MIN_MICROS, 0n], there], told);
+    const [newest] = await listStreams(engine, { kind: 'sweep', limit: 1 });
+    assert.deepEqual([newest?.stream, await chain.transactionCount(RELAYER)], [stream, sweeps], `swept once ${told}`);
+  }
+  assert.ok(point > 100, `only about ${point} points were tried`);
 });
 
 /** A minute passes at every look at it. */

@@ -119,6 +119,9 @@ export interface Mortality {
   hasDied(): boolean;
 }
 
+/** The clock, and what is computed. */
+const ASKS_NOBODY = new Set<string | symbol>(['nowUs', 'saltOf', 'depositAddress']);
+
 export function mortality(point: number | string): Mortality {
   let left = typeof point === 'number' ? point : Number.POSITIVE_INFINITY;
   let isDead = false;
@@ -134,7 +137,7 @@ export function mortality(point: number | string): Mortality {
       get(target, name) {
         const member: unknown = Reflect.get(target, name);
         if (typeof member !== 'function') return member;
-        if (name === 'nowUs') return member.bind(target); // the clock asks nobody
+        if (ASKS_NOBODY.has(name)) return member.bind(target);
         return async (...values: unknown[]) => {
           fault(`before ${String(name)}`);
           const answer: unknown = await (member as (...all: unknown[]) => unknown).apply(target, values);
