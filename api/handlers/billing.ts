@@ -1,5 +1,5 @@
 /**
- * Balances, and development money.
+ * Balances with how long they last, and development money.
  * Promise: a development deposit takes the ledger path of a real one, and exists only where it is allowed.
  */
 import { type Engine, readBalances, readStream } from '@tallystick/engine';
@@ -8,6 +8,7 @@ import { BillingService } from '@tallystick/proto';
 import { type Call, implement, refuse } from '@tallystick/surface';
 import type { AccountState } from '@tallystick/treasury';
 import { creditOf, type Desk, giveDevelopmentMoney } from '../deposits/desk.ts';
+import { burningMachines, forecastMessage, pendingMicros } from '../forecast.ts';
 import { freshId } from '../ids.ts';
 import { executeFor } from '../outcome.ts';
 import { timestampFromUs } from '../view-parts.ts';
@@ -24,7 +25,12 @@ export const billingHandlers = ({ engine, development, desk }: BillingOptions) =
     async getBalance(_request, call) {
       const principal = call.principal!.id;
       const names = [userAccount(principal), withdrawnAccount(principal), withdrawingAccount(principal)];
-      const [rows, head] = await Promise.all([readBalances(engine, names), readStream(engine, `account:${principal}`)]);
+      const [rows, head, machines, pending] = await Promise.all([
+        readBalances(engine, names),
+        readStream(engine, `account:${principal}`),
+        burningMachines(engine, principal),
+        pendingMicros(engine, principal),
+      ]);
       const [account, withdrawn, withdrawing] = names.map((name) => rows.find((row) => row.account === name));
       const balanceMicros = (account?.creditsPostedMicros ?? 0n) - (account?.debitsPostedMicros ?? 0n);
       const depositedMicros = BigInt((head?.state as unknown as AccountState | undefined)?.deposited_micros ?? '0');
@@ -32,15 +38,18 @@ export const billingHandlers = ({ engine, development, desk }: BillingOptions) =
         withdrawn?.availableMicros ?? 0n,
         withdrawing?.availableMicros ?? 0n,
       ];
+      const availableMicros = account?.availableMicros ?? 0n;
       return {
         principal,
         balanceMicros,
         heldMicros: account?.debitsPendingMicros ?? 0n,
-        availableMicros: account?.availableMicros ?? 0n,
+        availableMicros,
         depositedMicros,
         spentMicros: depositedMicros - balanceMicros - withdrawnMicros - withdrawingMicros,
         withdrawnMicros,
         withdrawingMicros,
+        ...forecastMessage(machines, availableMicros, engine.nowUs()),
+        pendingMicros: pending,
       };
     },
     async createDevelopmentDeposit({ amountMicros }, call) {

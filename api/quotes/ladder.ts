@@ -2,14 +2,13 @@
  * Which amounts are offered to somebody who lacks money: what is missing, and what their machines need for some time.
  * Promise: smallest first, none below the platform's smallest payment; one bounded question to the database.
  */
-import { type Engine, listStreams } from '@tallystick/engine';
-import { DEFAULT_POLICY, pricePerMinute, type SandboxState } from '@tallystick/hosting';
+import type { Engine } from '@tallystick/engine';
+import { burnMicrosPerHour, DEFAULT_POLICY, pricePerMinute } from '@tallystick/hosting';
 import { type Command, countIn } from '@tallystick/kernel';
 import type { QuoteOption } from '@tallystick/treasury';
+import { burningMachines } from '../forecast.ts';
 
 const MINUTES_PER_HOUR = 60n;
-/** Machines that are counted; who has more is offered less time than the label says. */
-const MACHINES_MAX = 256;
 /** A whole caller's whole ladder stays below this. */
 export const OPTION_MICROS_MAX = 1_000_000_000_000n;
 
@@ -20,26 +19,20 @@ const STEPS: readonly { label: string; hours: bigint }[] = [
 ];
 
 /** Amounts that differ, from what is missing up to two days of what runs. */
-export function ladderOf(shortfallMicros: bigint, burnMicrosPerMinute: bigint, leastMicros: bigint): QuoteOption[] {
+export function ladderOf(shortfallMicros: bigint, microsPerHour: bigint, leastMicros: bigint): QuoteOption[] {
   const isBelow = shortfallMicros < leastMicros;
   const options = [{ label: isBelow ? 'minimum' : 'shortfall', micros: isBelow ? leastMicros : shortfallMicros }];
   for (const { label, hours } of STEPS) {
-    const micros = shortfallMicros + hours * MINUTES_PER_HOUR * burnMicrosPerMinute;
+    const micros = shortfallMicros + hours * microsPerHour;
     if (micros > options.at(-1)!.micros && micros <= OPTION_MICROS_MAX) options.push({ label, micros });
   }
   return options.map(({ label, micros }) => ({ label, amount_micros: String(micros) }));
 }
 
-/** Micros per minute of all that runs, with the machine that the command asks for. */
+/** Micros per hour of all that burns, with the machine that the command asks for. Who has more than is counted is offered less time. */
 export async function burnOf(engine: Engine, command: Command): Promise<bigint> {
-  const running = await listStreams(engine, {
-    kind: 'sandbox',
-    owner: command.principal,
-    limit: MACHINES_MAX,
-    filter: { status: 'running' },
-  });
-  const prices = running.map(({ state }) => BigInt((state as unknown as SandboxState).price_micros_per_minute));
-  return prices.reduce((sum, price) => sum + price, askedPerMinute(command));
+  const machines = await burningMachines(engine, command.principal);
+  return burnMicrosPerHour(machines) + askedPerMinute(command) * MINUTES_PER_HOUR;
 }
 
 /** As large as anybody may have; the command itself is clamped when it is decided. */

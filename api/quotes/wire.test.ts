@@ -161,7 +161,7 @@ test('a 402 and a success say what the public client reads', () => {
 const LADDERS: [string, [bigint, bigint, bigint], [string, string][]][] = [
   [
     'what is missing, and three times to live',
-    [500_000n, 1_000n, 100_000n],
+    [500_000n, 60_000n, 100_000n],
     [
       ['shortfall', '500000'],
       ['runway_6h', '860000'],
@@ -172,7 +172,7 @@ const LADDERS: [string, [bigint, bigint, bigint], [string, string][]][] = [
   ['nothing runs', [500_000n, 0n, 100_000n], [['shortfall', '500000']]],
   [
     'little is missing: none below the smallest payment',
-    [7n, 47n, 100_000n],
+    [7n, 2_820n, 100_000n],
     [
       ['minimum', '100000'],
       ['safe_floor_48h', '135367'],

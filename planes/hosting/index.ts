@@ -2,14 +2,16 @@
  * The one door of the hosting plane: jobs, sandboxes and the leases of their minutes.
  * Promise: nothing here reads a clock or the world; money moves only as postings that a decision returns.
  */
+export { unfunded, waitingFor } from './access.ts';
 export type { ClampState } from './clamp.ts';
 export type { EgressState } from './egress-state.ts';
 export type { StopReason } from './ending.ts';
+export { BURNING, burnMicrosPerHour, fundedUntilUs } from './forecast.ts';
 export { type FundingState, funding, fundingStream, WAITING_MAX, type WaitingSandbox } from './funding.ts';
 export { IMAGES, type Image } from './images.ts';
 export { job } from './job.ts';
 export type { AttachedSandbox, JobState, JobStatus } from './job-state.ts';
-export { lostAfterMs, REPORT_ALLOWANCE_MS, renewBeforeMs, START_ALLOWANCE_MS } from './lease.ts';
+export { graceEndsUs, lostAfterMs, REPORT_ALLOWANCE_MS, renewBeforeMs, START_ALLOWANCE_MS } from './lease.ts';
 export { type Allowance, allowanceOf, DEFAULT_POLICY, type HostingPolicy, type Tier } from './policy.ts';
 export { pricePerMinute, pricePerQuantum } from './price.ts';
 export { type ProviderState, type ProviderStatus, provider, providerStream } from './provider.ts';

@@ -20,7 +20,7 @@ import {
 import { Argument, type Command } from 'commander';
 import type { Io } from '../io.ts';
 import type { Out } from '../output/out.ts';
-import { type Column, printable } from '../output/render.ts';
+import { type Column, cellText, type PlainObject, printable, recordText } from '../output/render.ts';
 import { pinPayee } from '../payments/limits-file.ts';
 import {
   findAddress,
@@ -37,6 +37,8 @@ import { readPassphrase } from '../wallet/passphrase.ts';
 import { createWallet, openWallet, walletExists } from '../wallet/wallet.ts';
 import { addCommand, duration, given, idOf, onRun, type Run, type World, withKey } from './command.ts';
 
+const MS_PER_MINUTE = 60_000;
+
 const KEY_COLUMNS: Column[] = [
   { field: 'id', heading: 'KEY' },
   { field: 'label', heading: 'LABEL' },
@@ -52,12 +54,32 @@ export function addAccountCommands(program: Command, world: World): void {
   addWhoami(program, world);
   const balance = addCommand(program, {
     usage: 'balance',
-    summary: 'what is there, held, spent',
+    summary: 'what is there, held, spent, and how long it lasts',
     examples: ['tally balance', 'tally balance --json'],
   });
-  onRun(world, balance, async (run) => run.out.record(plain(BalanceSchema, await (await run.connect()).balance())));
+  onRun(world, balance, tellBalance);
   addDeposit(program, world);
   addKeys(program, world);
+}
+
+/** Data in full; for people the forecast is one sentence. */
+async function tellBalance({ connect, out, io }: Run): Promise<void> {
+  const value = plain(BalanceSchema, await (await connect()).balance());
+  const { burn_micros_per_hour: _, funded_until: __, pending_micros: ___, ...amounts } = value;
+  const lines = [recordText(amounts, out.colours), forecastText(value, io.nowMs())];
+  await out.say(value, lines.filter(Boolean).join('\n'));
+}
+
+/** How long it lasts at what runs now, and what is on its way; empty when nothing of that is to be told. */
+function forecastText({ burn_micros_per_hour, funded_until, pending_micros }: PlainObject, nowMs: number): string {
+  const burn = cellText('burn_micros_per_hour', burn_micros_per_hour);
+  const leftMs = Math.max(0, Date.parse(String(funded_until)) - nowMs);
+  const wholeMinutesMs = leftMs - (leftMs % MS_PER_MINUTE);
+  const lasts = funded_until
+    ? `at ${burn} an hour it lasts ${cellText('left_ms', wholeMinutesMs)}, until ${cellText('', funded_until)}`
+    : '';
+  const more = pending_micros ? `${cellText('pending_micros', pending_micros)} more waits for confirmations` : '';
+  return [lasts, more].filter(Boolean).join('; ');
 }
 
 interface LoginOptions {
