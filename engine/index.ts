@@ -5,6 +5,7 @@
 export { type Audit, type AuditMark, type AuditOptions, type AuditProgress, auditShard } from './audit.ts';
 export { createEngine, type Engine, type EngineOptions } from './commit/engine.ts';
 export { Fault } from './fault.ts';
+export { noteMoment, readMoment } from './moments.ts';
 export { Newcomers, type NewcomersQuery } from './newcomers.ts';
 export { type Delivery, type Handler, type OutboxOptions, runOutbox } from './outbox.ts';
 export type { Outcome } from './outcome.ts';

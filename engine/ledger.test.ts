@@ -300,6 +300,7 @@ describe('attacks', () => {
     'timer',
     'outbox',
     'consumer',
+    'moment',
   ];
   const SQL_ATTACKS: string[] = [
     'update engine.account set credits_posted = credits_posted + 1',
@@ -336,6 +337,7 @@ describe('attacks', () => {
   }
 
   const OF_THE_METER = [
+    `select engine.note_moment(0::smallint, 'x', 1)`,
     'select * from engine.timer',
     'select * from engine.outbox',
     `select engine.take_outbox(0::smallint, '{x}', 1, 1, '00000000-0000-0000-0000-000000000000', 1)`,

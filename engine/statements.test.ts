@@ -12,6 +12,7 @@ const OF_THE_METER_ALONE = new Set([
   'postponeOutbox',
   'waitingWork',
   'keepTickets',
+  'noteMoment',
 ]);
 
 for (const role of ['api', 'meter'] as const) {

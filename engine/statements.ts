@@ -123,6 +123,8 @@ export const STATEMENTS = {
     trialBalance: TRIAL_BALANCE,
     readCursor: 'select pos from engine.consumer where shard = $1::smallint and name = $2::text',
     advanceCursor: 'select engine.advance_consumer($1::smallint, $2::text, $3::bigint)',
+    noteMoment: 'select engine.note_moment($1::smallint, $2::text, $3::bigint)',
+    readMoment: 'select at_us from engine.moment where shard = $1::smallint and name = $2::text',
     auditShard: 'select head, at_us, frontier from engine.shard where shard = $1::smallint',
     auditHeads: `select stream, owner, version, receipt_seq, encode(receipt_hash, 'hex') as hash, state from engine.stream_head
       where shard = $1::smallint`,

@@ -71,3 +71,27 @@ test('development money that waits for blocks ends the command with how far it i
   for (const words of [TX, /confirmations 1$/m, /confirmations needed|confirmations_needed 3$/m, 'tally deposits list'])
     assert.match(err, new RegExp(words, 'm'), err);
 });
+
+const RESERVES = {
+  ...{ network: 'eip155:1', token: '0x1', treasury: '0x2', block: 7, reserves: [], is_equal: true, own_micros: 0 },
+  withdrawals_stopped: false,
+};
+const CHECK = { block: 5, is_equal: true, missing_micros: 0, receipt_id: '' };
+const [SINCE, RECORDED, LOOKED] = [15, 16, 17].map((hour) => `2026-11-21T${hour}:00:00Z`);
+const checked = { ...RESERVES, last_check: { ...CHECK, since: SINCE, checked_at: RECORDED } };
+const TEXTS: [what: string, reserves: object, text: RegExp][] = [
+  ['nobody has looked', RESERVES, /^ledger and chain agree$/m],
+  [
+    'only what is on record',
+    checked,
+    new RegExp(`agree; on record since ${SINCE}: nothing missing .recorded ${RECORDED}:`),
+  ],
+  [
+    'the last look',
+    { ...checked, looked_at: LOOKED },
+    new RegExp(`the platform itself looked last ${LOOKED}; on record`),
+  ],
+];
+for (const [what, reserves, text] of TEXTS)
+  test(`reserves say when the platform looked: ${what}`, async () =>
+    assert.match((await hear(() => Response.json(reserves), 'reserves')).err, text));

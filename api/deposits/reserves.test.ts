@@ -1,12 +1,14 @@
 // What the public is told of reserves, on a real chain: equal books, and no more questions than there is money to ask for.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { noteMoment } from '@tallystick/engine';
 import { type Chain, openChain } from '@tallystick/engine/adapters/chain';
 import { startTestChain, withBalances } from '@tallystick/engine/adapters/chain/testing';
 import { newTestEngine } from '@tallystick/engine/testing';
 import type { JsonObject } from '@tallystick/kernel';
 import { RULES } from '@tallystick/planes';
-import { addressStream, depositIdOf, depositStream, railStream } from '@tallystick/treasury';
+import { addressStream, depositIdOf, depositStream, railStream, reservesMoment } from '@tallystick/treasury';
+import { timestampFromUs } from '../view-parts.ts';
 import type { Desk } from './desk.ts';
 import { reservesReader } from './reserves.ts';
 
@@ -52,6 +54,8 @@ async function newScene() {
       };
       return () => ask(depositStream(depositIdOf(chain.key, { tx, ordinal })), 'SeeDeposit', seen);
     },
+    /** What a meter notes. */
+    looked: (atUs: bigint) => noteMoment(engine, reservesMoment(chain.key), atUs),
     async [Symbol.asyncDispose]() {
       await engine[Symbol.asyncDispose]();
       await given[Symbol.asyncDispose]();
@@ -97,4 +101,12 @@ test('what nobody sees for a moment is told as a difference', async () => {
   await scene.pay(scene.treasury);
   const { isEqual, reserves } = await scene.reader(async () => undefined)();
   assert.deepEqual([isEqual, reserves[0]!.pendingMicros, reserves[0]!.chainMicros], [false, 0n, 300n]);
+});
+
+test('when the platform itself looked last is told, and nothing before it did', async () => {
+  await using scene = await newScene();
+  const read = scene.reader(async () => undefined);
+  assert.equal('lookedAt' in (await read()), false);
+  await scene.looked(1_700_000_000_000_000n);
+  assert.deepEqual(((await read()) as { lookedAt?: unknown }).lookedAt, timestampFromUs(1_700_000_000_000_000n));
 });

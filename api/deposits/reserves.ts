@@ -9,6 +9,7 @@ import {
   Newcomers,
   PAGE_MAX,
   readBalances,
+  readMoment,
   readStream,
   type StreamRow,
   streamsOfStatus,
@@ -21,6 +22,7 @@ import {
   RESERVE_PARTS,
   type ReservePart,
   railStream,
+  reservesMoment,
   type WithdrawalState,
 } from '@tallystick/treasury';
 import { timestampFromUs } from '../view-parts.ts';
@@ -81,7 +83,9 @@ async function readReserves(engine: Engine, chain: Chain, funded: Funded) {
     isEqual,
     ownMicros,
   };
-  return { ...figures, ...(row ? checkOf(row) : {}) };
+  const lookedAtUs = await readMoment(engine, reservesMoment(chain.key));
+  const looked = lookedAtUs === undefined ? {} : { lookedAt: timestampFromUs(lookedAtUs) };
+  return { ...figures, ...looked, ...(row ? checkOf(row) : {}) };
 }
 
 /** What the meter recorded last. */

@@ -4,9 +4,10 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { readMoment, readStream } from '@tallystick/engine';
 import { type Chain, ChainFault } from '@tallystick/engine/adapters/chain';
 import { withBalances } from '@tallystick/engine/adapters/chain/testing';
-import { railStream, signerStream } from '@tallystick/treasury';
+import { railStream, reservesMoment, signerStream } from '@tallystick/treasury';
 import { type Logger, pino } from 'pino';
 import { Addresses } from './addresses.ts';
 import { ReserveCheck } from './reserve-check.ts';
@@ -304,4 +305,36 @@ test('a reserve that cannot be looked at for long is told once, and again when i
   await check.check(head);
   await check.check(head);
   assert.deepEqual([told.length, /not held against/.test(told[0]!), /again/.test(told[1]!)], [2, true, true]);
+});
+
+test('a look that counts is noted, not more often than every ten seconds; one that does not count is not', async () => {
+  await using world = await newTreasuryWorld();
+  const { engine, chain } = world;
+  await lookAt(world.watcher());
+  const noted = () => readMoment(engine, reservesMoment(chain.key));
+  const first = await noted();
+  assert.ok(first !== undefined && first <= engine.nowUs());
+  let [nowMs, isAway] = [0, false];
+  const balanceOf: Chain['balanceOf'] = (address, block) =>
+    isAway ? Promise.reject(new ChainFault('unreachable', 'away')) : chain.balanceOf(address, block);
+  const check = new ReserveCheck({
+    ...{ engine, chain: withBalances(chain, balanceOf), addresses: new Addresses(chain.key) },
+    ...{ confirmations: 1, log: pino({ level: 'silent' }), nowMs: () => nowMs },
+  });
+  const head = await chain.head();
+  const version = (await readStream(engine, railStream(chain.key)))!.version;
+  await check.check(head);
+  const second = await noted();
+  assert.ok(second! > first!);
+  nowMs = 9_999;
+  await check.check(head);
+  assert.equal(await noted(), second);
+  [nowMs, isAway] = [10_000, true];
+  await assert.rejects(check.check(head), ChainFault);
+  await check.check({ ...head, number: head.number + 1n });
+  assert.equal(await noted(), second);
+  isAway = false;
+  await check.check(head);
+  assert.ok((await noted())! > second!);
+  assert.equal((await readStream(engine, railStream(chain.key)))!.version, version, 'and leaves no receipt');
 });

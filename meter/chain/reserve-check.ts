@@ -3,7 +3,7 @@
  * Promise: the chain's side belongs to one block that stands, the ledger's to one moment, or the look does not count; what differs is
  * said aloud and on record, and so is it when no look counts for long.
  */
-import { type Engine, PAGE_MAX, readBalances, readStream, streamsOfStatus } from '@tallystick/engine';
+import { type Engine, noteMoment, PAGE_MAX, readBalances, readStream, streamsOfStatus } from '@tallystick/engine';
 import { type BlockRef, type Chain, ChainFault, type TransferSeen } from '@tallystick/engine/adapters/chain';
 import { chainAccount, depositAccount } from '@tallystick/kernel';
 import {
@@ -15,6 +15,7 @@ import {
   type ReservePart,
   railStream,
   reservesAnswer,
+  reservesMoment,
   unexplainedMicros,
   type WithdrawalState,
 } from '@tallystick/treasury';
@@ -27,6 +28,8 @@ import { REORG_BLOCKS_MAX } from './marks.ts';
 const RECORD_EVERY_US = 3_600_000_000n;
 /** Nobody has a key of deposit addresses: they are all asked only so often while nothing arrives there. */
 const FORWARDERS_EVERY_MS = 60_000;
+/** That a look counted is noted so often: looks may come several times a second. */
+const NOTE_EVERY_MS = 10_000;
 /** Without a look that counts for so long, somebody is told. */
 const UNCHECKED_MS_MAX = 600_000;
 
@@ -71,6 +74,7 @@ export class ReserveCheck {
   readonly #nowMs: () => number;
   #forwarders: { mark: string; micros: bigint; atMs: number } | undefined;
   #countedAtMs: number;
+  #notedAtMs = Number.NEGATIVE_INFINITY;
   #isUnchecked = false;
 
   constructor(options: ReserveCheckOptions) {
@@ -86,10 +90,18 @@ export class ReserveCheck {
    */
   async check(upTo: BlockRef): Promise<void> {
     try {
-      if (await this.#look(upTo)) this.#countedAtMs = this.#nowMs();
+      if (await this.#look(upTo)) await this.#count();
     } finally {
       this.#tellWhenUnchecked();
     }
+  }
+
+  async #count(): Promise<void> {
+    const { engine, chain } = this.#options;
+    this.#countedAtMs = this.#nowMs();
+    if (this.#countedAtMs - this.#notedAtMs < NOTE_EVERY_MS) return;
+    await noteMoment(engine, reservesMoment(chain.key), engine.nowUs());
+    this.#notedAtMs = this.#countedAtMs;
   }
 
   /** The ledger is read first: whatever is in it by then stands in a block up to the one that is pinned after. */

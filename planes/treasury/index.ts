@@ -57,6 +57,7 @@ export {
   type ReservePart,
   type ReservesSeen,
   reservesAnswer,
+  reservesMoment,
   unexplainedMicros,
 } from './reserves.ts';
 export { type SignerState, signer, signerStream } from './signer.ts';

@@ -54,6 +54,9 @@ export const LOOKS_SHORT_MAX = 2;
 /** Nothing is signed when the last recorded look is older: the meter records one an hour, however little it says. */
 export const RESERVES_AGE_US_MAX = 7_200_000_000n;
 
+/** Under which name it is noted when the last look came to an answer, recorded or not. */
+export const reservesMoment = (rail: string): string => `reserves:${rail}`;
+
 /** What a look at the ledger is compared with. */
 export const reservesReads = (rail: string): { accounts: string[] } => ({
   accounts: RESERVE_PARTS.map((part) => chainAccount(rail, part)),

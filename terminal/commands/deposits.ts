@@ -116,15 +116,20 @@ function addReserves(program: Command, world: World): void {
   });
 }
 
-/** Agreement now, and what the platform's own checks found last. */
-function reservesText({ isEqual, withdrawalsStopped, lastCheck, ownMicros }: Reserves): string {
+/** Agreement now, when the platform itself looked last, and what it recorded. */
+function reservesText(found: Reserves): string {
+  const { isEqual, withdrawalsStopped, ownMicros } = found;
   const now = isEqual ? 'ledger and chain agree' : 'LEDGER AND CHAIN DIFFER';
-  const { checked_at, since } = lastCheck ? plain(ReserveCheckSchema, lastCheck) : {};
-  const missing =
-    lastCheck && lastCheck.missingMicros > 0n ? `${formatUsd(lastCheck.missingMicros)} missing` : 'nothing missing';
-  const checked = lastCheck
-    ? `; last recorded ${String(checked_at)} (each change, and once an hour): ${missing} since ${String(since)}`
-    : '';
   const own = ownMicros > 0n ? `; ${formatUsd(ownMicros)} of it is the platform’s own` : '';
-  return `${now}${own}${checked}${withdrawalsStopped ? '; WITHDRAWALS ARE STOPPED' : ''}`;
+  return `${now}${own}${lookedText(found)}${withdrawalsStopped ? '; WITHDRAWALS ARE STOPPED' : ''}`;
+}
+
+function lookedText(found: Reserves): string {
+  const { looked_at } = plain(ReservesSchema, found);
+  const looked = looked_at ? `; the platform itself looked last ${String(looked_at)}` : '';
+  const { lastCheck } = found;
+  if (!lastCheck) return looked;
+  const { checked_at, since } = plain(ReserveCheckSchema, lastCheck);
+  const missing = lastCheck.missingMicros > 0n ? `${formatUsd(lastCheck.missingMicros)} missing` : 'nothing missing';
+  return `${looked}; on record since ${String(since)}: ${missing} (recorded ${String(checked_at)}: at each change, and once an hour)`;
 }
