@@ -1,5 +1,5 @@
 /**
- * Where a wallet's passphrase comes from: the environment, a private file, or whoever sits at the keyboard.
+ * Where a wallet's passphrase comes from: the environment, a private file, a keychain, or whoever sits at the keyboard.
  * Promise: it is never shown, never an argument, and never asked for where nobody can answer.
  */
 
@@ -7,9 +7,11 @@ import { resolve } from 'node:path';
 import { askHidden } from '../hidden-prompt.ts';
 import { type Io, write } from '../io.ts';
 import { UsageError } from '../text/usage-error.ts';
+import { passphraseFrom } from './passphrase-command.ts';
 import { readPrivateFile } from './private-files.ts';
 
-const WAYS = 'Set TALLY_PASSPHRASE or TALLY_PASSPHRASE_FILE, or give --passphrase-file FILE (mode 0600).';
+const WAYS =
+  'Set TALLY_PASSPHRASE, TALLY_PASSPHRASE_FILE or TALLY_PASSPHRASE_COMMAND, or give --passphrase-file FILE (mode 0600).';
 
 const WHY_NEW =
   'A passphrase encrypts the new wallet on this computer. Nobody can recover it: without it the wallet is lost.\n';
@@ -30,6 +32,8 @@ async function findPassphrase(io: Io, file: string | undefined, isNew: boolean):
   if (told !== undefined) return told;
   const named = io.env['TALLY_PASSPHRASE_FILE'];
   if (named) return readPassphraseFile(resolve(io.folder, named));
+  const command = io.env['TALLY_PASSPHRASE_COMMAND'];
+  if (command) return passphraseFrom(command, io.folder);
   if (!io.stdin.isTTY) throw new UsageError('The wallet needs a passphrase and nobody can be asked.', WAYS);
   if (!isNew) return ask(io, 'Passphrase of the wallet: ');
   await write(io.stderr, WHY_NEW);
