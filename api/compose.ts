@@ -6,6 +6,7 @@ import { createEngine, type Engine, readStream, streamReader } from '@tallystick
 import { ChainLink } from '@tallystick/engine/adapters/chain';
 import { localProvider, type Provider } from '@tallystick/engine/adapters/provider';
 import { openDatabase } from '@tallystick/engine/database';
+import type { SettingError } from '@tallystick/engine/program';
 import type { SandboxState } from '@tallystick/hosting';
 import { logKeyFromSeed, signingKeyFromSeed } from '@tallystick/kernel';
 import { RULES } from '@tallystick/planes';
@@ -63,9 +64,13 @@ export interface Api extends AsyncDisposable {
   url: string;
   /** Where the ports of sandboxes are reached. */
   portsUrl: string;
+  /** Resolves when the chain turns out not to be what the settings say: the program must end. Else never. */
+  refused: Promise<SettingError>;
 }
 
+/** @errors rejects with SettingError when the chain that is set is not what the settings say */
 export async function startApi(settings: ApiSettings, log: Logger): Promise<Api> {
+  const link = await linkOf(settings);
   const url = process.env['DATABASE_URL'];
   const database = await openDatabase(url ? { url } : { folder: settings.dataFolder });
   const logKey = logKeyFromSeed(settings.origin, settings.logSeed);
@@ -76,14 +81,19 @@ export async function startApi(settings: ApiSettings, log: Logger): Promise<Api>
     localProvider({ socketPath: settings.wardenSocket, callerKey: signingKeyFromSeed(settings.callerSeed) });
   const [provider, watching] = [reach(), reach()];
   const activity = watchActivity(engine);
-  const desk = await openDesk(settings, engine);
+  const desk = link && settings.chain && { engine, link, settings: settings.chain };
+  const end = new AbortController();
+  const opening = link?.open(end.signal);
   const gas = settings.till && desk && gasGauge(desk.link, settings.till.relayer);
   const server = await serve(settings, { engine, provider, watching, activity, desk, gas }, log);
   return {
     url: server.url,
     portsUrl: server.portsUrl,
+    refused: link?.refused ?? new Promise(() => undefined),
     async [Symbol.asyncDispose]() {
+      end.abort();
       await server.close();
+      await opening;
       await stopWatching();
       await engine[Symbol.asyncDispose]();
       await Promise.all([provider.close(), watching.close()]);
@@ -102,12 +112,11 @@ interface Parts {
   gas: GasGauge | undefined;
 }
 
-/** @errors throws when the chain that is set is not what the settings say */
-async function openDesk({ chain: settings }: ApiSettings, engine: Engine): Promise<Desk | undefined> {
-  if (!settings) return undefined;
-  const link = new ChainLink(settings.config);
-  await link.check();
-  return { engine, link, settings };
+/** Before anything else is opened: undefined where no chain is set. */
+async function linkOf({ chain }: ApiSettings): Promise<ChainLink | undefined> {
+  const link = chain && new ChainLink(chain.config);
+  await link?.check();
+  return link;
 }
 
 async function serve(
@@ -197,7 +206,7 @@ function implementations(settings: ApiSettings, parts: Parts) {
     jobHandlers(engine),
     quoteHandlers(engine, till),
     sandboxHandlers({ engine, provider, providerName, quantumMsDefault, graceMs, till }),
-    execHandlers(engine, provider, watching),
+    execHandlers({ engine, provider, watching, till }),
     fileHandlers(engine, provider),
     pathHandlers(engine, provider),
     watchHandlers({ engine, provider, watching, activity }),

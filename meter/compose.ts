@@ -6,6 +6,7 @@ import { createEngine, runOutbox, runTimers, statusReader, ticketKeeper } from '
 import { ChainLink, type ChainSettings } from '@tallystick/engine/adapters/chain';
 import { localProvider, type Provider } from '@tallystick/engine/adapters/provider';
 import { openDatabase } from '@tallystick/engine/database';
+import type { SettingError } from '@tallystick/engine/program';
 import { logKeyFromSeed, signingKeyFromSeed } from '@tallystick/kernel';
 import { RULES } from '@tallystick/planes';
 import type { Logger } from 'pino';
@@ -23,7 +24,14 @@ import { reconcileSnapshots, snapshotHandlers, TAKE_LEASE_MS } from './snapshots
 
 const TIMER_EVERY_MS = 25;
 
-export async function startMeter(settings: MeterSettings, log: Logger): Promise<AsyncDisposable> {
+export interface Meter extends AsyncDisposable {
+  /** Resolves when the chain turns out not to be what the settings say: the program must end. Else never. */
+  refused: Promise<SettingError>;
+}
+
+/** @errors rejects with SettingError when the chain that is set is not what the settings say */
+export async function startMeter(settings: MeterSettings, log: Logger): Promise<Meter> {
+  const link = await linkOf(settings);
   const url = process.env['DATABASE_URL'];
   const database = await openDatabase(url ? { url } : { folder: settings.dataFolder });
   const logKey = logKeyFromSeed(settings.origin, settings.logSeed);
@@ -38,11 +46,8 @@ export async function startMeter(settings: MeterSettings, log: Logger): Promise<
     keepTicket: ticketKeeper(engine),
     statusOf: statusReader(engine),
   };
-  if (settings.chain) assertChainKeys(settings.chain.config, settings.chainKeys);
-  const link = settings.chain && new ChainLink(settings.chain.config);
   const watcher = new Poke();
   const wish: MarkWish = { upTo: -1n };
-  await link?.check();
   const end = new AbortController();
   const { signal } = end;
   const onError = (fault: unknown): void => log.warn({ fault: String(fault) }, 'will be tried again');
@@ -66,6 +71,7 @@ export async function startMeter(settings: MeterSettings, log: Logger): Promise<
       : []),
   ];
   return {
+    refused: link?.refused ?? new Promise(() => undefined),
     async [Symbol.asyncDispose]() {
       end.abort();
       await Promise.all([provider.close(), starting.close(), keeping.close()]);
@@ -74,6 +80,15 @@ export async function startMeter(settings: MeterSettings, log: Logger): Promise<
       await engine[Symbol.asyncDispose]();
     },
   };
+}
+
+/** Before anything else is opened: undefined where no chain is set. */
+async function linkOf({ chain, chainKeys }: MeterSettings): Promise<ChainLink | undefined> {
+  if (!chain) return undefined;
+  assertChainKeys(chain.config, chainKeys);
+  const link = new ChainLink(chain.config);
+  await link.check();
+  return link;
 }
 
 const watching = ({ confirmations, startBlock, pollMs }: ChainSettings) => ({

@@ -1,8 +1,9 @@
 /**
  * The meter program: reads its settings, sells and delivers minutes until it is told to stop.
- * Promise: one JSON line on standard output once it works; whatever it leaves undone the next meter finds in the database.
+ * Promise: one JSON line on standard output once it works; whatever it leaves undone the next meter finds in the database. A chain that
+ * turns out not to be what the settings say ends it with one line.
  */
-import { announceReady, startOrTell, untilStopped } from '@tallystick/engine/program';
+import { announceReady, SettingError, startOrTell, tellAndExit, untilStopped } from '@tallystick/engine/program';
 import { pino } from 'pino';
 import { startMeter } from './compose.ts';
 import { readMeterSettings } from './settings.ts';
@@ -13,6 +14,9 @@ const log = pino({ name: 'meter' }, pino.destination(STDERR));
 const stopped = untilStopped();
 const meter = await startOrTell(async () => startMeter(readMeterSettings(process.env), log));
 announceReady({ program: 'meter' });
-const reason = await stopped;
-log.info({ reason }, 'stopping');
+const end = await Promise.race([stopped, meter.refused]);
+if (end instanceof SettingError)
+  log.fatal({ setting: end.message }, 'stopping: the chain is not what the settings say');
+else log.info({ reason: end }, 'stopping');
 await meter[Symbol.asyncDispose]();
+if (end instanceof SettingError) tellAndExit(end);

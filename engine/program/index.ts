@@ -8,6 +8,7 @@ export {
   seedSetting,
   startOrTell,
   switchSetting,
+  tellAndExit,
   textSetting,
   urlSetting,
 } from './settings.ts';

@@ -22,9 +22,14 @@ export async function startOrTell<T>(start: () => Promise<T>): Promise<T> {
     return await start();
   } catch (fault) {
     if (!(fault instanceof SettingError)) throw fault;
-    process.stderr.write(`${fault.message}\n`);
-    process.exit(EXIT_SETTING);
+    return tellAndExit(fault);
   }
+}
+
+/** Ends a program that a wrong setting keeps from going on, with one line on standard error. */
+export function tellAndExit({ message }: SettingError): never {
+  process.stderr.write(`${message}\n`);
+  process.exit(EXIT_SETTING);
 }
 
 /** @errors throws naming the variable when it is unset and has no fallback. */

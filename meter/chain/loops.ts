@@ -11,6 +11,7 @@ import {
   type RoleSigner,
   roleSigner,
 } from '@tallystick/engine/adapters/chain';
+import { SettingError } from '@tallystick/engine/program';
 import { BROADCAST_TOPIC } from '@tallystick/treasury';
 import type { Logger } from 'pino';
 import { Broadcaster } from './broadcaster.ts';
@@ -53,9 +54,13 @@ export interface ChainLoopsOptions {
   log: Logger;
 }
 
-/** @errors throws Error when a key is not the one that the settings say, before anything is started */
+/** @errors throws SettingError when a key is not the one that the settings say, before anything is started */
 export function assertChainKeys(places: ChainSettings['config'], keys: ChainKeys): void {
-  signersOf({ chainId: 1, config: places }, keys);
+  try {
+    signersOf({ chainId: 1, config: places }, keys);
+  } catch (fault) {
+    throw new SettingError((fault as Error).message, { cause: fault });
+  }
 }
 
 /** All of them run until the signal aborts. */

@@ -9,25 +9,18 @@ import {
   type Hex,
   keccak256,
   type PublicClient,
-  parseAbi,
   toBytes,
 } from 'viem';
 import { artifactOf } from './artifacts.ts';
 import { balancesReader, type ReadBalances } from './balances.ts';
 import { type ContractWallets, contractWalletsOf } from './contract-wallet.ts';
-import { agreed, type BlockRef, ChainFault, clientsOf, commonHead, headerOf } from './endpoints.ts';
+import { assertContracts } from './contracts.ts';
+import { agreed, type BlockRef, clientsOf, commonHead, headerOf } from './endpoints.ts';
 import { type ChainSender, senderOf } from './sender.ts';
 import { type TransferSeen, transfersIn, transfersOf } from './transfers.ts';
 
 const GENESIS_DIGITS = 16;
 const HEX_PREFIX_CHARS = 2;
-export const TOKEN_DECIMALS = 6;
-
-const TOKEN_ABI = parseAbi([
-  'function name() view returns (string)',
-  'function version() view returns (string)',
-  'function decimals() view returns (uint8)',
-]);
 
 export interface ChainConfig {
   /** JSON-RPC endpoints; all of them are asked, and must agree. */
@@ -66,7 +59,7 @@ export interface Chain extends ChainSender, ContractWallets {
   balancesOf: ReadBalances;
 }
 
-/** @errors rejects with ChainFault: `misconfigured` names what the token says and what the settings say */
+/** @errors rejects with ChainFault: `misconfigured` names the setting, what it must be and what the chain says */
 export async function openChain(config: ChainConfig): Promise<Chain> {
   const clients = clientsOf(config.rpcUrls);
   const chainId = await agreed(clients, 'chain id', (client) => client.getChainId());
@@ -75,7 +68,7 @@ export async function openChain(config: ChainConfig): Promise<Chain> {
     'genesis hash',
     async (client) => (await client.getBlock({ blockNumber: 0n })).hash,
   );
-  await assertToken(clients, config);
+  await assertContracts(clients, config);
   const key = `eip155:${chainId}/${genesis.slice(HEX_PREFIX_CHARS, HEX_PREFIX_CHARS + GENESIS_DIGITS)}`;
   return chainOf(clients, config, { key, chainId });
 }
@@ -117,22 +110,3 @@ export function depositAddressOf(
 }
 
 export const saltOf = (principal: string): Hex => keccak256(toBytes(principal));
-
-/** Signatures over another name or version would all be refused by the token. */
-async function assertToken(clients: PublicClient[], { token, tokenName, tokenVersion }: ChainConfig): Promise<void> {
-  const code = await agreed(clients, `code of ${token}`, (client) => client.getCode({ address: token }));
-  if (code === undefined) throw new ChainFault('misconfigured', `no contract stands at the token's address ${token}`);
-  const read = (functionName: 'name' | 'version' | 'decimals') =>
-    agreed(clients, `token's ${functionName}`, (client) =>
-      client.readContract({ address: token, abi: TOKEN_ABI, functionName }),
-    );
-  const [name, version, decimals] = [await read('name'), await read('version'), await read('decimals')];
-  const wrong = [
-    ['name', name, tokenName],
-    ['version', version, tokenVersion],
-    ['decimals', decimals, TOKEN_DECIMALS],
-  ].find(([, found, wanted]) => found !== wanted);
-  if (!wrong) return;
-  const [what, found, wanted] = wrong;
-  throw new ChainFault('misconfigured', `the token ${token} says its ${what} is ${found}; the settings say ${wanted}`);
-}

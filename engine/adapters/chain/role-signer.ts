@@ -54,9 +54,13 @@ export function roleSigner({ role, seed, chainId, places }: RoleSignerOptions): 
   const account = privateKeyToAccount(`0x${Buffer.from(seed).toString('hex')}`);
   const address = account.address.toLowerCase() as Address;
   if (role === 'treasury' && !isSame(address, places.treasury))
-    throw new Error(`the treasury's key is of ${address}; the treasury is ${places.treasury}`);
+    throw new Error(
+      `the setting CHAIN_TREASURY_KEY_FILE holds the key of ${address}; the treasury is ${places.treasury} (CHAIN_TREASURY)`,
+    );
   if (role === 'relayer' && isSame(address, places.treasury))
-    throw new Error('the relayer must have a key of its own: this one is the treasury’s');
+    throw new Error(
+      `the setting CHAIN_RELAYER_KEY_FILE holds the key of CHAIN_TREASURY, ${address}; it must be a key of its own`,
+    );
   return { role, address, sign: (call, terms) => sign({ account, role, chainId, places }, call, terms) };
 }
 
