@@ -41,9 +41,9 @@ async function executeFunded(engine: Engine, command: Command): Promise<Outcome>
 }
 
 /** No link of the key is left: nobody is asked to pay for what can never be carried out under it. */
-export const usedUp = ({ facts = {} }: Outcome): Error =>
+export const usedUp = ({ rejection, facts = {} }: Outcome): Error =>
   refuse(
-    'INSUFFICIENT_FUNDS',
+    rejection as ErrorCodeName,
     facts,
     `There was not enough money ${REPEATS_UNFUNDED_MAX} times under this Idempotency-Key: use a new key; what was paid is in the account.`,
   );
@@ -69,7 +69,13 @@ export async function newestTry(engine: Engine, command: Command, first: Outcome
   return link === undefined ? { link: 0, outcome: first } : { link, outcome: made.get(linkOf(command, link))! };
 }
 
-export const isUnfunded = ({ rejection }: Outcome): boolean => rejection === 'INSUFFICIENT_FUNDS';
+/** Refusals that money undoes: the same key is tried again. */
+const WANT_OF_MONEY: ReadonlySet<string | undefined> = new Set<ErrorCodeName>([
+  'INSUFFICIENT_FUNDS',
+  'SANDBOX_UNFUNDED',
+]);
+
+export const isUnfunded = ({ rejection }: Outcome): boolean => WANT_OF_MONEY.has(rejection);
 
 const isUnfundedRepeat = (outcome: Outcome): boolean => outcome.replayed && isUnfunded(outcome);
 

@@ -29,6 +29,18 @@ const ended: Scene = (b) => {
   stoppingNow(b);
   b.ended('stopped_by_owner', 0);
 };
+/** Its one step is over, and the account covers no other. */
+const unpaid: Scene = (b) => {
+  b.openJob();
+  b.openSandbox({ quantum_ms: 60_000, cpu_millis: 2_000, ram_mib: 8_192, disk_mib: 0 });
+  b.started();
+  b.pass(60_000);
+};
+const frozen: Scene = (b) => {
+  unpaid(b);
+  b.report('ReportFrozen', { at_us: b.sandbox().paid_until_us });
+};
+const UNFUNDED = { sandbox: SANDBOX, ends_at: '2026-01-01T00:03:00.000Z', required_micros: '1600' };
 const stoppedJob: Scene = (b) => {
   job(b);
   b.ask(OWNER, `job:${JOB}`, 'StopJob');
@@ -343,6 +355,24 @@ const ROWS: [string, Scene | undefined, Act, string, JsonObject?][] = [
     'SANDBOX_NOT_RUNNING',
     { status: 'starting', stop_reason: '' },
   ],
+  ['StartExec: no money', frozen, use('StartExec', EXEC), 'SANDBOX_UNFUNDED', UNFUNDED],
+  [
+    'StartExec: no money, and not heard to stand still yet',
+    unpaid,
+    use('StartExec', EXEC),
+    'SANDBOX_UNFUNDED',
+    UNFUNDED,
+  ],
+  [
+    'StartExec: stands still although it is paid',
+    (b) => {
+      running(b);
+      b.report('ReportFrozen', { at_us: String(b.nowUs) });
+    },
+    use('StartExec', EXEC),
+    'SANDBOX_NOT_RUNNING',
+    { status: 'frozen', stop_reason: '' },
+  ],
   ['StartExec: ended', ended, use('StartExec', EXEC), 'SANDBOX_ENDED', { stop_reason: 'stopped_by_owner' }],
   [
     'StartExec: in flight',
@@ -378,6 +408,10 @@ const ROWS: [string, Scene | undefined, Act, string, JsonObject?][] = [
   ],
   ['RecordUpload: a stranger', running, use('RecordUpload', UPLOAD, STRANGER), 'NOT_FOUND'],
   ['RecordUpload: stopping', stoppingNow, use('RecordUpload', UPLOAD), 'SANDBOX_NOT_RUNNING', NOT_RUNNING],
+  ['RecordUpload: no money', frozen, use('RecordUpload', UPLOAD), 'SANDBOX_UNFUNDED', UNFUNDED],
+  ['SendSecrets: no money', frozen, use('SendSecrets', SECRETS), 'SANDBOX_UNFUNDED', UNFUNDED],
+  ['RecordActivity: no money', frozen, use('RecordActivity', { cause: 'list' }), 'SANDBOX_UNFUNDED', UNFUNDED],
+  ['RecordActivity: no money, a stranger', frozen, use('RecordActivity', { cause: 'list' }, STRANGER), 'NOT_FOUND'],
   ['SendSecrets: a stranger', running, use('SendSecrets', SECRETS, STRANGER), 'NOT_FOUND'],
   ['SendSecrets: another life', running, use('SendSecrets', { ...SECRETS, incarnation: 2 }), 'NOT_FOUND'],
   ['SendSecrets: stopping', stoppingNow, use('SendSecrets', SECRETS), 'SANDBOX_NOT_RUNNING', NOT_RUNNING],

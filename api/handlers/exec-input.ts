@@ -9,7 +9,7 @@ import type { ExecService } from '@tallystick/proto';
 import { type Handlers, refuse } from '@tallystick/surface';
 import { askProvider } from '../provider-refusal.ts';
 import { execMessage } from '../views/exec.ts';
-import { readySandbox } from './ready-sandbox.ts';
+import { workingSandbox } from './working-sandbox.ts';
 
 /** One piece; a longer input is sent in several. */
 export const STDIN_PIECE_BYTES_MAX = 256 * 1024;
@@ -20,7 +20,7 @@ type InputHandlers = Pick<Handlers<typeof ExecService>, 'writeExecStdin' | 'resi
 
 export const execInputHandlers = (engine: Engine, provider: Provider): InputHandlers => ({
   async writeExecStdin({ id, execId, end, at, writer }, call) {
-    await readySandbox(engine, call, id);
+    await workingSandbox(engine, call, id);
     const bytes = await pieceOf(call.body);
     const place = at === undefined ? undefined : { writer: writer || WRITER_DEFAULT, at: Number(at) };
     const { position } = await askProvider('EXEC_REFUSED', {}, () =>
@@ -29,7 +29,7 @@ export const execInputHandlers = (engine: Engine, provider: Provider): InputHand
     return { sandboxId: id, execId, position: BigInt(position) };
   },
   async resizeExec({ id, execId, columns, rows }, call) {
-    await readySandbox(engine, call, id);
+    await workingSandbox(engine, call, id);
     const view = await askProvider('EXEC_REFUSED', {}, () => provider.resizeExec(id, execId, { columns, rows }));
     return execMessage(id, view, undefined, '');
   },

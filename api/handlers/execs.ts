@@ -10,21 +10,31 @@ import { implement, refuse } from '@tallystick/surface';
 import { recordedExecs } from '../exec-records.ts';
 import { execIdOf } from '../ids.ts';
 import { askProvider } from '../provider-refusal.ts';
+import type { Till } from '../quotes/till.ts';
 import { execMessage } from '../views/exec.ts';
 import { execInputHandlers } from './exec-input.ts';
 import { receiptAndStart } from './exec-start.ts';
 import { readySandbox } from './ready-sandbox.ts';
 import { checkReleased } from './secrets.ts';
+import { workingSandbox } from './working-sandbox.ts';
 
 const WAIT_MS_DEFAULT = 10_000;
 const OUTPUT_BYTES_MAX = 1024 * 1024;
 
-/** `watching` reaches the same machine and is used for what may wait long. */
-export const execHandlers = (engine: Engine, provider: Provider, watching: Provider) =>
+export interface ExecOptions {
+  engine: Engine;
+  provider: Provider;
+  /** Reaches the same machine and is used for what may wait long. */
+  watching: Provider;
+  /** Absent where nobody can pay for a request. */
+  till: Till | undefined;
+}
+
+export const execHandlers = ({ engine, provider, watching, till }: ExecOptions) =>
   implement(ExecService, {
     async execSandbox(request, call) {
       const { id, secrets, sensitive } = request;
-      await readySandbox(engine, call, id);
+      await workingSandbox(engine, call, id, till);
       await checkReleased(provider, id, secrets, sensitive);
       const execId = request.execId || execIdOf(call.principal!.id, call.idempotencyKey);
       const timeoutMs = request.timeoutMs === undefined ? undefined : Number(request.timeoutMs);
@@ -73,7 +83,7 @@ export const execHandlers = (engine: Engine, provider: Provider, watching: Provi
     },
     ...execInputHandlers(engine, provider),
     async signalExec({ id, execId, signal }, call) {
-      await readySandbox(engine, call, id);
+      await workingSandbox(engine, call, id);
       const view = await askProvider('EXEC_REFUSED', {}, () => provider.signalExec(id, execId, signal));
       return execMessage(id, view, undefined, '');
     },

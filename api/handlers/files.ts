@@ -12,7 +12,7 @@ import { commandFrom, executeFor } from '../outcome.ts';
 import { spoolBody, UPLOAD_BYTES_MAX } from '../spool.ts';
 import { tarContent } from '../tar-content.ts';
 import { timestampFromUs } from '../view-parts.ts';
-import { readySandbox } from './ready-sandbox.ts';
+import { workingSandbox } from './working-sandbox.ts';
 
 const BYTES_PER_MIB = 1024 * 1024;
 
@@ -30,7 +30,7 @@ function rangeOf(offset: bigint, length: bigint | undefined): ByteRange | undefi
 export const fileHandlers = (engine: Engine, provider: Provider) =>
   implement(FileService, {
     async uploadFile({ id, path, unpack }, call) {
-      const { disk_mib: diskMib } = await readySandbox(engine, call, id);
+      const { disk_mib: diskMib } = await workingSandbox(engine, call, id);
       if (!call.body)
         throw refuseInvalid([
           { pointer: '', detail: 'the request needs a body: the bytes to write', rule: 'body.required' },
@@ -57,14 +57,14 @@ export const fileHandlers = (engine: Engine, provider: Provider) =>
     async downloadFile({ id, path, pack, offset, length }, call) {
       const range = rangeOf(offset, length);
       if (pack && range) throw refuseInvalid([PART_OF_A_TREE]);
-      await readySandbox(engine, call, id);
+      await workingSandbox(engine, call, id);
       const stream = await askFiles({ path }, () =>
         pack ? provider.getTree(id, path) : provider.getFile(id, path, range),
       );
       return { stream };
     },
     async listFiles({ id, path }, call) {
-      await readySandbox(engine, call, id);
+      await workingSandbox(engine, call, id);
       const { entries, truncated } = await askFiles({ path }, () => provider.listFiles(id, path || '.'));
       return {
         truncated,

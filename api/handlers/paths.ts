@@ -11,7 +11,7 @@ import { askFiles } from '../file-refusal.ts';
 import { changeIdOf } from '../ids.ts';
 import { commandFrom, executeFor } from '../outcome.ts';
 import { timestampFromUs } from '../view-parts.ts';
-import { readySandbox } from './ready-sandbox.ts';
+import { workingSandbox } from './working-sandbox.ts';
 
 export const pathHandlers = (engine: Engine, provider: Provider) => {
   const change = async (
@@ -19,7 +19,7 @@ export const pathHandlers = (engine: Engine, provider: Provider) => {
     { id, cause, asked }: { id: string; cause: string; asked: { path: string; target?: string } & JsonObject },
     make: (changeId: string) => Promise<PathChanged>,
   ) => {
-    await readySandbox(engine, call, id);
+    await workingSandbox(engine, call, id);
     const command = commandFrom(call, { stream: `sandbox:${id}`, type: 'RecordActivity', body: { cause, ...asked } });
     const { receiptId } = await executeFor(engine, call, command);
     const { path, target = '' } = asked;
@@ -29,7 +29,7 @@ export const pathHandlers = (engine: Engine, provider: Provider) => {
   };
   return implement(PathService, {
     async statPath({ id, path, digest }, call) {
-      await readySandbox(engine, call, id);
+      await workingSandbox(engine, call, id);
       const told = await askFiles({ path }, () => provider.statPath(id, path, digest));
       return {
         sandboxId: id,

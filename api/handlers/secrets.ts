@@ -10,6 +10,7 @@ import { commandFrom, executeFor } from '../outcome.ts';
 import { askProvider } from '../provider-refusal.ts';
 import { timestampFromUs } from '../view-parts.ts';
 import { readySandbox } from './ready-sandbox.ts';
+import { workingSandbox } from './working-sandbox.ts';
 
 export const secretHandlers = (engine: Engine, provider: Provider) =>
   implement(SecretService, {
@@ -25,7 +26,7 @@ export const secretHandlers = (engine: Engine, provider: Provider) =>
     },
     async releaseSecrets(request, call) {
       const { id } = request;
-      await readySandbox(engine, call, id);
+      await workingSandbox(engine, call, id);
       const order = orderOf(request);
       const body = {
         incarnation: order.incarnation,

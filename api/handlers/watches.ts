@@ -12,8 +12,8 @@ import { commandFrom, executeFor } from '../outcome.ts';
 import { askProvider } from '../provider-refusal.ts';
 import type { WatchActivity } from '../watch-activity.ts';
 import { fileEventMessage } from '../watch-topic.ts';
-import { readySandbox } from './ready-sandbox.ts';
 import { ownSandbox } from './sandboxes.ts';
+import { workingSandbox } from './working-sandbox.ts';
 
 export interface WatchOptions {
   engine: Engine;
@@ -26,7 +26,7 @@ export interface WatchOptions {
 export const watchHandlers = ({ engine, provider, watching, activity }: WatchOptions) =>
   implement(WatchService, {
     async openWatch({ id, path, recursive }, call) {
-      await readySandbox(engine, call, id);
+      await workingSandbox(engine, call, id);
       const body = { cause: 'watch', path, recursive };
       const command = commandFrom(call, { stream: `sandbox:${id}`, type: 'RecordActivity', body });
       const { receiptId } = await executeFor(engine, call, command);

@@ -3,7 +3,7 @@
  * Promise: asked anew for every request, and now and then for what stays connected; without a credential nothing is learned.
  */
 import type { IncomingHttpHeaders } from 'node:http';
-import { openPortsAt, type SandboxState } from '@tallystick/hosting';
+import { openPortsAt, type SandboxState, unfunded } from '@tallystick/hosting';
 import type { Authenticate } from '@tallystick/surface';
 import { apiKeyIn, cookieIn, isForeignPage, LINK_COOKIE } from './heads.ts';
 import type { Exposure, LinkSigner } from './link.ts';
@@ -29,6 +29,8 @@ export interface Admitted {
   recordEveryMs: number;
   /** By API key: may also open plain streams. */
   isOwner: boolean;
+  /** The machine stands still for want of money: nothing new reaches it, and what is connected goes on with it. */
+  isUnfunded: boolean;
 }
 
 /** Why not: `who` without a valid credential, `where` for the owner of a port that is not open, `page` for a foreign page. */
@@ -82,18 +84,16 @@ export async function admit(
     const principal = await authenticate(apiKey);
     if (!principal?.scopes.has(PORTS_SCOPE)) return { refused: 'who' };
     if (!known?.exposure || known.state.owner !== principal.id) return { refused: 'where' };
-    return {
-      exposure: known.exposure,
-      owner: known.state.owner,
-      recordEveryMs: recordEveryMs(known.state),
-      isOwner: true,
-    };
+    return admitted(options, known.state, known.exposure, true);
   }
   if (token === undefined || !known?.exposure || !links.opens(token, known.exposure)) return { refused: 'who' };
-  return {
-    exposure: known.exposure,
-    owner: known.state.owner,
-    recordEveryMs: recordEveryMs(known.state),
-    isOwner: false,
-  };
+  return admitted(options, known.state, known.exposure, false);
 }
+
+const admitted = ({ nowUs }: GateOptions, state: SandboxState, exposure: Exposure, isOwner: boolean): Admitted => ({
+  exposure,
+  owner: state.owner,
+  recordEveryMs: recordEveryMs(state),
+  isOwner,
+  isUnfunded: unfunded(state, nowUs()) !== undefined,
+});

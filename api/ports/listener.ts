@@ -54,10 +54,11 @@ interface Parts extends PortListenerOptions {
   traffic: Traffic;
 }
 
-type Status = 400 | 401 | 403 | 404 | 502 | 503;
+type Status = 400 | 401 | 402 | 403 | 404 | 502 | 503;
 const WORDS: Record<Status, string> = {
   400: 'Only WebSocket and tally-port connections are understood.',
   401: 'This port needs the link, or an API key of its owner with the scope sandboxes:ports.',
+  402: 'The sandbox stands still because its account has no money: top it up, and it goes on at once.',
   403: 'A page of another host may not use this port with your link.',
   404: 'This port is not open.',
   502: 'Nothing in the sandbox answers on this port.',
@@ -128,6 +129,7 @@ async function answer(parts: Parts, request: IncomingMessage, response: ServerRe
   const credentials = credentialsIn(request.headers);
   const admitted = await admitFor(parts, place, credentials, request);
   if ('refused' in admitted) return refuse(response, REFUSAL[admitted.refused]);
+  if (admitted.isUnfunded) return refuse(response, stillStatus(admitted));
   const passage = passageOf(parts, place, credentials, admitted, () => response.destroy());
   const end = parts.traffic.begin(passage);
   response.on('close', end);
@@ -135,6 +137,9 @@ async function answer(parts: Parts, request: IncomingMessage, response: ServerRe
   const onBytes = (): void => parts.traffic.note(passage);
   await carryRequest({ asked: request, origin: originOf(parts, request), stream, onBytes }, response);
 }
+
+/** Why it stands still is its owner's affair alone. */
+const stillStatus = ({ isOwner }: Admitted): Status => (isOwner ? 402 : 503);
 
 const originOf = ({ places }: Parts, { socket, headers }: IncomingMessage) => ({
   address: socket.remoteAddress ?? '',
@@ -201,6 +206,7 @@ async function upgrade(parts: Parts, request: IncomingMessage, socket: Duplex, h
   const admitted = await admitFor(parts, place, credentials, request);
   if ('refused' in admitted) return refuseBare(socket, REFUSAL[admitted.refused]);
   if (wanted === STREAM_PROTOCOL && !admitted.isOwner) return refuseBare(socket, 401);
+  if (admitted.isUnfunded) return refuseBare(socket, stillStatus(admitted));
   const passage = passageOf(parts, place, credentials, admitted, () => socket.destroy());
   const end = parts.traffic.begin(passage);
   socket.on('close', end);

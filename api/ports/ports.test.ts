@@ -155,6 +155,24 @@ describe('the listener for ports', () => {
       assert.equal((await ask(port, '/', headers())).status, status);
     });
 
+  test('a machine without money takes nothing new: its owner is told why, a visitor is not', async () => {
+    const before = sandbox;
+    sandbox = { ...before, ...{ is_unfunded: true, status: 'frozen', paid_until_us: '0', grace_ms: 5_000 } };
+    try {
+      const [own, linked] = [await ask(PRIVATE, '/', bearer(OWNER_KEY)), await ask(LINKED, '/', { cookie })];
+      assert.deepEqual([own.status, linked.status], [402, 503]);
+      assert.match(own.text, /no money/);
+      assert.doesNotMatch(linked.text, /money/);
+      const upgrade = { cookie, connection: 'Upgrade', upgrade: 'websocket' };
+      const socket = send(LINKED, { path: '/ws', headers: upgrade });
+      socket.end();
+      assert.equal(((await once(socket, 'response')) as [IncomingMessage])[0].statusCode, 503);
+    } finally {
+      sandbox = before;
+    }
+    assert.equal((await ask(PRIVATE, '/', bearer(OWNER_KEY))).status, 200, 'as soon as it is paid');
+  });
+
   test('[I-30] a link becomes a cookie that no script reads, and leaves no token in the address', async () => {
     const opened = await ask(LINKED, LINK_PATH + tokenFor(ports[0]!));
     assert.deepEqual([opened.status, opened.headers.location], [303, '/']);

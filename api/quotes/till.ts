@@ -4,10 +4,13 @@
  * is under way nobody is asked to pay again.
  */
 import type { Engine, Outcome } from '@tallystick/engine';
+import { burnMicrosPerHour } from '@tallystick/hosting';
 import { type Command, type JsonObject, microsIn, timeTextOf } from '@tallystick/kernel';
+import type { ErrorCodeName } from '@tallystick/proto';
 import { type Call, refuse } from '@tallystick/surface';
 import { depositStream, type QuoteOption, type QuoteState } from '@tallystick/treasury';
 import type { Desk } from '../deposits/desk.ts';
+import { burningMachines } from '../forecast.ts';
 import {
   type Accepted,
   accepted,
@@ -124,7 +127,32 @@ async function tellPayment(engine: Engine, call: Call, quote: QuoteState): Promi
   if (done) call.setHeader('payment-response', paymentResponse(done));
 }
 
+/** As what a lack of money is told, and what is said besides the amounts. */
+export interface Lack {
+  code: ErrorCodeName;
+  facts: JsonObject;
+}
+
+/** Without which a request cannot even be asked. */
+export interface Need {
+  lack: Lack;
+  requiredMicros: bigint;
+  /** Asked after the balance: what was short may be short because it was paid with meanwhile. */
+  isStill: () => Promise<boolean>;
+}
+
+const SHORT: Lack = { code: 'INSUFFICIENT_FUNDS', facts: {} };
+
+/** What a refusal for want of money says of amounts. */
+export const amountsOf = (requiredMicros: bigint, shortMicros: bigint): JsonObject => ({
+  required_micros: String(requiredMicros),
+  available_micros: String(requiredMicros - shortMicros),
+  shortfall_micros: String(shortMicros),
+});
+
 interface Price {
+  /** Absent: as that of any request that costs money. */
+  lack?: Lack;
   requiredMicros: bigint;
   shortMicros: bigint;
   /** Asked for when a new offer is made. */
@@ -135,16 +163,12 @@ interface Price {
 
 /** The 402 itself, with the offer that stands. */
 async function priced(till: Till, call: Call, price: Price): Promise<Error> {
-  const { requiredMicros, shortMicros, options, earlier } = price;
+  const { lack = SHORT, requiredMicros, shortMicros, options, earlier } = price;
   const { desk, gas, publicUrl } = till;
-  const amounts: JsonObject = {
-    required_micros: String(requiredMicros),
-    available_micros: String(requiredMicros - shortMicros),
-    shortfall_micros: String(shortMicros),
-  };
+  const amounts: JsonObject = { ...lack.facts, ...amountsOf(requiredMicros, shortMicros) };
   if (!(await gas.isEnough())) {
     const standing = await quoteOf(desk.engine, call);
-    return standing && isUnderWay(standing) ? settling(standing) : refuse('INSUFFICIENT_FUNDS', amounts);
+    return standing && isUnderWay(standing) ? settling(standing) : refuse(lack.code, amounts);
   }
   const quote = await offer(desk, call, options);
   if (quote.status !== 'open') return settling(quote);
@@ -160,7 +184,33 @@ async function priced(till: Till, call: Call, price: Price): Promise<Error> {
     'payment-required': paymentRequired(quote, desk.settings.config, url),
     ...(done ? { 'payment-response': paymentResponse(done) } : {}),
   };
-  return refuse('INSUFFICIENT_FUNDS', facts, undefined, { headers });
+  return refuse(lack.code, facts, undefined, { headers });
+}
+
+/**
+ * Money that a request needs before it can be asked: nothing of the request is on record yet, and it is carried out afterwards under its
+ * own key like any other. Resolves when the account has so much, or it is needed no more.
+ * @errors throws the lack with what can be paid, IDEMPOTENCY_KEY_REUSED, PAYMENT_INVALID, PAYMENT_SETTLING
+ */
+export async function fundFirst(till: Till, call: Call, { lack, requiredMicros, isStill }: Need): Promise<void> {
+  const { engine } = till.desk;
+  const { id } = call.principal!;
+  const standing = await quoteOf(engine, call);
+  if (standing && standing.fingerprint !== call.fingerprint)
+    throw refuse('IDEMPOTENCY_KEY_REUSED', { first_command: 'OfferQuote', first_receipt: '' });
+  const shortNow = async (): Promise<bigint> => requiredMicros - (await availableMicros(engine, id));
+  const earlier = await paid(till, call, call.paymentSignature, async () => (await shortNow()) > 0n);
+  const shortMicros = await shortNow();
+  if (shortMicros <= 0n || !(await isStill())) return;
+  const options = async (): Promise<QuoteOption[]> =>
+    ladderOf(shortMicros, burnMicrosPerHour(await burningMachines(engine, id)), till.leastMicros);
+  throw await priced(till, call, { lack, requiredMicros, shortMicros, options, earlier });
+}
+
+/** Says by which payment the caller's request was paid for, if by one. */
+export async function tellPaid({ desk: { engine } }: Till, call: Call): Promise<void> {
+  const quote = await quoteOf(engine, call);
+  if (quote) await tellPayment(engine, call, quote);
 }
 
 /** Money for the caller's own account and nothing else. Resolves with the deposit's stream. @errors as `executeCharging` */

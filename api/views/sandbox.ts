@@ -2,8 +2,8 @@
  * A sandbox's state as the message that callers see.
  * Promise: nothing is computed here that a receipt does not hold.
  */
-import type { SandboxState } from '@tallystick/hosting';
-import { OnEnd, SandboxStatus, SecurityMode, StopReason } from '@tallystick/proto';
+import { graceEndsUs, type SandboxState, waitingFor } from '@tallystick/hosting';
+import { OnEnd, SandboxStatus, SecurityMode, StopReason, WaitingFor } from '@tallystick/proto';
 import { optionalInt64, optionalTime, timestampFromUs } from '../view-parts.ts';
 import { egressPolicyMessage } from './egress.ts';
 import { clampMessage } from './job.ts';
@@ -33,6 +33,7 @@ export function sandboxMessage(sandbox: SandboxState, receiptId: string) {
     spentMicros: charged - refunded,
     refundedMicros: refunded,
     ...timesOf(sandbox),
+    ...needsOf(sandbox),
     clamps: sandbox.clamps.map(clampMessage),
     receiptId,
   };
@@ -61,6 +62,17 @@ const shapeOf = (sandbox: SandboxState) => ({
   ramMib: sandbox.ram_mib,
   diskMib: sandbox.disk_mib,
 });
+
+const WAITING = { funds: WaitingFor.FUNDS, lease: WaitingFor.LEASE };
+
+function needsOf(sandbox: SandboxState) {
+  const what = waitingFor(sandbox);
+  if (what === undefined) return { waitingFor: WaitingFor.UNSPECIFIED };
+  return {
+    waitingFor: WAITING[what],
+    ...(what === 'funds' ? { fundsUntil: timestampFromUs(graceEndsUs(sandbox)) } : {}),
+  };
+}
 
 const timesOf = (sandbox: SandboxState) => ({
   ttlMs: BigInt(sandbox.ttl_ms),

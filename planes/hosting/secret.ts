@@ -8,7 +8,7 @@ import { activity, done, notUsable } from './use.ts';
 
 /** Handed to the machine sealed; whether it took them, its own answer tells. */
 export function sendSecrets(state: SandboxState, command: Command, seen: Seen): Decision {
-  const refused = notUsable(state, command);
+  const refused = notUsable(state, command, seen);
   if (refused) return refused;
   const { body } = command;
   const sent = { sealing_key: textIn(body, 'sealing_key'), secrets: (body['secrets'] as Json[]).map(commitmentIn) };

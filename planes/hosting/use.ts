@@ -22,7 +22,7 @@ import {
   suspended,
   textIn,
 } from '@tallystick/kernel';
-import { NOT_FOUND, notOwner, notProvider, notRunning } from './access.ts';
+import { NOT_FOUND, notOwner, notProvider, notRunning, unfunded } from './access.ts';
 import { type Bound, type Clamped, clamp, countClamp, ruleOf, spendClamp } from './clamp.ts';
 import { stopping } from './ending.ts';
 import type { JobState } from './job-state.ts';
@@ -55,15 +55,15 @@ export function activity(
   };
 }
 
-export const notUsable = (state: SandboxState, command: Command): Rejection | undefined =>
-  notOwner(state, command) ?? notRunning(state, 'running');
+export const notUsable = (state: SandboxState, command: Command, { atUs }: Seen): Rejection | undefined =>
+  notOwner(state, command) ?? unfunded(state, atUs) ?? notRunning(state, 'running');
 
 export function done(state: SandboxState, event: DomainEvent): Decision {
   return { events: [event], answer: { sandbox: evolveSandbox(state, event) } };
 }
 
 export function startExec(state: SandboxState, command: Command, seen: Seen): Decision {
-  const refused = notUsable(state, command);
+  const refused = notUsable(state, command, seen);
   if (refused) return refused;
   const { body } = command;
   const execId = textIn(body, 'exec_id');
@@ -107,7 +107,7 @@ export function finishExec(state: SandboxState, command: Command, seen: Seen): D
 }
 
 export function recordUpload(state: SandboxState, command: Command, seen: Seen): Decision {
-  const refused = notUsable(state, command);
+  const refused = notUsable(state, command, seen);
   if (refused) return refused;
   const { body } = command;
   const uploaded = {
@@ -122,7 +122,9 @@ export function recordUpload(state: SandboxState, command: Command, seen: Seen):
 /** Reading and watching; the caller says it at most now and then. */
 export function recordActivity(state: SandboxState, command: Command, seen: Seen): Decision {
   const cause = textIn(command.body, 'cause');
-  return notUsable(state, command) ?? done(state, { type: 'ActivityRecorded', body: activity(state, seen, cause) });
+  return (
+    notUsable(state, command, seen) ?? done(state, { type: 'ActivityRecorded', body: activity(state, seen, cause) })
+  );
 }
 
 export function touchSandbox(state: SandboxState, command: Command, seen: Seen): Decision {

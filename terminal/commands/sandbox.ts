@@ -6,7 +6,7 @@
 import { plain, type Sandbox, SandboxSchema, type SandboxState } from '@tallystick/sdk';
 import { Argument, type Command, Option } from 'commander';
 import type { Out } from '../output/out.ts';
-import { type Column, recordText } from '../output/render.ts';
+import { type Column, cellText, type PlainObject, recordText } from '../output/render.ts';
 import {
   addCommand,
   amount,
@@ -177,7 +177,15 @@ async function tell(
 async function show(out: Out, state: SandboxState): Promise<void> {
   const value = plain(SandboxSchema, state);
   const hasEnded = value['stopped_at'] !== null;
-  await out.say(value, recordText(hasEnded ? value : { ...value, ran_ms: null }, out.colours));
+  const lines = [recordText(hasEnded ? value : { ...value, ran_ms: null }, out.colours), wayOnText(value)];
+  await out.say(value, lines.filter(Boolean).join('\n'));
+}
+
+/** What lets a machine go on that lacks money; empty for any other. */
+function wayOnText({ waiting_for, status, funds_until }: PlainObject): string {
+  if (waiting_for !== 'funds') return '';
+  const what = status === 'frozen' ? 'It stands still for want of money' : 'Its next minute is not covered';
+  return `${what}: until ${cellText('', funds_until)} a deposit or \`tally top-up\` lets it go on at once.`;
 }
 
 function addExtend(sandbox: Command, world: World): void {
