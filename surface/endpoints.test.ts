@@ -210,6 +210,7 @@ const PRINCIPAL = `eip155:1:0x${'a'.repeat(40)}`;
 const VALID_BODIES: Readonly<Record<string, object>> = {
   ContributeFunds: { amount_micros: 1, reason: 'because' },
   WriteOffFunds: { amount_micros: 1, reason: 'because' },
+  RescanDeposits: { from_block: 1, reason: 'because' },
   CreateNonce: { address: `0x${'a'.repeat(40)}` },
   VerifyLogin: { message: 'm', signature: '0xab' },
   CreateDevelopmentDeposit: { amount_micros: 1 },

@@ -37,7 +37,11 @@ const CLAIMS: readonly Claim[] = [
   { name: 'long', isAlone: true, msMax: LONG_MS_MAX, owns: (file) => file.endsWith(LONG_SUFFIX) },
   { name: 'acceptance', isAlone: true, msMax: ACCEPTANCE_MS_MAX, owns: inFolder('acceptance') },
   { name: 'sandbox', isAlone: true, owns: (file) => /^(sandbox-agent|engine\/adapters\/provider)\//.test(file) },
-  { name: 'engine', isAlone: false, owns: (file) => /^(engine|meter\/chain|laws|api\/(deposits|handlers))\//.test(file) },
+  {
+    name: 'engine',
+    isAlone: false,
+    owns: (file) => /^(engine|meter\/chain|laws|api\/(deposits|handlers))\//.test(file),
+  },
   { name: 'payments', isAlone: false, owns: (file) => /^(sdk|terminal)\/payments\//.test(file) },
   { name: 'clients', isAlone: false, owns: (file) => /^(sdk|terminal)\//.test(file) },
   { name: 'unit', isAlone: false, owns: () => true },
