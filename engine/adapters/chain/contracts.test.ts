@@ -110,3 +110,17 @@ test('an endpoint that has no time for a question has said nothing about the tok
     (fault) => fault instanceof ChainFault && fault.kind === 'unreachable',
   );
 });
+
+test('one endpoint of two that says otherwise of a contract is not believed: asked again later, nothing ends', async () => {
+  for (const lie of ['eth_getCode', 'eth_call']) {
+    await using endpoint = await startEndpoint(world.chain, ({ method }, honest) => (method === lie ? '0x' : honest()));
+    for (const rpcUrls of [
+      [endpoint.url, world.url],
+      [world.url, endpoint.url],
+    ])
+      await assert.rejects(
+        openChain({ ...world.config, rpcUrls }),
+        (fault) => fault instanceof ChainFault && fault.kind === 'disagreement',
+      );
+  }
+});
