@@ -11,6 +11,7 @@ import { createEngine, type Engine, type EngineOptions } from './commit/engine.t
 import { type Database, migrate, openDatabase } from './database/index.ts';
 import { TEST_RULES } from './testing/rules.ts';
 
+export { NOT_TAKEN, overhearing } from './testing/overheard.ts';
 export { TEST_RULES } from './testing/rules.ts';
 
 /** A key for tests, never a real one. */

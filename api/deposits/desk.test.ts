@@ -3,30 +3,21 @@ import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
-import type { Engine, Outcome } from '@tallystick/engine';
 import { openChain } from '@tallystick/engine/adapters/chain';
 import { startTestChain } from '@tallystick/engine/adapters/chain/testing';
-import { newTestEngine } from '@tallystick/engine/testing';
+import { NOT_TAKEN, newTestEngine, overhearing } from '@tallystick/engine/testing';
 import { RULES } from '@tallystick/planes';
 import { ApiRefusal } from '@tallystick/surface';
 import { askGift, type Desk, depositAddressFor, giveDevelopmentMoney } from './desk.ts';
 
 const PRINCIPAL = `eip155:1:0x${'1'.repeat(40)}`;
-const NOT_TAKEN: Outcome = { rejection: 'LIMITED', replayed: false, pos: -1, receiptId: '', atUs: 0n };
 
 test('an address that could not be assigned is not told; asked again it is, and stays the same', async () => {
   await using engine = await newTestEngine({ rules: RULES });
   await using given = await startTestChain();
   const chain = await openChain(given.config);
   let left = 1;
-  const busy: Engine = new Proxy(engine, {
-    get(target, name) {
-      const member: unknown = Reflect.get(target, name);
-      if (name === 'execute')
-        return async (command: Parameters<Engine['execute']>[0]) => (left-- > 0 ? NOT_TAKEN : target.execute(command));
-      return typeof member === 'function' ? member.bind(target) : member;
-    },
-  });
+  const busy = overhearing(engine, async () => (left-- > 0 ? NOT_TAKEN : undefined));
   const desk = { engine: busy, link: { chain: async () => chain } } as unknown as Desk;
   await assert.rejects(depositAddressFor(desk, PRINCIPAL), (fault) => fault instanceof ApiRefusal);
   const told = [await depositAddressFor(desk, PRINCIPAL), await depositAddressFor(desk, PRINCIPAL)];

@@ -1,11 +1,11 @@
 // Requests that cost money, on a real database and a real chain: keys that are used up, queues that are full, wallets that promise twice.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type Engine, type Outcome, streamReader } from '@tallystick/engine';
+import { type Engine, streamReader } from '@tallystick/engine';
 import { type Chain, openChain } from '@tallystick/engine/adapters/chain';
 import { signAuthorization, startTestChain, type TestChain } from '@tallystick/engine/adapters/chain/testing';
-import { newTestEngine } from '@tallystick/engine/testing';
-import { type Command, type Decider, type JsonObject, userAccount, WORLD_DEPOSITS } from '@tallystick/kernel';
+import { NOT_TAKEN, newTestEngine, overhearing } from '@tallystick/engine/testing';
+import { type Decider, type JsonObject, userAccount, WORLD_DEPOSITS } from '@tallystick/kernel';
 import { RULES } from '@tallystick/planes';
 import { ApiRefusal, type Call } from '@tallystick/surface';
 import { type QuoteState, quoteStream } from '@tallystick/treasury';
@@ -106,17 +106,7 @@ async function newWorld(change: Partial<Chain> = {}): Promise<World> {
 }
 
 const withFullQueue = (engine: Engine, full: Set<string>): Engine =>
-  new Proxy(engine, {
-    get(target, name) {
-      const member: unknown = Reflect.get(target, name);
-      if (name === 'execute')
-        return async (command: Command): Promise<Outcome> =>
-          full.delete(command.type)
-            ? { pos: -1, receiptId: '', replayed: false, atUs: 0n, rejection: 'LIMITED', facts: {} }
-            : target.execute(command);
-      return typeof member === 'function' ? member.bind(target) : member;
-    },
-  });
+  overhearing(engine, async ({ type }) => (full.delete(type) ? NOT_TAKEN : undefined));
 
 async function signedBy(given: TestChain, wallet: Wallet, quote: QuoteState): Promise<string> {
   const [option] = quote.options;

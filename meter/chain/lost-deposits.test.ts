@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Engine, readStream } from '@tallystick/engine';
 import { type Chain, ChainFault } from '@tallystick/engine/adapters/chain';
+import { overhearing } from '@tallystick/engine/testing';
 import { reorgLossAccount } from '@tallystick/kernel';
 import { type DepositState, depositIdOf, depositStream, LOOKS_SHORT_MAX, railStream } from '@tallystick/treasury';
 import type { Hex } from 'viem';
@@ -18,16 +19,9 @@ const CENT = 10_000n;
 
 /** The same engine, whose program dies when it would record how far it looked. */
 const dyingBeforeMark = (engine: Engine): Engine =>
-  new Proxy(engine, {
-    get(target, name) {
-      const member: unknown = Reflect.get(target, name);
-      if (name === 'execute')
-        return async (command: Parameters<Engine['execute']>[0]) => {
-          if (command.type === 'RecordScan') throw new Error('died');
-          return target.execute(command);
-        };
-      return typeof member === 'function' ? member.bind(target) : member;
-    },
+  overhearing(engine, async ({ type }) => {
+    if (type === 'RecordScan') throw new Error('died');
+    return undefined;
   });
 
 const depositOf = async ({ engine, chain }: TreasuryWorld, tx: Hex): Promise<DepositState> =>

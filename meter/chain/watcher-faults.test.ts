@@ -4,9 +4,10 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type Engine, Fault, type Outcome, readStream, streamsOfStatus } from '@tallystick/engine';
+import { Fault, readStream, streamsOfStatus } from '@tallystick/engine';
 import { type Chain, ChainFault } from '@tallystick/engine/adapters/chain';
 import { carryAuthorization, signAuthorization } from '@tallystick/engine/adapters/chain/testing';
+import { NOT_TAKEN, overhearing } from '@tallystick/engine/testing';
 import {
   authorizationStream,
   type DepositState,
@@ -20,19 +21,6 @@ import { TREASURY } from './testing.ts';
 import { balanceOf, newTreasuryWorld, type Person, type TreasuryWorld } from './treasury-world.ts';
 
 const CENT = 10_000n;
-const NOT_TAKEN: Outcome = { rejection: 'LIMITED', replayed: false, pos: -1, receiptId: '', atUs: 0n };
-
-/** The same engine, with a word before each command: an answer instead of asking, or nothing. */
-const overhearing = (engine: Engine, before: (type: string) => Promise<Outcome | undefined>): Engine =>
-  new Proxy(engine, {
-    get(target, name) {
-      const member: unknown = Reflect.get(target, name);
-      if (name === 'execute')
-        return async (command: Parameters<Engine['execute']>[0]) =>
-          (await before(command.type)) ?? engine.execute(command);
-      return typeof member === 'function' ? member.bind(target) : member;
-    },
-  });
 
 test('a queue that is full for one command of the look that matures a deposit makes nothing vanish', async () => {
   for (const full of ['OpenRail', 'OpenAccount', 'SeeDeposit', 'CreditDeposit', 'RecordScan']) {
@@ -40,7 +28,7 @@ test('a queue that is full for one command of the look that matures a deposit ma
     const ann = await world.person(500n * CENT);
     await world.test.pay(ann.key, TREASURY, 300n * CENT);
     let left = 1;
-    const busy = overhearing(world.engine, async (type) => (type === full && left-- > 0 ? NOT_TAKEN : undefined));
+    const busy = overhearing(world.engine, async ({ type }) => (type === full && left-- > 0 ? NOT_TAKEN : undefined));
     const watcher = world.watcher(1, busy);
     await assert.rejects(watcher.look(), Fault, full);
     assert.equal(left, 0, full);
@@ -79,7 +67,7 @@ test('an authorization that becomes a quote’s while its deposit matures is cre
   await world.watcher().look();
   const { id, tx, assign } = await carried(world, bob, ann, 50n * CENT);
   let isFirst = true;
-  const racing = overhearing(world.engine, async (type) => {
+  const racing = overhearing(world.engine, async ({ type }) => {
     if (type === 'SeeDeposit' && isFirst) {
       isFirst = false;
       await assign();
