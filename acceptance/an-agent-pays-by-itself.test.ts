@@ -18,6 +18,9 @@ const TALLY = join(ROOT, 'terminal', 'bin', 'tally.mjs');
 const FUNDED_MICROS = 10_000_000;
 const PASSPHRASE = 'of an agent';
 
+/** A machine without money stands still for so long: time enough to look at it. */
+const GRACE_MS = 60_000;
+
 type Value = Record<string, unknown>;
 
 describe('an agent pays by itself', { concurrency: 1 }, () => {
@@ -25,7 +28,7 @@ describe('an agent pays by itself', { concurrency: 1 }, () => {
   let platform: Platform;
 
   before(async () => {
-    platform = await startPlatform({ quantumMs: 10_000 });
+    platform = await startPlatform({ quantumMs: 10_000, graceMs: GRACE_MS });
   });
 
   after(async () => {
@@ -167,6 +170,43 @@ describe('an agent pays by itself', { concurrency: 1 }, () => {
     assert.deepEqual([value['code'], cap, available_micros], ['payment_above_limit', 'per_day', leftMicros]);
     await agent.done('top-up', `${leftMicros}micros`);
     assert.equal(await agent.spentMicros(), 1_500_000);
+  });
+
+  test('[I-15] [I-41] a command for a machine that ran out of money pays for it, thaws it and runs once', async () => {
+    const agent = await person('stranded');
+    await agent.limits('$1', '$2');
+    const buying = [...agent.buying, '--quantum', '1s', '--pay', 'no'];
+    const { facts } = (await agent.tally(...buying)).value as { facts: Value };
+    await agent.done('deposit', `${facts['required_micros']}micros`);
+    const id = String((await agent.done(...buying))['id']);
+    const still = await until('it stands still', async () => {
+      const state = await agent.done('sandbox', 'get', id);
+      return state['status'] === 'frozen' && state;
+    });
+    assert.equal(still['waiting_for'], 'funds');
+    const graceMs = Date.parse(String(still['funds_until'])) - Date.parse(String(still['paid_until']));
+    assert.equal(graceMs, GRACE_MS);
+    const inIt = (script: string, ...options: string[]) => ['exec', id, '--json', ...options, '--', 'sh', '-c', script];
+    const command = inIt('echo ran >> runs; cat runs', '--key', 'work');
+    const unpaid = await agent.tally(...inIt('echo ran >> runs; cat runs', '--key', 'work', '--pay', 'no'));
+    assert.equal(unpaid.value['code'], 'sandbox_unfunded', JSON.stringify(unpaid.value));
+    const { quote_id, ends_at, shortfall_micros } = unpaid.value['facts'] as Value;
+    assert.deepEqual([ends_at, shortfall_micros], [still['funds_until'], facts['required_micros']]);
+    const listed = await agent.tally('ls', `${id}:`);
+    assert.equal(listed.value['code'], 'sandbox_unfunded', 'what has no key of its own is told without an offer');
+    assert.equal((listed.value['facts'] as Value)['quote_id'], undefined);
+    assert.equal((await agent.done(...command))['stdout'], 'ran\n');
+    assert.equal((await agent.done(...command))['stdout'], 'ran\n', 'the same command under the same key');
+    assert.equal((await agent.done(...inIt('cat runs')))['stdout'], 'ran\n');
+    const [payment, ...others] = await agent.payments();
+    assert.deepEqual([payment?.['status'], payment?.['quote_id'], others.length], ['settled', quote_id, 0]);
+    const { burn_micros_per_hour, funded_until } = await agent.done('balance');
+    assert.equal(burn_micros_per_hour, 3_600 * Number(facts['required_micros']));
+    const lastsMs = Date.parse(String(funded_until)) - Date.now();
+    const paidForMs = (1_000 * Number(payment?.['amount_micros'])) / Number(facts['required_micros']);
+    assert.ok(lastsMs > paidForMs / 2 && lastsMs < paidForMs + 5_000, `${lastsMs} ms of ${paidForMs}`);
+    await agent.done('sandbox', 'destroy', id);
+    assert.equal((await agent.done('balance'))['burn_micros_per_hour'], 0);
   });
 
   test('over mcp: within the limits by itself; without a wallet in its process by what a person signs', async () => {

@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { JobStatus, type Sandbox, SandboxStatus, StopReason, type Tally } from '@tallystick/sdk';
+import { JobStatus, type Sandbox, SandboxStatus, StopReason, type Tally, WaitingFor } from '@tallystick/sdk';
 import { bookProblems, receiptsOf } from './harness/books.ts';
 import { assertExportsVerify } from './harness/exports.ts';
 import { assertLeaseKept, buyWatched, SECOND_MICROS, SMALL, untilEnded } from './harness/lease.ts';
@@ -94,6 +94,11 @@ describe('the money ends and the machine stops', { concurrency: 5 }, () => {
       return state.status === SandboxStatus.FROZEN && state;
     });
     assert.deepEqual([frozen.minutesSold, (await tally.balance()).balanceMicros], [3n, 0n]);
+    assert.deepEqual(
+      [frozen.waitingFor, msOf(frozen.fundsUntil)],
+      [WaitingFor.FUNDS, msOf(frozen.paidUntil) + GRACE_MS],
+    );
+    await assert.rejects(sandbox.upload('x', Buffer.from('x')), { code: 'sandbox_unfunded', status: 402 });
     const paidUntilMs = msOf(frozen.paidUntil);
     assert.ok(frozenAtMs <= paidUntilMs, `it froze ${frozenAtMs - paidUntilMs} ms after what was paid`);
     assert.equal(machine.cpuUs(), cpuUs, 'it used processor time while it stood still');

@@ -4,7 +4,7 @@
  */
 import { setImmediate as nextTurn, setTimeout as pause } from 'node:timers/promises';
 import type { Exec } from '@tallystick/proto';
-import { type Keyed, keyOf, newExecId } from './ids.ts';
+import { type Keyed, keyOf, nameOfRun } from './ids.ts';
 import {
   chunkOf,
   type ExecOutcome,
@@ -81,9 +81,10 @@ export async function execute(
   argv: readonly string[],
   options: ExecOptions,
 ): Promise<ExecResult> {
-  const execId = options.execId ?? newExecId();
+  const name = nameOfRun(options);
+  const { execId } = name;
   const waitMs = options.onOutput ? 0n : FIRST_WAIT_MS;
-  const started = await start(link, sandboxId, argv, { ...options, execId }, waitMs);
+  const started = await start(link, sandboxId, argv, { ...options, ...name }, waitMs);
   const end = endOfExec(started);
   if (end && !options.onOutput && isWhole(started)) {
     const { stdout, stderr, receiptId } = started;
@@ -110,9 +111,9 @@ export async function startExec(
   argv: readonly string[],
   options: ExecOptions,
 ): Promise<ExecStream> {
-  const execId = options.execId ?? newExecId();
-  const { receiptId } = await start(link, sandboxId, argv, { ...options, execId }, 0n);
-  return followExec(link, sandboxId, execId, {
+  const name = nameOfRun(options);
+  const { receiptId } = await start(link, sandboxId, argv, { ...options, ...name }, 0n);
+  return followExec(link, sandboxId, name.execId, {
     after: 0n,
     receiptId,
     ...(options.signal ? { signal: options.signal } : {}),

@@ -34,5 +34,16 @@ export const keyOf = (options?: Keyed): { idempotencyKey: string; signal?: Abort
 export const keyOfName = (scope: string, name: string): string =>
   `name/${scope}/${createHash('sha256').update(name).digest('hex')}`;
 
+const EXEC_ID_HEX_CHARS = 32;
+
+/** How one start of a command is known: its id follows from its key unless it is given, so that a repeat with the key is the same request. */
+export function nameOfRun({ execId, key = randomUUID() }: { execId?: string | undefined; key?: string | undefined }): {
+  execId: string;
+  key: string;
+} {
+  const ofKey = createHash('sha256').update(`exec\n${key}`).digest('hex').slice(0, EXEC_ID_HEX_CHARS);
+  return { execId: execId ?? `exec_${ofKey}`, key };
+}
+
 /** An id for a command, `exec_…`; with it a command is started at most once. */
 export const newExecId = (): string => newId('exec', Date.now(), randomBytes(ID_RANDOM_BYTES));

@@ -65,6 +65,7 @@ export {
   SnapshotStatus,
   StopReason,
   UploadedFileSchema,
+  WaitingFor,
   type Wallet,
   WalletSchema,
   type Withdrawal,
@@ -76,7 +77,7 @@ export type { Deposits } from './deposits.ts';
 export type { EgressQuery, EgressWish } from './egress.ts';
 export { type ExecOptions, type ExecStream, STDIN_BYTES_MAX, type Terminal, type TerminalOptions } from './exec.ts';
 export type { Source, TreeContent, TreeProgress } from './files.ts';
-export { type Asked, type Keyed, newExecId } from './ids.ts';
+export { type Asked, type Keyed, nameOfRun, newExecId } from './ids.ts';
 export type { CreateJobOptions, ExtendOptions, Job, Jobs } from './job.ts';
 export { type FollowOptions, type Live, LiveProblem, LOST_MS_MAX } from './live.ts';
 export { type Login, type LoginOptions, login } from './login.ts';

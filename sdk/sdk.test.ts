@@ -71,6 +71,21 @@ test('[I-29] a challenge of another domain is not signed', async () => {
   assert.equal(isSigned, false);
 });
 
+test('a command that is repeated under its key is the same command: its id follows from the key', async () => {
+  await using fake = await startFakePlatform();
+  const job = await (await loggedIn(fake)).jobs.create({ maxTotalSpendMicros: 9_000_000n });
+  const sandbox = await job.sandboxes.create();
+  const idOf = async (options: { key?: string; execId?: string }) =>
+    (await sandbox.exec(['echo', 'x'], options)).execId;
+  const [first, again, other] = [await idOf({ key: 'k' }), await idOf({ key: 'k' }), await idOf({ key: 'l' })];
+  assert.match(first, /^exec_[0-9a-f]{32}$/);
+  assert.deepEqual([first === again, first === other], [true, false]);
+  assert.equal(new Set([await idOf({}), await idOf({}), first]).size, 3);
+  const own = `exec_${'a'.repeat(32)}`;
+  assert.equal(await idOf({ key: 'm', execId: own }), own);
+  assert.equal((await sandbox.execStream(['echo', 'x'], { key: 'k' })).execId, first);
+});
+
 test('a job and its sandbox live, and await using destroys the sandbox', async () => {
   await using fake = await startFakePlatform();
   const tally = await loggedIn(fake);

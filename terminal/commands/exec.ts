@@ -7,7 +7,7 @@ import { resolve } from 'node:path';
 import {
   type ExecOptions,
   type ExecResult,
-  newExecId,
+  nameOfRun,
   type OutputChunk,
   type Sandbox,
   STDIN_BYTES_MAX,
@@ -16,7 +16,7 @@ import { Argument, type Command } from 'commander';
 import { EXEC_EXIT_CODES_HELP, EXIT_EXEC_SANDBOX_ENDED } from '../exit-code.ts';
 import { type Io, write } from '../io.ts';
 import { UsageError } from '../text/usage-error.ts';
-import { addCommand, duration, given, idOf, onRun, type Run, type World, withKey } from './command.ts';
+import { addCommand, duration, given, idOf, onRun, type Run, type World, withPayment } from './command.ts';
 import { exitCodeOf, readEnvironment, tellEnd } from './exec-end.ts';
 import { addExecRunCommands } from './exec-runs.ts';
 import { DETACH_HELP, runOnTerminal } from './shell.ts';
@@ -54,7 +54,7 @@ export function addExecCommand(program: Command, world: World): void {
     .option('--stdin <file>', 'standard input: a file, or - for ours; at most 1 MiB')
     .option('-t, --tty', `on a terminal, with what is typed here. ${DETACH_HELP}`)
     .option('--exec-id <id>', 'name of this run; the same name starts at most once', idOf('exec'));
-  onRun<Options>(world, withKey(command), runCommand);
+  onRun<Options>(world, withPayment(command), runCommand);
   addExecRunCommands(command, world);
 }
 
@@ -69,7 +69,7 @@ async function runCommand(run: Run, [id, ...argv]: string[], options: Options): 
       );
     return runOnTerminal(run, sandbox, argv, options);
   }
-  const execId = options.execId ?? newExecId();
+  const { execId, key } = nameOfRun(options);
   const release = passInterruptsOn(io, sandbox, execId);
   try {
     const stdin = options.stdin === undefined ? undefined : await readStdin(io, options.stdin);
@@ -78,7 +78,7 @@ async function runCommand(run: Run, [id, ...argv]: string[], options: Options): 
       timeoutMs: options.timeout,
       secrets: options.secret,
       sensitive: options.sensitive,
-      key: options.key,
+      key,
       stdin,
       execId,
     });

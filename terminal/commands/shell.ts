@@ -2,11 +2,11 @@
  * `tally shell` and `tally exec -t`: a command in a sandbox on this terminal, as if it ran here.
  * Promise: this terminal is as it was before, however the session ends; detaching leaves the command running.
  */
-import { type ExecStream, newExecId, type Sandbox, type Terminal, type Typing } from '@tallystick/sdk';
+import { type ExecStream, nameOfRun, type Sandbox, type Terminal, type Typing } from '@tallystick/sdk';
 import { Argument, type Command } from 'commander';
 import { EXEC_EXIT_CODES_HELP, EXIT_EXEC_SANDBOX_ENDED, EXIT_OK } from '../exit-code.ts';
 import { type Io, type Screen, write } from '../io.ts';
-import { addCommand, duration, given, idOf, onRun, type Run, type World, withKey } from './command.ts';
+import { addCommand, duration, given, idOf, onRun, type Run, type World, withPayment } from './command.ts';
 import { exitCodeOf, readEnvironment, tellEnd, type Wanted } from './exec-end.ts';
 
 /** Of a terminal that nobody looks at. */
@@ -41,7 +41,7 @@ export function addShellCommand(program: Command, world: World): void {
     .option('--cwd <path>', 'working directory (default: the home directory)')
     .option('--timeout <time>', 'kill it after this long', duration)
     .option('--exec-id <id>', 'name of this run; the same name starts at most once', idOf('exec'));
-  onRun<ShellOptions>(world, withKey(command), async (run, [id, ...argv], options) => {
+  onRun<ShellOptions>(world, withPayment(command), async (run, [id, ...argv], options) => {
     const sandbox = (await run.connect()).sandboxes.attach(id!);
     return runOnTerminal(run, sandbox, argv.length > 0 ? argv : SHELL_ARGV, options);
   });
@@ -55,11 +55,11 @@ export async function runOnTerminal(
   { env, cwd, timeout, execId, key }: ShellOptions,
 ): Promise<number> {
   const leave = new AbortController();
-  const wishes = given({ cwd, timeoutMs: timeout, key });
+  const wishes = given({ cwd, timeoutMs: timeout });
   const terminal = await sandbox.terminal(argv, {
     ...wishes,
     env: { ...termOf(io), ...readEnvironment(env ?? []) },
-    execId: execId ?? newExecId(),
+    ...nameOfRun({ execId, key }),
     tty: io.screen?.size() ?? SIZE_DEFAULT,
     signal: leave.signal,
   });
