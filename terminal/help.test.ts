@@ -21,7 +21,7 @@ test('every command and every group of them says what it is for', () => {
 });
 
 test('a payment can be wished for only where one may be asked', () => {
-  assert.deepEqual(withOption('--pay').toSorted(), ['job create', 'sandbox create', 'top-up']);
+  assert.deepEqual(withOption('--pay').toSorted(), ['exec', 'job create', 'sandbox create', 'shell', 'top-up']);
   assert.deepEqual(withOption('--max-pay'), withOption('--pay'));
 });
 

@@ -1,24 +1,23 @@
 // How long money lasts: by hand, and while minutes are sold.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { burnMicrosPerHour, fundedUntilUs, type SandboxState } from '@tallystick/hosting';
 import { userAccount } from '@tallystick/kernel';
-import { funded, OWNER } from '../testing.ts';
-import { burnMicrosPerHour, fundedUntilUs } from './forecast.ts';
-import { NO_SANDBOX, type SandboxState } from './sandbox-state.ts';
+import { funded, OWNER } from './testing.ts';
 
 const NOW_US = 1_000_000_000n;
 const SECOND_US = 1_000_000n;
 const HOUR_US = 3_600n * SECOND_US;
 const YEAR_US = 365n * 24n * HOUR_US;
 
-const machine = (stepMicros: bigint, paidS: bigint, more: Partial<SandboxState> = {}): SandboxState => ({
-  ...NO_SANDBOX,
-  status: 'running',
-  quantum_ms: 60_000,
-  price_micros_per_quantum: String(stepMicros),
-  paid_until_us: String(NOW_US + paidS * SECOND_US),
-  ...more,
-});
+const machine = (stepMicros: bigint, paidS: bigint, more: Partial<SandboxState> = {}): SandboxState =>
+  ({
+    status: 'running',
+    quantum_ms: 60_000,
+    price_micros_per_quantum: String(stepMicros),
+    paid_until_us: String(NOW_US + paidS * SECOND_US),
+    ...more,
+  }) as SandboxState;
 
 const ROWS: [what: string, machines: SandboxState[], availableMicros: bigint, lastsUs: bigint | undefined][] = [
   ['nothing costs anything', [], 5_000n, undefined],
