@@ -23,6 +23,7 @@ import type { Logger } from 'pino';
 import { authenticate } from './authenticate.ts';
 import { signatureJudge } from './contract-signatures.ts';
 import type { Desk } from './deposits/desk.ts';
+import { openRail } from './deposits/rail.ts';
 import { registerFrontPage } from './front-page.ts';
 import { openGenesis } from './genesis.ts';
 import { adminHandlers } from './handlers/admin.ts';
@@ -70,13 +71,13 @@ export interface Api extends AsyncDisposable {
 
 /** @errors rejects with SettingError when the chain that is set is not what the settings say */
 export async function startApi(settings: ApiSettings, log: Logger): Promise<Api> {
-  const link = await linkOf(settings);
   const url = process.env['DATABASE_URL'];
   const database = await openDatabase(url ? { url } : { folder: settings.dataFolder });
   const logKey = logKeyFromSeed(settings.origin, settings.logSeed);
   const engine = createEngine({ database, role: 'api', rules: RULES, logKey });
   const stopWatching = engine.watchHead();
   await openGenesis(engine, [settings.provider]);
+  const link = await linkOf(settings, engine);
   const reach = (): Provider =>
     localProvider({ socketPath: settings.wardenSocket, callerKey: signingKeyFromSeed(settings.callerSeed) });
   const [provider, watching] = [reach(), reach()];
@@ -112,9 +113,9 @@ interface Parts {
   gas: GasGauge | undefined;
 }
 
-/** Before anything else is opened: undefined where no chain is set. */
-async function linkOf({ chain }: ApiSettings): Promise<ChainLink | undefined> {
-  const link = chain && new ChainLink(chain.config);
+/** Undefined where no chain is set. */
+async function linkOf({ chain }: ApiSettings, engine: Engine): Promise<ChainLink | undefined> {
+  const link = chain && new ChainLink(chain.config, (found) => openRail(engine, found));
   await link?.check();
   return link;
 }

@@ -2,7 +2,7 @@
  * The meter program, wired: timers that sell minutes, the outbox that delivers them, reports that come back, deposits.
  * Promise: any number of these may run at once; each minute is sold once and each lease delivered at least once.
  */
-import { createEngine, runOutbox, runTimers, statusReader, ticketKeeper } from '@tallystick/engine';
+import { createEngine, type Engine, runOutbox, runTimers, statusReader, ticketKeeper } from '@tallystick/engine';
 import { ChainLink, type ChainSettings } from '@tallystick/engine/adapters/chain';
 import { localProvider, type Provider } from '@tallystick/engine/adapters/provider';
 import { openDatabase } from '@tallystick/engine/database';
@@ -10,10 +10,12 @@ import type { SettingError } from '@tallystick/engine/program';
 import { logKeyFromSeed, signingKeyFromSeed } from '@tallystick/kernel';
 import { RULES } from '@tallystick/planes';
 import type { Logger } from 'pino';
+import { DepositCommands } from './chain/deposit-commands.ts';
 import { lapseForEver } from './chain/lapse.ts';
 import { assertChainKeys, chainLoops } from './chain/loops.ts';
 import type { MarkWish } from './chain/marks.ts';
 import { Poke } from './chain/poke.ts';
+import { openRail } from './chain/rail.ts';
 import { watchForEver } from './chain/watcher.ts';
 import { leaseHandlers, startHandlers } from './deliveries.ts';
 import { reconcileForEver } from './reconcile.ts';
@@ -31,11 +33,11 @@ export interface Meter extends AsyncDisposable {
 
 /** @errors rejects with SettingError when the chain that is set is not what the settings say */
 export async function startMeter(settings: MeterSettings, log: Logger): Promise<Meter> {
-  const link = await linkOf(settings);
   const url = process.env['DATABASE_URL'];
   const database = await openDatabase(url ? { url } : { folder: settings.dataFolder });
   const logKey = logKeyFromSeed(settings.origin, settings.logSeed);
   const engine = createEngine({ database, role: 'meter', rules: RULES, logKey });
+  const link = await linkOf(settings, engine);
   const stopWatching = engine.watchHead();
   const reach = (): Provider =>
     localProvider({ socketPath: settings.wardenSocket, callerKey: signingKeyFromSeed(settings.callerSeed) });
@@ -82,11 +84,11 @@ export async function startMeter(settings: MeterSettings, log: Logger): Promise<
   };
 }
 
-/** Before anything else is opened: undefined where no chain is set. */
-async function linkOf({ chain, chainKeys }: MeterSettings): Promise<ChainLink | undefined> {
+/** Undefined where no chain is set. */
+async function linkOf({ chain, chainKeys }: MeterSettings, engine: Engine): Promise<ChainLink | undefined> {
   if (!chain) return undefined;
   assertChainKeys(chain.config, chainKeys);
-  const link = new ChainLink(chain.config);
+  const link = new ChainLink(chain.config, (found) => openRail(new DepositCommands({ engine, chain: found }), found));
   await link.check();
   return link;
 }

@@ -20,6 +20,7 @@ import type { Addresses } from './addresses.ts';
 import { type DepositCommands, type Known, SETTLED } from './deposit-commands.ts';
 import type { LostDeposits } from './lost-deposits.ts';
 import { markOf } from './marks.ts';
+import { openRail } from './rail.ts';
 
 /** Whose a deposit is, or at which place, may change between looking and deciding; not so often in one look. */
 const TRIES_MAX = 4;
@@ -44,16 +45,7 @@ export class DepositBook {
 
   /** @errors this and all others reject with Fault when a command was not even looked at */
   async open(): Promise<void> {
-    const { token, treasury, factory } = this.#options.chain.config;
-    const lower = { token: token.toLowerCase(), treasury: treasury.toLowerCase(), factory: factory.toLowerCase() };
-    const { rejection, facts } = await this.#options.commands.ask(
-      this.#rail,
-      'OpenRail',
-      `open:${JSON.stringify(lower)}`,
-      lower,
-    );
-    if (rejection === 'ALREADY_EXISTS')
-      throw new Error(`the ledger knows this chain with other addresses: ${JSON.stringify(facts)}`);
+    await openRail(this.#options.commands, this.#options.chain);
     await this.#options.commands.ask(`account:${SUSPENSE}`, 'OpenAccount', 'open', {});
   }
 

@@ -34,6 +34,36 @@ export async function assertContracts(clients: PublicClient[], config: ChainConf
   await assertFactory(clients, config.factory);
 }
 
+/** What a ledger took a chain with at first: for ever, or it would mix two treasuries in one account. */
+export interface Places {
+  token: string;
+  treasury: string;
+  factory: string;
+}
+
+const SETTING_OF: Record<keyof Places, string> = {
+  token: 'CHAIN_TOKEN',
+  treasury: 'CHAIN_TREASURY',
+  factory: 'CHAIN_FACTORY',
+};
+
+/** As the ledger writes them. */
+export const placesOf = ({ token, treasury, factory }: ChainConfig): Places => ({
+  token: token.toLowerCase(),
+  treasury: treasury.toLowerCase(),
+  factory: factory.toLowerCase(),
+});
+
+/** @errors throws ChainFault `misconfigured` when the settings name other places than the ledger */
+export function assertPlaces(config: ChainConfig, recorded: Places): void {
+  const places = placesOf(config);
+  for (const place of ['token', 'treasury', 'factory'] as const)
+    if (places[place] !== recorded[place])
+      throw misconfigured(
+        `the setting ${SETTING_OF[place]} is ${places[place]}; it must be ${recorded[place]}, with which the ledger has taken this chain`,
+      );
+}
+
 const misconfigured = (sentence: string): ChainFault => new ChainFault('misconfigured', sentence);
 
 const codeAt = (clients: PublicClient[], address: Address): Promise<Hex | undefined> =>

@@ -11,6 +11,7 @@ export {
   saltOf,
 } from './chain.ts';
 export { type ContractWallets, personalDigest, SIGNATURE_BYTES_MAX, type SignatureVerdict } from './contract-wallet.ts';
+export { assertPlaces, type Places, placesOf } from './contracts.ts';
 export { type BlockRef, ChainFault, type ChainFaultKind } from './endpoints.ts';
 export { askFaucet, type FaucetGift } from './faucet-client.ts';
 export { bumpedFees, FEE_WEI_MAX, type Fees } from './fees.ts';

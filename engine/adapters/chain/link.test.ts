@@ -54,3 +54,15 @@ test('a chain that was away and is another one is handed out to nobody, however 
   for (let asked = 0; asked < 3; asked++) await assert.rejects(link.chain(), isFault('misconfigured'));
   await assert.rejects(link.check(), SettingError);
 });
+
+test('a chain that is not accepted is asked again, unless it is another one than the ledger has', async () => {
+  const said: Error[] = [new ChainFault('misconfigured', 'another one'), new Error('the database is away')];
+  const link = new ChainLink(world.config, async () => {
+    const fault = said.pop();
+    if (fault) throw fault;
+  });
+  await link.check();
+  await assert.rejects(link.chain(), isFault('misconfigured'));
+  await assert.rejects(link.chain(), isFault('misconfigured'));
+  assert.equal((await link.refused).message, 'another one');
+});

@@ -12,11 +12,14 @@ const ASK_EVERY_MS = 2_000;
 
 export class ChainLink {
   readonly config: ChainConfig;
+  readonly #accept: (chain: Chain) => Promise<void>;
   readonly #refusal = Promise.withResolvers<SettingError>();
   #opening: Promise<Chain> | undefined;
 
-  constructor(config: ChainConfig) {
+  /** `accept` rejects with ChainFault `misconfigured` for a chain that is not to be handed out; with anything else it is asked again. */
+  constructor(config: ChainConfig, accept: (chain: Chain) => Promise<void> = async () => undefined) {
     this.config = config;
+    this.#accept = accept;
   }
 
   /** Resolves when the chain has answered and is not what the settings say: the program must end with this. Else never. */
@@ -26,7 +29,7 @@ export class ChainLink {
 
   /** @errors rejects with ChainFault; `misconfigured` every time from then on, others may pass */
   async chain(): Promise<Chain> {
-    const opening = this.#opening ?? openChain(this.config);
+    const opening = this.#opening ?? this.#open();
     this.#opening = opening;
     try {
       return await opening;
@@ -35,6 +38,12 @@ export class ChainLink {
       else if (this.#opening === opening) this.#opening = undefined;
       throw fault;
     }
+  }
+
+  async #open(): Promise<Chain> {
+    const chain = await openChain(this.config);
+    await this.#accept(chain);
+    return chain;
   }
 
   /** @errors rejects with SettingError, and only when the chain answers and is another one than the settings say */

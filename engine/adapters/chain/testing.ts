@@ -20,6 +20,7 @@ import type { Chain, ChainConfig } from './chain.ts';
 import { type DevelopmentChain, startDevelopmentChain } from './embedded/chain.ts';
 import { serveChain } from './embedded/server.ts';
 
+export { artifactOf } from './artifacts.ts';
 export { type Answer, startEndpoint, type TestEndpoint } from './testing-endpoint.ts';
 export { cancelAuthorization, carryAuthorization, type PaymentTerms, signAuthorization } from './testing-payments.ts';
 

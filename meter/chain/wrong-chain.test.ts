@@ -11,7 +11,13 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { text } from 'node:stream/consumers';
 import { after, before, test } from 'node:test';
-import { newAddress, startEndpoint, startTestChain, type TestChain } from '@tallystick/engine/adapters/chain/testing';
+import {
+  artifactOf,
+  newAddress,
+  startEndpoint,
+  startTestChain,
+  type TestChain,
+} from '@tallystick/engine/adapters/chain/testing';
 import { type Database, migrate, openDatabase } from '@tallystick/engine/database';
 import { EXIT_SETTING } from '@tallystick/engine/program';
 
@@ -22,13 +28,17 @@ const PROGRAMS = ['api/main.ts', 'meter/main.ts'];
 let folder: string;
 let key: string;
 let world: TestChain;
+let database: Database;
 before(async () => {
   folder = mkdtempSync(join(tmpdir(), 'tally-wrong-chain-'));
   key = join(folder, 'key.seed');
   writeFileSync(key, Buffer.alloc(32, 7).toString('base64'), { mode: 0o600 });
   world = await startTestChain();
+  database = await openDatabase({ folder, settings: { fsync: 'off' } });
+  await migrate(database);
 });
 after(async () => {
+  await database.stop();
   await world[Symbol.asyncDispose]();
   rmSync(folder, { recursive: true });
 });
@@ -37,6 +47,7 @@ interface Running {
   /** Resolves when it says that it works. @errors rejects with what it said when it ends before */
   ready: Promise<void>;
   ended: Promise<{ code: number | null; stderr: string }>;
+  stop(): void;
 }
 
 function run(main: string, change: Record<string, string>): Running {
@@ -63,7 +74,7 @@ function run(main: string, change: Record<string, string>): Running {
   const early = ended.then(({ code, stderr: said }) => assert.fail(`it ended with ${code}:\n${said}`));
   const ready = Promise.race([isReady.promise, early]);
   ready.catch(() => undefined);
-  return { ready, ended };
+  return { ready, ended, stop: () => child.kill('SIGTERM') };
 }
 
 const WRONG: [what: string, change: Record<string, string>, says: RegExp][] = [
@@ -94,30 +105,36 @@ test('meter/main.ts does not start with a key that is not the treasury’s', asy
   assert.match(stderr.trimEnd(), new RegExp(says));
 });
 
-async function openedDatabase(): Promise<Database> {
-  const database = await openDatabase({ folder, settings: { fsync: 'off' } });
-  await migrate(database);
-  return database;
-}
+test('a chain that the ledger has taken with another factory is refused by both, although that one is as good', async () => {
+  const first = run('api/main.ts', {});
+  await first.ready;
+  first.stop();
+  assert.equal((await first.ended).code, 0);
+  const factory = newAddress();
+  const { deployed } = artifactOf('ForwarderFactory');
+  await world.chain.evm.request({ method: 'hardhat_setCode', params: [factory, deployed] });
+  const wanted = world.config.factory.toLowerCase();
+  for (const { ended } of PROGRAMS.map((main) => run(main, { CHAIN_FACTORY: factory }))) {
+    const { code, stderr } = await ended;
+    assert.equal(code, EXIT_SETTING, stderr);
+    const says = `the setting CHAIN_FACTORY is ${factory}; it must be ${wanted}, with which the ledger has taken this chain`;
+    assert.equal(stderr.trimEnd(), says);
+  }
+});
 
 test('a chain that was away at the start and is another one ends both as soon as it answers, whoever asks', async () => {
-  const database = await openedDatabase();
   await using endpoint = await startEndpoint(world.chain, () => {
     throw new Error('not here');
   });
-  try {
-    const factory = newAddress();
-    const running = PROGRAMS.map((main) => run(main, { CHAIN_RPC_URL: endpoint.url, CHAIN_FACTORY: factory }));
-    await Promise.all(running.map(({ ready }) => ready));
-    endpoint.say();
-    for (const { code, stderr } of await Promise.all(running.map(({ ended }) => ended))) {
-      assert.equal(code, EXIT_SETTING, stderr);
-      const last = stderr.trimEnd().split('\n').at(-1)!;
-      assert.match(last, new RegExp(`^the setting CHAIN_FACTORY is ${factory}; .*, and no contract stands there$`));
-      assert.match(stderr, /"level":60.*stopping: the chain is not what the settings say/);
-      assert.ok(!stderr.includes('\n    at '), stderr);
-    }
-  } finally {
-    await database.stop();
+  const factory = newAddress();
+  const running = PROGRAMS.map((main) => run(main, { CHAIN_RPC_URL: endpoint.url, CHAIN_FACTORY: factory }));
+  await Promise.all(running.map(({ ready }) => ready));
+  endpoint.say();
+  for (const { code, stderr } of await Promise.all(running.map(({ ended }) => ended))) {
+    assert.equal(code, EXIT_SETTING, stderr);
+    const last = stderr.trimEnd().split('\n').at(-1)!;
+    assert.match(last, new RegExp(`^the setting CHAIN_FACTORY is ${factory}; .*, and no contract stands there$`));
+    assert.match(stderr, /"level":60.*stopping: the chain is not what the settings say/);
+    assert.ok(!stderr.includes('\n    at '), stderr);
   }
 });
