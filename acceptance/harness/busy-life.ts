@@ -9,8 +9,10 @@ import { ApiError, type Job, type Sandbox } from '@tallystick/sdk';
 import { answered, type Caller } from './callers.ts';
 import { SMALL, untilEnded } from './lease.ts';
 
-/** What a machine that is lost, starting or over may say to whoever still wants something of it. */
-const LOST_CODES = new Set(['sandbox_ended', 'sandbox_not_running', 'exec_refused', 'file_refused', 'not_found']);
+/** What a machine that is lost, starting, without money or over may say to whoever still wants something of it. */
+const LOST_CODES = new Set([
+  ...['sandbox_ended', 'sandbox_not_running', 'sandbox_unfunded', 'exec_refused', 'file_refused', 'not_found'],
+]);
 const JOB_OVER_CODES = new Set(['job_not_active', 'job_cap_exceeded', 'sandbox_ended', 'sandbox_not_running']);
 const STUCK_MS_MAX = 150_000;
 const FILE_BYTES_MAX = 200_000;
