@@ -32,10 +32,10 @@ async function runOne(group: Group): Promise<GroupResult> {
   return result;
 }
 
-/** CPU-bound groups run side by side; the others follow, one at a time. */
+/** CPU-bound groups run side by side, the longest first; the others follow, one at a time. */
 async function runAll(groups: readonly Group[]): Promise<GroupResult[]> {
   const results: GroupResult[] = [];
-  const beside = groups.filter((group) => !group.isAlone);
+  const beside = groups.filter((group) => !group.isAlone).reverse();
   const lane = async (): Promise<void> => {
     for (let group = beside.shift(); group; group = beside.shift()) results.push(await runOne(group));
   };
