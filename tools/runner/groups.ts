@@ -40,7 +40,7 @@ const CLAIMS: readonly Claim[] = [
   {
     name: 'engine',
     isAlone: false,
-    owns: (file) => /^(engine|meter\/chain|laws|api\/(deposits|handlers))\//.test(file),
+    owns: (file) => /^(engine|meter\/chain|laws|api\/(deposits|handlers|quotes))\//.test(file),
   },
   { name: 'payments', isAlone: false, owns: (file) => /^(sdk|terminal)\/payments\//.test(file) },
   { name: 'clients', isAlone: false, owns: (file) => /^(sdk|terminal)\//.test(file) },
