@@ -3,7 +3,16 @@
  * Promise: after each answer it has been looked at whether anybody is asked twice, or anything is carried out twice.
  */
 import assert from 'node:assert/strict';
-import { callOf, commandFrom, executeCharging, isUnderWay, quoteOf, type Till, topUp } from '@tallystick/api/testing';
+import {
+  callOf,
+  commandFrom,
+  executeCharging,
+  isUnderWay,
+  paymentHeaderOf,
+  quoteOf,
+  type Till,
+  topUp,
+} from '@tallystick/api/testing';
 import type { Authorization } from '@tallystick/engine/adapters/chain';
 import { signAuthorization } from '@tallystick/engine/adapters/chain/testing';
 import type { JsonObject } from '@tallystick/kernel';
@@ -120,10 +129,7 @@ export async function sign(
     ...{ value: BigInt(accepted.amount), validBefore: nowS + USABLE_S },
     nonce: nonce ?? (accepted.extra.authNonce as Hex),
   });
-  const { signature, ...signed } = authorization;
-  const said = Object.fromEntries(Object.entries(signed).map(([member, value]) => [member, String(value)]));
-  const sent = { x402Version: 2, accepted, payload: { signature, authorization: said } };
-  const header = Buffer.from(JSON.stringify(sent)).toString('base64');
+  const header = paymentHeaderOf(accepted, authorization);
   request.payments.push({ header, authorization, payer });
   return header;
 }

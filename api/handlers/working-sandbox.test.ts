@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Engine, FROM_START, readReceipts, readStream } from '@tallystick/engine';
 import { openChain } from '@tallystick/engine/adapters/chain';
-import { signAuthorization, startTestChain } from '@tallystick/engine/adapters/chain/testing';
+import { startTestChain } from '@tallystick/engine/adapters/chain/testing';
 import { newTestEngine } from '@tallystick/engine/testing';
 import type { SandboxState } from '@tallystick/hosting';
 import { dayOf, type JsonObject } from '@tallystick/kernel';
@@ -12,8 +12,7 @@ import { ApiRefusal, type Call } from '@tallystick/surface';
 import { depositStream, railStream } from '@tallystick/treasury';
 import { commandFrom, executeFor } from '../outcome.ts';
 import { quoteOf } from '../quotes/quotes.ts';
-import { requirementOf } from '../quotes/wire.ts';
-import { callOf, tillOf } from '../testing.ts';
+import { callOf, signedPayment, tillOf } from '../testing.ts';
 import { workingSandbox } from './working-sandbox.ts';
 
 const ANN = `eip155:1:0x${'a'.repeat(40)}`;
@@ -22,7 +21,6 @@ const STEP_MICROS = 6n;
 const PAID_MICROS = 1_000n;
 const GRACE_MS = 120_000;
 const WAIT_MS_MAX = 5_000;
-const USABLE_S = 300;
 const MACHINE = {
   ...{
     job: 'job_1',
@@ -83,14 +81,7 @@ async function newScene() {
         await given.wallet(PAID_MICROS),
         (await quoteOf(engine, callOf({ principal: ANN, key })))!,
       ];
-      const [option] = quote.options;
-      const validBefore = BigInt(Math.floor(Date.now() / 1_000) + USABLE_S);
-      const terms = { value: BigInt(option!.amount_micros), validBefore, nonce: quote.auth_nonce as `0x${string}` };
-      const { signature, ...signed } = await signAuthorization(given, wallet, terms);
-      const authorization = Object.fromEntries(Object.entries(signed).map(([name, value]) => [name, String(value)]));
-      const accepted = requirementOf(quote, option!, given.config);
-      const sent = { x402Version: 2, accepted, payload: { signature, authorization } };
-      return { header: Buffer.from(JSON.stringify(sent)).toString('base64'), payer: wallet.address.toLowerCase() };
+      return { header: await signedPayment(given, wallet, quote), payer: wallet.address.toLowerCase() };
     },
     /** The watcher found the payment of this quote, deep enough. */
     async paid(key: string, payer: string): Promise<void> {

@@ -3,22 +3,20 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Engine, streamReader } from '@tallystick/engine';
 import { type Chain, openChain } from '@tallystick/engine/adapters/chain';
-import { signAuthorization, startTestChain, type TestChain } from '@tallystick/engine/adapters/chain/testing';
+import { startTestChain, type TestChain } from '@tallystick/engine/adapters/chain/testing';
 import { NOT_TAKEN, newTestEngine, overhearing } from '@tallystick/engine/testing';
 import { type Decider, type JsonObject, userAccount, WORLD_DEPOSITS } from '@tallystick/kernel';
 import { RULES } from '@tallystick/planes';
 import { ApiRefusal, type Call } from '@tallystick/surface';
-import { type QuoteState, quoteStream } from '@tallystick/treasury';
+import { quoteStream } from '@tallystick/treasury';
 import { commandFrom, REPEATS_UNFUNDED_MAX } from '../outcome.ts';
-import { callOf, tillOf } from '../testing.ts';
+import { callOf, signedPayment, tillOf } from '../testing.ts';
 import { quoteOf, untilOver } from './quotes.ts';
 import { executeCharging, type Till, topUp } from './till.ts';
-import { requirementOf } from './wire.ts';
 
 const ANN = 'eip155:1:0x00000000000000000000000000000000000000aa';
 const STALL = 'stall:main';
 const CENT_MICROS = 10_000n;
-const USABLE_S = 300;
 
 type StallState = { price: string };
 type Wallet = Awaited<ReturnType<TestChain['wallet']>>;
@@ -96,7 +94,7 @@ async function newWorld(change: Partial<Chain> = {}): Promise<World> {
     topUp: (key, payment) => refusalOf(topUp(till, said(key, payment), CENT_MICROS)),
     async signed(wallet, key) {
       const quote = (await quoteOf(real, said(key)))!;
-      return signedBy(given, wallet, quote);
+      return signedPayment(given, wallet, quote);
     },
     async [Symbol.asyncDispose]() {
       await real[Symbol.asyncDispose]();
@@ -107,18 +105,6 @@ async function newWorld(change: Partial<Chain> = {}): Promise<World> {
 
 const withFullQueue = (engine: Engine, full: Set<string>): Engine =>
   overhearing(engine, async ({ type }) => (full.delete(type) ? NOT_TAKEN : undefined));
-
-async function signedBy(given: TestChain, wallet: Wallet, quote: QuoteState): Promise<string> {
-  const [option] = quote.options;
-  const validBefore = BigInt(Math.floor(Date.now() / 1_000) + USABLE_S);
-  const terms = { value: BigInt(option!.amount_micros), validBefore, nonce: quote.auth_nonce as `0x${string}` };
-  const { signature, ...signed } = await signAuthorization(given, wallet, terms);
-  const authorization = Object.fromEntries(Object.entries(signed).map(([member, value]) => [member, String(value)]));
-  const accepted = requirementOf(quote, option!, given.config);
-  return Buffer.from(JSON.stringify({ x402Version: 2, accepted, payload: { signature, authorization } })).toString(
-    'base64',
-  );
-}
 
 const refusalOf = (work: Promise<unknown>): Promise<ApiRefusal> =>
   work.then(
