@@ -5,7 +5,7 @@
 import { formatSiwe } from '@tallystick/kernel';
 import type { ApiKey, Nonce } from '@tallystick/proto';
 import { type Asked, askedOf } from './ids.ts';
-import { type Connection, servicesOf } from './services.ts';
+import { type Connection, refuseHere, servicesOf } from './services.ts';
 import type { Signer } from './wallet.ts';
 
 export interface LoginOptions extends Pick<Connection, 'baseUrl' | 'fetch' | 'onRetry'>, Asked {
@@ -29,7 +29,7 @@ const STATEMENT = 'Sign in to Tallystick. This does not move funds.';
 
 /**
  * Makes an API key.
- * @errors ApiError `login_*` when the platform refuses the message; TypeError when it names a foreign domain
+ * @errors ApiError `login_*` when the platform refuses the message; `login_domain_refused` before anything is signed when it names a foreign domain, or is no platform
  * @example
  * const { secret } = await login({ baseUrl, signer: signerOfPrivateKey(key) });
  * const tally = connect({ baseUrl, apiKey: secret });
@@ -69,12 +69,17 @@ function loginMessage(nonce: Nonce, { signer, chainId }: LoginOptions): string {
 const timestampText = ({ seconds, nanos }: { seconds: bigint; nanos: number }): string =>
   new Date(Number(seconds) * 1000 + Math.floor(nanos / 1_000_000)).toISOString();
 
-/** A platform that passes another site's challenge on would get a signature that works there. @errors TypeError @internal */
+/** A platform that passes another site's challenge on would get a signature that works there. @errors throws ApiError `login_domain_refused` @internal */
 export function refuseForeignDomain({ domain }: { domain: string }, baseUrl: string): void {
   const { host, hostname } = new URL(baseUrl);
-  const named = new URL(`http://${domain}`).hostname;
-  if (named === hostname || (isLoopback(named) && isLoopback(hostname))) return;
-  throw new TypeError(`the platform at ${host} asks to sign for ${domain}: refused`);
+  const named = URL.parse(`http://${domain}`)?.hostname;
+  if (named === hostname || (named !== undefined && isLoopback(named) && isLoopback(hostname))) return;
+  const asks = named === undefined ? 'answers as no platform does' : `asks to sign for ${domain}`;
+  throw refuseHere('LOGIN_DOMAIN_REFUSED', {
+    detail: `what is at ${host} ${asks}: refused, nothing was signed`,
+    suggestion: 'Check the address of the platform: npm start prints it as api.',
+    facts: { domain, expected: host },
+  });
 }
 
 const isLoopback = (name: string): boolean => name === 'localhost' || name === '127.0.0.1' || name === '[::1]';

@@ -53,23 +53,31 @@ test('a wallet logs in by signing what the platform named, and the key works', a
   );
 });
 
-test('[I-29] a challenge of another domain is not signed', async () => {
-  await using fake = await startFakePlatform();
-  const relay: typeof fetch = async (input, init) => {
-    const answer = await fetch(input, init);
-    return Response.json({ ...((await answer.json()) as object), domain: 'bank.example' });
-  };
-  let isSigned = false;
-  const watched = {
-    address: signer.address,
-    signPersonal: (message: string) => {
-      isSigned = true;
-      return signer.signPersonal(message);
-    },
-  };
-  await assert.rejects(login({ baseUrl: fake.url, signer: watched, fetch: relay }), /asks to sign for bank.example/);
-  assert.equal(isSigned, false);
-});
+const FOREIGN: [what: string, domain: string | undefined, says: RegExp][] = [
+  ['of another domain', 'bank.example', /asks to sign for bank.example/],
+  ['of what is no platform', undefined, /answers as no platform does/],
+];
+for (const [what, domain, says] of FOREIGN)
+  test(`[I-29] a challenge ${what} is not signed`, async () => {
+    await using fake = await startFakePlatform();
+    const relay: typeof fetch = async (input, init) => {
+      const answer = await fetch(input, init);
+      return Response.json({ ...((await answer.json()) as object), domain });
+    };
+    let isSigned = false;
+    const watched = {
+      address: signer.address,
+      signPersonal: (message: string) => {
+        isSigned = true;
+        return signer.signPersonal(message);
+      },
+    };
+    await assert.rejects(
+      login({ baseUrl: fake.url, signer: watched, fetch: relay }),
+      (fault) => fault instanceof ApiError && fault.code === 'login_domain_refused' && says.test(fault.message),
+    );
+    assert.equal(isSigned, false);
+  });
 
 test('a command that is repeated under its key is the same command: its id follows from the key', async () => {
   await using fake = await startFakePlatform();
